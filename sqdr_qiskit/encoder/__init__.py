@@ -1,0 +1,8 @@
+"""From images to firing rates: the phase code and the spiking convolutional encoder."""
+
+from __future__ import annotations
+
+from sqdr_qiskit.encoder.network import SpikingEncoder
+from sqdr_qiskit.encoder.phase import phase_code, quantise
+
+__all__ = ["SpikingEncoder", "phase_code", "quantise"]

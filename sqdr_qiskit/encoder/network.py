@@ -1,0 +1,99 @@
+"""The spiking convolutional encoder: images in, firing rates out."""
+
+from __future__ import annotations
+
+import math
+from typing import Literal, get_args
+
+import torch
+from torch import nn
+
+from sqdr_qiskit.encoder.phase import check_code
+from sqdr_qiskit.encoder.reference import reference_rates
+from sqdr_qiskit.errors import ArgumentError
+
+__all__ = ["EncoderPath", "SpikingEncoder"]
+
+EncoderPath = Literal["auto", "fused", "reference"]
+
+N_LAYERS = 3
+MOMENTUM = math.sqrt(0.1)  # torch's convention: the new batch's share of the running statistics
+
+
+class SpikingEncoder(nn.Module):
+    """Phase code -> 3 x [Conv 3x3, BatchNorm, IF neuron, MaxPool 2x2] -> average pool -> Linear -> IF -> mean.
+
+    Channels grow C -> 2C -> 4C -> 8C; convolutions have padding 1 and no bias. Batch norm takes its statistics
+    over steps and batch together, with momentum sqrt(0.1). Parameters for C = 1: 378 in the convolutions, 28 in
+    the batch norms, 9 in the linear map for each feature.
+
+    Args:
+        in_channels: C, channels of an image.
+        n_features: Number of firing rates that come out.
+        n_steps: T, number of time steps.
+        n_phases: K, number of phases (bits) of the code, 1 to 8.
+        path: How `forward` computes. "fused": our kernels, on CPU only. "reference": torch modules and snnTorch's
+            neuron stepped in a loop, on any device. "auto": fused on CPU, reference elsewhere. Both paths have the
+            same spikes and gradients, up to float32 rounding.
+
+    Raises:
+        ArgumentError: If a count is out of range or `path` is unknown.
+
+    Source: Luu et al., arXiv 2512.03895, section 3.
+    """
+
+    def __init__(
+        self,
+        in_channels: int = 1,
+        n_features: int = 27,
+        n_steps: int = 10,
+        n_phases: int = 8,
+        *,
+        path: EncoderPath = "auto",
+    ) -> None:
+        super().__init__()
+        check_code(n_steps, n_phases)
+        for name, value in (("in_channels", in_channels), ("n_features", n_features)):
+            if value < 1:
+                raise ArgumentError(f"Argument `{name}` must be at least 1, but is {value}.")
+        if path not in get_args(EncoderPath):
+            raise ArgumentError(f"Argument `path` must be auto, fused or reference, but is {path!r}.")
+        self.in_channels = in_channels
+        self.n_features = n_features
+        self.n_steps = n_steps
+        self.n_phases = n_phases
+        self.path = path
+        widths = [in_channels << layer for layer in range(N_LAYERS + 1)]
+        self.convs = nn.ModuleList(
+            nn.Conv2d(narrow, wide, 3, padding=1, bias=False)
+            for narrow, wide in zip(widths, widths[1:], strict=False)
+        )
+        self.norms = nn.ModuleList(nn.BatchNorm2d(wide, momentum=MOMENTUM) for wide in widths[1:])
+        self.linear = nn.Linear(widths[-1], n_features)
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        """Firing rates of a batch of images.
+
+        Args:
+            images: Tensor of shape (batch, C, H, W): uint8, or floating point in [0, 1] (quantised to 8 bits).
+                H and W must be at least 8: three poolings halve them.
+
+        Returns:
+            float32 tensor of shape (batch, n_features), multiples of 1 / T in [0, 1].
+
+        Raises:
+            ArgumentError: If `images` does not fit, or requires a gradient (bits have none).
+        """
+        if images.ndim == 4 and images.shape[1] != self.in_channels:
+            raise ArgumentError(
+                f"Argument `images` must have {self.in_channels} channels, but has {images.shape[1]} "
+                f"(shape {tuple(images.shape)})."
+            )
+        if images.ndim == 4 and min(images.shape[2:]) < 2**N_LAYERS:
+            raise ArgumentError(
+                f"Argument `images` must be at least {2**N_LAYERS} pixels high and wide, but is "
+                f"{images.shape[2]} x {images.shape[3]}."
+            )
+        return reference_rates(
+            images, list(self.convs), list(self.norms), self.linear, n_steps=self.n_steps, n_phases=self.n_phases
+        )
