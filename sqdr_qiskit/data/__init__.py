@@ -1,0 +1,9 @@
+"""Images to learn from and to classify: data sets and their splits, and the user's own pictures."""
+
+from __future__ import annotations
+
+from sqdr_qiskit.data.datasets import DATASETS, load_dataset
+from sqdr_qiskit.data.downloads import Progress
+from sqdr_qiskit.data.imagesets import DataSplits, ImageSet
+
+__all__ = ["DATASETS", "DataSplits", "ImageSet", "Progress", "load_dataset"]

@@ -1,0 +1,3 @@
+"""Where gradients come from, each a Qiskit `BaseEstimatorGradient`."""
+
+from __future__ import annotations

@@ -1,0 +1,3 @@
+"""A job file carried out."""
+
+from __future__ import annotations

@@ -1,0 +1,3 @@
+"""The quantum layer, the network, and its checkpoints."""
+
+from __future__ import annotations

@@ -1,0 +1,3 @@
+"""What the files in circuits/, noise_models/ and jobs/ say, as frozen dataclasses (standard library only)."""
+
+from __future__ import annotations

@@ -1,0 +1,370 @@
+"""Read TOML strictly: every key is asked for, by name and type, and whatever nobody asked for is an error.
+
+    document = read_document(path, kinds=("reupload", "hea"))
+    table = document.table("circuit")
+    n_qubits = table.integer("n_qubits", at_least=1)
+    entangler = table.text("entangler", choices=("ring", "line"), default="ring")
+    document.finish()
+
+Every error is a `SpecError` that names file, table and key, and for an unknown key or choice the likely spelling.
+"""
+
+from __future__ import annotations
+
+import difflib
+import math
+import os
+import tomllib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NoReturn, TypeVar, overload
+
+from sqdr_qiskit.errors import SpecError
+
+__all__ = ["Document", "Table", "read_document"]
+
+_T = TypeVar("_T")
+_FIRST_KEYS = ("schema", "kind", "title", "source")
+_SCHEMA = 1
+
+
+class _Required:
+    """Marks a key that has no default."""
+
+
+_REQUIRED = _Required()
+
+
+class Table:
+    """One table of a file, read key by key; `finish` refuses the keys that nobody asked for.
+
+    Args:
+        values: The table as `tomllib` or `json` gives it.
+        file: What to call the file in errors.
+        name: Dotted name of the table in its file, empty for the top level.
+    """
+
+    def __init__(self, values: Mapping[str, Any], *, file: str, name: str = "") -> None:
+        self.file = file
+        self.name = name
+        self._values = dict(values)
+        self._asked: list[str] = []
+        self._children: list[Table] = []
+
+    # ---- one key -----------------------------------------------------------------------------------------------
+
+    def __contains__(self, key: str) -> bool:
+        return key in self._values
+
+    def keys(self) -> tuple[str, ...]:
+        """The keys that the file has in this table, in the file's order."""
+        return tuple(self._values)
+
+    @overload
+    def text(self, key: str, *, choices: Sequence[str] = ()) -> str: ...
+    @overload
+    def text(self, key: str, *, default: _T, choices: Sequence[str] = ()) -> str | _T: ...
+    def text(self, key: str, *, default: Any = _REQUIRED, choices: Sequence[str] = ()) -> Any:
+        """A text, not empty; with `choices`, one of them."""
+        return self._one(key, default, lambda value: self._text(key, value, choices))
+
+    @overload
+    def integer(self, key: str, *, at_least: int | None = None, at_most: int | None = None) -> int: ...
+    @overload
+    def integer(
+        self, key: str, *, default: _T, at_least: int | None = None, at_most: int | None = None
+    ) -> int | _T: ...
+    def integer(
+        self, key: str, *, default: Any = _REQUIRED, at_least: int | None = None, at_most: int | None = None
+    ) -> Any:
+        """A whole number (a boolean is none) within bounds."""
+        return self._one(key, default, lambda value: self._integer(key, value, at_least, at_most))
+
+    @overload
+    def number(
+        self,
+        key: str,
+        *,
+        at_least: float | None = None,
+        above: float | None = None,
+        at_most: float | None = None,
+    ) -> float: ...
+    @overload
+    def number(
+        self,
+        key: str,
+        *,
+        default: _T,
+        at_least: float | None = None,
+        above: float | None = None,
+        at_most: float | None = None,
+    ) -> float | _T: ...
+    def number(
+        self,
+        key: str,
+        *,
+        default: Any = _REQUIRED,
+        at_least: float | None = None,
+        above: float | None = None,
+        at_most: float | None = None,
+    ) -> Any:
+        """A finite number within bounds, `above` being the excluded lower one."""
+        return self._one(key, default, lambda value: self._number(key, value, at_least, above, at_most))
+
+    @overload
+    def flag(self, key: str) -> bool: ...
+    @overload
+    def flag(self, key: str, *, default: _T) -> bool | _T: ...
+    def flag(self, key: str, *, default: Any = _REQUIRED) -> Any:
+        """`true` or `false`."""
+
+        def check(value: Any) -> bool:
+            if not isinstance(value, bool):
+                self.refuse(key, f"must be true or false, but is {_show(value)}")
+            return value
+
+        return self._one(key, default, check)
+
+    # ---- lists -------------------------------------------------------------------------------------------------
+
+    @overload
+    def texts(self, key: str, *, choices: Sequence[str] = ()) -> tuple[str, ...]: ...
+    @overload
+    def texts(self, key: str, *, default: _T, choices: Sequence[str] = ()) -> tuple[str, ...] | _T: ...
+    def texts(self, key: str, *, default: Any = _REQUIRED, choices: Sequence[str] = ()) -> Any:
+        """A list of texts, not empty."""
+        return self._one(
+            key, default, lambda value: self._list(key, value, lambda v: self._text(key, v, choices))
+        )
+
+    @overload
+    def integers(
+        self, key: str, *, at_least: int | None = None, at_most: int | None = None
+    ) -> tuple[int, ...]: ...
+    @overload
+    def integers(
+        self, key: str, *, default: _T, at_least: int | None = None, at_most: int | None = None
+    ) -> tuple[int, ...] | _T: ...
+    def integers(
+        self, key: str, *, default: Any = _REQUIRED, at_least: int | None = None, at_most: int | None = None
+    ) -> Any:
+        """A list of whole numbers, not empty."""
+        return self._one(
+            key,
+            default,
+            lambda value: self._list(key, value, lambda v: self._integer(key, v, at_least, at_most)),
+        )
+
+    @overload
+    def numbers(
+        self,
+        key: str,
+        *,
+        at_least: float | None = None,
+        above: float | None = None,
+        at_most: float | None = None,
+    ) -> tuple[float, ...]: ...
+    @overload
+    def numbers(
+        self,
+        key: str,
+        *,
+        default: _T,
+        at_least: float | None = None,
+        above: float | None = None,
+        at_most: float | None = None,
+    ) -> tuple[float, ...] | _T: ...
+    def numbers(
+        self,
+        key: str,
+        *,
+        default: Any = _REQUIRED,
+        at_least: float | None = None,
+        above: float | None = None,
+        at_most: float | None = None,
+    ) -> Any:
+        """A list of finite numbers, not empty."""
+        return self._one(
+            key,
+            default,
+            lambda value: self._list(key, value, lambda v: self._number(key, v, at_least, above, at_most)),
+        )
+
+    def value(self, key: str, *, default: Any = _REQUIRED) -> Any:
+        """Whatever stands there, unchecked: for keys whose type depends on something else."""
+        return self._one(key, default, lambda value: value)
+
+    # ---- tables ------------------------------------------------------------------------------------------------
+
+    def table(self, key: str, *, optional: bool = False) -> Table:
+        """A table inside this one; an empty one if it is optional and missing."""
+        if optional and key not in self._values:
+            self._asked.append(key)
+            return Table({}, file=self.file, name=self._child_name(key))
+        value = self._one(key, _REQUIRED, lambda value: value)
+        if not isinstance(value, Mapping):
+            self.refuse(key, f"must be a table, but is {_show(value)}")
+        return self._adopt(Table(value, file=self.file, name=self._child_name(key)))
+
+    def tables(self, key: str, *, optional: bool = False) -> tuple[Table, ...]:
+        """An array of tables (`[[key]]`); an empty one if it is optional and missing."""
+        value = self._one(key, [] if optional else _REQUIRED, lambda value: value)
+        if not isinstance(value, list) or not all(isinstance(item, Mapping) for item in value):
+            self.refuse(key, f"must be an array of tables ([[{key}]]), but is {_show(value)}")
+        name = self._child_name(key)
+        return tuple(
+            self._adopt(Table(item, file=self.file, name=f"{name}[{position}]"))
+            for position, item in enumerate(value, 1)
+        )
+
+    def finish(self) -> None:
+        """Refuse the keys that nobody asked for, here and in the tables inside.
+
+        Raises:
+            SpecError: There is one; the message offers the likely spelling.
+        """
+        for key in self._values:
+            if key not in self._asked:
+                close = difflib.get_close_matches(key, self._asked, n=1)
+                known = ", ".join(f"`{name}`" for name in self._asked)
+                hint = f"did you mean `{close[0]}`?" if close else f"known keys: {known}."
+                raise SpecError(f"{self._where(key)} is unknown; {hint}")
+        for child in self._children:
+            child.finish()
+
+    def refuse(self, key: str, why: str) -> NoReturn:
+        """Raise the `SpecError` "FILE: table `T`: key `KEY` WHY."."""
+        raise SpecError(f"{self._where(key)} {why}.")
+
+    # ---- inside ------------------------------------------------------------------------------------------------
+
+    def _where(self, key: str) -> str:
+        table = f"table `{self.name}`: " if self.name else ""
+        return f"{self.file}: {table}key `{key}`"
+
+    def _child_name(self, key: str) -> str:
+        return f"{self.name}.{key}" if self.name else key
+
+    def _adopt(self, child: Table) -> Table:
+        self._children.append(child)
+        return child
+
+    def _one(self, key: str, default: Any, check: Any) -> Any:
+        if key not in self._asked:
+            self._asked.append(key)
+        if key in self._values:
+            return check(self._values[key])
+        if default is _REQUIRED:
+            close = difflib.get_close_matches(
+                key, [name for name in self._values if name not in self._asked], n=1
+            )
+            self.refuse(
+                key, f"is missing; did you write it `{close[0]}`?"[:-1] + "?" if close else "is missing"
+            )
+        return default
+
+    def _list(self, key: str, value: Any, check: Any) -> tuple[Any, ...]:
+        if not isinstance(value, list | tuple) or not value:
+            self.refuse(key, f"must be a list with at least one entry, but is {_show(value)}")
+        return tuple(check(item) for item in value)
+
+    def _text(self, key: str, value: Any, choices: Sequence[str]) -> str:
+        if not isinstance(value, str) or not value.strip():
+            self.refuse(key, f"must be a text, but is {_show(value)}")
+        if choices and value not in choices:
+            close = difflib.get_close_matches(value, choices, n=1)
+            hint = f"; did you mean {close[0]!r}?" if close else ""
+            raise SpecError(
+                f"{self._where(key)} must be one of {', '.join(choices)}, but is {value!r}{hint or '.'}"
+            )
+        return value
+
+    def _integer(self, key: str, value: Any, at_least: int | None, at_most: int | None) -> int:
+        if not isinstance(value, int) or isinstance(value, bool):
+            self.refuse(key, f"must be a whole number, but is {_show(value)}")
+        self._range(key, value, at_least, None, at_most)
+        return value
+
+    def _number(
+        self, key: str, value: Any, at_least: float | None, above: float | None, at_most: float | None
+    ) -> float:
+        if not isinstance(value, int | float) or isinstance(value, bool) or not math.isfinite(value):
+            self.refuse(key, f"must be a finite number, but is {_show(value)}")
+        self._range(key, value, at_least, above, at_most)
+        return float(value)
+
+    def _range(
+        self, key: str, value: float, at_least: float | None, above: float | None, at_most: float | None
+    ) -> None:
+        if at_least is not None and value < at_least:
+            self.refuse(key, f"must be at least {at_least}, but is {value}")
+        if above is not None and value <= above:
+            self.refuse(key, f"must be above {above}, but is {value}")
+        if at_most is not None and value > at_most:
+            self.refuse(key, f"must be at most {at_most}, but is {value}")
+
+
+@dataclass(frozen=True)
+class Document:
+    """A file whose four first keys have been read.
+
+    Attributes:
+        path: Where it was read.
+        kind: What it describes, one of the kinds the caller allowed.
+        title: One line for lists.
+        source: Where its numbers come from.
+        top: The top-level table, its four first keys already asked for.
+    """
+
+    path: Path
+    kind: str
+    title: str
+    source: str
+    top: Table
+
+    def table(self, key: str, *, optional: bool = False) -> Table:
+        """A top-level table of the file."""
+        return self.top.table(key, optional=optional)
+
+    def finish(self) -> None:
+        """Refuse every key of the file that nobody asked for."""
+        self.top.finish()
+
+
+def read_document(path: str | os.PathLike[str], *, kinds: Sequence[str]) -> Document:
+    """Read a TOML file and its four first keys `schema`, `kind`, `title`, `source`.
+
+    Args:
+        path: The file.
+        kinds: Values that key `kind` may have.
+
+    Raises:
+        SpecError: The file cannot be read, is no TOML, does not begin with the four keys, or one of them is wrong.
+    """
+    path = Path(path)
+    file = path.name
+    try:
+        values = tomllib.loads(path.read_bytes().decode("utf-8"))
+    except OSError as error:
+        raise SpecError(f"{file}: cannot be read: {error.strerror or error}.") from error
+    except UnicodeDecodeError as error:
+        raise SpecError(f"{file}: must be UTF-8 text, but byte {error.start} is not.") from error
+    except tomllib.TOMLDecodeError as error:
+        raise SpecError(f"{file}: is not valid TOML: {error}.") from error
+    top = Table(values, file=file)
+    schema = top.integer("schema")
+    if schema != _SCHEMA:
+        top.refuse("schema", f"must be {_SCHEMA}, the only schema this version reads, but is {schema}")
+    kind = top.text("kind", choices=kinds)
+    title = top.text("title")
+    source = top.text("source")
+    if top.keys()[:4] != _FIRST_KEYS:
+        raise SpecError(f"{file}: must begin with the keys {', '.join(_FIRST_KEYS)}, in this order.")
+    return Document(path=path, kind=kind, title=title, source=source, top=top)
+
+
+def _show(value: Any) -> str:
+    """A value for an error line, short."""
+    text = repr(value)
+    return text if len(text) <= 60 else text[:57] + "..."
