@@ -1,8 +1,8 @@
 """Find circuits, noise models and jobs by name.
 
-A catalogue name (`2b-9q`, `paper`) is a TOML file of the package; anything with a path separator or the ending
-`.toml` is a path. An installed wheel carries the files in `sqdr_qiskit/_catalog/`; a checkout has them in the folders
-beside the package.
+A catalogue name (`2b-9q`, `paper`) is a TOML file of the package; anything with a path separator or the
+ending `.toml` is a path. An installed wheel carries the files in `sqdr_qiskit/_catalog/`; a checkout has them
+in the folders beside the package.
 """
 
 from __future__ import annotations

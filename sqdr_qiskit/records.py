@@ -1,7 +1,7 @@
 """Files that appear whole or not at all, and the record of what made them.
 
-A file is written under a temporary name in its own folder, flushed to the disk, and renamed: whoever looks sees the
-old file or the new one. If the disk is full the temporary file goes and one `StorageError` says so.
+A file is written under a temporary name in its own folder, flushed to the disk, and renamed: whoever looks
+sees the old file or the new one. If the disk is full the temporary file goes and one `StorageError` says so.
 """
 
 from __future__ import annotations
@@ -96,8 +96,8 @@ def write_json(path: str | os.PathLike[str], value: Any) -> Path:
 def dump_json(value: Any) -> str:
     """JSON with sorted keys, two spaces, a final newline: the same value always gives the same text.
 
-    Dataclasses, paths (their names only), tuples, sets and NumPy numbers and arrays are taken; an infinite number
-    or a not-a-number becomes null, since JSON has none.
+    Dataclasses, paths (their names only), tuples, sets and NumPy numbers and arrays are taken; an infinite
+    number or a not-a-number becomes null, since JSON has none.
     """
     return json.dumps(_plain(value), sort_keys=True, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
 
@@ -123,7 +123,7 @@ def digest_file(path: str | os.PathLike[str]) -> str:
 
 
 def versions(packages: Iterable[str] = _PACKAGES) -> dict[str, str]:
-    """Versions of Python and the installed packages, read without importing them; missing ones are left out."""
+    """Versions of Python and the installed packages, read without importing them; others are left out."""
     found = {"python": platform.python_version()}
     for package in packages:
         with suppress(metadata.PackageNotFoundError):

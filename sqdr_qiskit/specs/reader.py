@@ -6,23 +6,25 @@
     entangler = table.text("entangler", choices=("ring", "line"), default="ring")
     document.finish()
 
-Every error is a `SpecError` that names file, table and key, and for an unknown key or choice the likely spelling.
+Every error is a `SpecError` that names file, table and key, and for an unknown key or choice the likely
+spelling.
 """
 
 from __future__ import annotations
 
 import difflib
 import math
+import operator
 import os
 import tomllib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NoReturn, TypeVar, overload
+from typing import Any, NoReturn, TypedDict, TypeVar, Unpack, overload
 
-from sqdr_qiskit.errors import SpecError
+from sqdr_qiskit.errors import ArgumentError, SpecError
 
-__all__ = ["Document", "Table", "read_document"]
+__all__ = ["Bounds", "Document", "Table", "read_document"]
 
 _T = TypeVar("_T")
 _FIRST_KEYS = ("schema", "kind", "title", "source")
@@ -36,23 +38,41 @@ class _Required:
 _REQUIRED = _Required()
 
 
+class Bounds(TypedDict, total=False):
+    """What a number must satisfy; None is no bound."""
+
+    at_least: float | None
+    above: float | None
+    at_most: float | None
+    below: float | None
+
+
+_BOUNDS: dict[str, tuple[str, Callable[[Any, Any], bool]]] = {
+    "at_least": ("at least", operator.ge),
+    "above": ("above", operator.gt),
+    "at_most": ("at most", operator.le),
+    "below": ("below", operator.lt),
+}
+
+
 class Table:
     """One table of a file, read key by key; `finish` refuses the keys that nobody asked for.
 
     Args:
         values: The table as `tomllib` or `json` gives it.
-        file: What to call the file in errors.
+        file: What to call the file in errors; empty if the values are a caller's arguments, so that errors
+            are an `ArgumentError` "Argument `KEY` WHY.".
         name: Dotted name of the table in its file, empty for the top level.
     """
 
-    def __init__(self, values: Mapping[str, Any], *, file: str, name: str = "") -> None:
+    def __init__(self, values: Mapping[str, Any], *, file: str = "", name: str = "") -> None:
         self.file = file
         self.name = name
         self._values = dict(values)
         self._asked: list[str] = []
         self._children: list[Table] = []
 
-    # ---- one key -----------------------------------------------------------------------------------------------
+    # one key
 
     def __contains__(self, key: str) -> bool:
         return key in self._values
@@ -70,47 +90,20 @@ class Table:
         return self._one(key, default, lambda value: self._text(key, value, choices))
 
     @overload
-    def integer(self, key: str, *, at_least: int | None = None, at_most: int | None = None) -> int: ...
+    def integer(self, key: str, **bounds: Unpack[Bounds]) -> int: ...
     @overload
-    def integer(
-        self, key: str, *, default: _T, at_least: int | None = None, at_most: int | None = None
-    ) -> int | _T: ...
-    def integer(
-        self, key: str, *, default: Any = _REQUIRED, at_least: int | None = None, at_most: int | None = None
-    ) -> Any:
+    def integer(self, key: str, *, default: _T, **bounds: Unpack[Bounds]) -> int | _T: ...
+    def integer(self, key: str, *, default: Any = _REQUIRED, **bounds: Unpack[Bounds]) -> Any:
         """A whole number (a boolean is none) within bounds."""
-        return self._one(key, default, lambda value: self._integer(key, value, at_least, at_most))
+        return self._one(key, default, lambda value: self._integer(key, value, bounds))
 
     @overload
-    def number(
-        self,
-        key: str,
-        *,
-        at_least: float | None = None,
-        above: float | None = None,
-        at_most: float | None = None,
-    ) -> float: ...
+    def number(self, key: str, **bounds: Unpack[Bounds]) -> float: ...
     @overload
-    def number(
-        self,
-        key: str,
-        *,
-        default: _T,
-        at_least: float | None = None,
-        above: float | None = None,
-        at_most: float | None = None,
-    ) -> float | _T: ...
-    def number(
-        self,
-        key: str,
-        *,
-        default: Any = _REQUIRED,
-        at_least: float | None = None,
-        above: float | None = None,
-        at_most: float | None = None,
-    ) -> Any:
-        """A finite number within bounds, `above` being the excluded lower one."""
-        return self._one(key, default, lambda value: self._number(key, value, at_least, above, at_most))
+    def number(self, key: str, *, default: _T, **bounds: Unpack[Bounds]) -> float | _T: ...
+    def number(self, key: str, *, default: Any = _REQUIRED, **bounds: Unpack[Bounds]) -> Any:
+        """A finite number within bounds."""
+        return self._one(key, default, lambda value: self._number(key, value, bounds))
 
     @overload
     def flag(self, key: str) -> bool: ...
@@ -118,84 +111,27 @@ class Table:
     def flag(self, key: str, *, default: _T) -> bool | _T: ...
     def flag(self, key: str, *, default: Any = _REQUIRED) -> Any:
         """`true` or `false`."""
+        return self._one(key, default, lambda value: self._flag(key, value))
 
-        def check(value: Any) -> bool:
-            if not isinstance(value, bool):
-                self.refuse(key, f"must be true or false, but is {_show(value)}")
-            return value
+    # lists
 
-        return self._one(key, default, check)
+    def texts(self, key: str, *, default: Any = _REQUIRED, choices: Sequence[str] = ()) -> tuple[str, ...]:
+        """A list of texts, not empty; a default is returned as it is."""
+        return self._list(key, default, lambda item: self._text(key, item, choices))
 
-    # ---- lists -------------------------------------------------------------------------------------------------
+    def integers(self, key: str, *, default: Any = _REQUIRED, **bounds: Unpack[Bounds]) -> tuple[int, ...]:
+        """A list of whole numbers, not empty; a default is returned as it is."""
+        return self._list(key, default, lambda item: self._integer(key, item, bounds))
 
-    @overload
-    def texts(self, key: str, *, choices: Sequence[str] = ()) -> tuple[str, ...]: ...
-    @overload
-    def texts(self, key: str, *, default: _T, choices: Sequence[str] = ()) -> tuple[str, ...] | _T: ...
-    def texts(self, key: str, *, default: Any = _REQUIRED, choices: Sequence[str] = ()) -> Any:
-        """A list of texts, not empty."""
-        return self._one(
-            key, default, lambda value: self._list(key, value, lambda v: self._text(key, v, choices))
-        )
-
-    @overload
-    def integers(
-        self, key: str, *, at_least: int | None = None, at_most: int | None = None
-    ) -> tuple[int, ...]: ...
-    @overload
-    def integers(
-        self, key: str, *, default: _T, at_least: int | None = None, at_most: int | None = None
-    ) -> tuple[int, ...] | _T: ...
-    def integers(
-        self, key: str, *, default: Any = _REQUIRED, at_least: int | None = None, at_most: int | None = None
-    ) -> Any:
-        """A list of whole numbers, not empty."""
-        return self._one(
-            key,
-            default,
-            lambda value: self._list(key, value, lambda v: self._integer(key, v, at_least, at_most)),
-        )
-
-    @overload
-    def numbers(
-        self,
-        key: str,
-        *,
-        at_least: float | None = None,
-        above: float | None = None,
-        at_most: float | None = None,
-    ) -> tuple[float, ...]: ...
-    @overload
-    def numbers(
-        self,
-        key: str,
-        *,
-        default: _T,
-        at_least: float | None = None,
-        above: float | None = None,
-        at_most: float | None = None,
-    ) -> tuple[float, ...] | _T: ...
-    def numbers(
-        self,
-        key: str,
-        *,
-        default: Any = _REQUIRED,
-        at_least: float | None = None,
-        above: float | None = None,
-        at_most: float | None = None,
-    ) -> Any:
-        """A list of finite numbers, not empty."""
-        return self._one(
-            key,
-            default,
-            lambda value: self._list(key, value, lambda v: self._number(key, v, at_least, above, at_most)),
-        )
+    def numbers(self, key: str, *, default: Any = _REQUIRED, **bounds: Unpack[Bounds]) -> tuple[float, ...]:
+        """A list of finite numbers, not empty; a default is returned as it is."""
+        return self._list(key, default, lambda item: self._number(key, item, bounds))
 
     def value(self, key: str, *, default: Any = _REQUIRED) -> Any:
         """Whatever stands there, unchecked: for keys whose type depends on something else."""
         return self._one(key, default, lambda value: value)
 
-    # ---- tables ------------------------------------------------------------------------------------------------
+    # tables
 
     def table(self, key: str, *, optional: bool = False) -> Table:
         """A table inside this one; an empty one if it is optional and missing."""
@@ -229,17 +165,22 @@ class Table:
                 close = difflib.get_close_matches(key, self._asked, n=1)
                 known = ", ".join(f"`{name}`" for name in self._asked)
                 hint = f"did you mean `{close[0]}`?" if close else f"known keys: {known}."
-                raise SpecError(f"{self._where(key)} is unknown; {hint}")
+                self._raise(f"{self._where(key)} is unknown; {hint}")
         for child in self._children:
             child.finish()
 
     def refuse(self, key: str, why: str) -> NoReturn:
-        """Raise the `SpecError` "FILE: table `T`: key `KEY` WHY."."""
-        raise SpecError(f"{self._where(key)} {why}.")
+        """Raise the error "FILE: table `T`: key `KEY` WHY."."""
+        self._raise(f"{self._where(key)} {why}.")
 
-    # ---- inside ------------------------------------------------------------------------------------------------
+    # inside
+
+    def _raise(self, message: str) -> NoReturn:
+        raise SpecError(message) if self.file else ArgumentError(message)
 
     def _where(self, key: str) -> str:
+        if not self.file:
+            return f"Argument `{self._child_name(key)}`"
         table = f"table `{self.name}`: " if self.name else ""
         return f"{self.file}: {table}key `{key}`"
 
@@ -250,24 +191,24 @@ class Table:
         self._children.append(child)
         return child
 
-    def _one(self, key: str, default: Any, check: Any) -> Any:
+    def _one(self, key: str, default: Any, check: Callable[[Any], Any]) -> Any:
         if key not in self._asked:
             self._asked.append(key)
         if key in self._values:
             return check(self._values[key])
         if default is _REQUIRED:
-            close = difflib.get_close_matches(
-                key, [name for name in self._values if name not in self._asked], n=1
-            )
-            self.refuse(
-                key, f"is missing; did you write it `{close[0]}`?"[:-1] + "?" if close else "is missing"
-            )
+            free = [name for name in self._values if name not in self._asked]
+            close = difflib.get_close_matches(key, free, n=1)
+            self._raise(f"{self._where(key)} is missing{f'; did you write `{close[0]}`?' if close else '.'}")
         return default
 
-    def _list(self, key: str, value: Any, check: Any) -> tuple[Any, ...]:
-        if not isinstance(value, list | tuple) or not value:
-            self.refuse(key, f"must be a list with at least one entry, but is {_show(value)}")
-        return tuple(check(item) for item in value)
+    def _list(self, key: str, default: Any, check: Callable[[Any], Any]) -> Any:
+        def each(value: Any) -> tuple[Any, ...]:
+            if not isinstance(value, list | tuple) or not value:
+                self.refuse(key, f"must be a list with at least one entry, but is {_show(value)}")
+            return tuple(check(item) for item in value)
+
+        return self._one(key, default, each)
 
     def _text(self, key: str, value: Any, choices: Sequence[str]) -> str:
         if not isinstance(value, str) or not value.strip():
@@ -275,34 +216,33 @@ class Table:
         if choices and value not in choices:
             close = difflib.get_close_matches(value, choices, n=1)
             hint = f"; did you mean {close[0]!r}?" if close else ""
-            raise SpecError(
+            self._raise(
                 f"{self._where(key)} must be one of {', '.join(choices)}, but is {value!r}{hint or '.'}"
             )
         return value
 
-    def _integer(self, key: str, value: Any, at_least: int | None, at_most: int | None) -> int:
-        if not isinstance(value, int) or isinstance(value, bool):
-            self.refuse(key, f"must be a whole number, but is {_show(value)}")
-        self._range(key, value, at_least, None, at_most)
+    def _flag(self, key: str, value: Any) -> bool:
+        if not isinstance(value, bool):
+            self.refuse(key, f"must be true or false, but is {_show(value)}")
         return value
 
-    def _number(
-        self, key: str, value: Any, at_least: float | None, above: float | None, at_most: float | None
-    ) -> float:
+    def _integer(self, key: str, value: Any, bounds: Bounds) -> int:
+        if not isinstance(value, int) or isinstance(value, bool):
+            self.refuse(key, f"must be a whole number, but is {_show(value)}")
+        self._range(key, value, bounds)
+        return value
+
+    def _number(self, key: str, value: Any, bounds: Bounds) -> float:
         if not isinstance(value, int | float) or isinstance(value, bool) or not math.isfinite(value):
             self.refuse(key, f"must be a finite number, but is {_show(value)}")
-        self._range(key, value, at_least, above, at_most)
+        self._range(key, value, bounds)
         return float(value)
 
-    def _range(
-        self, key: str, value: float, at_least: float | None, above: float | None, at_most: float | None
-    ) -> None:
-        if at_least is not None and value < at_least:
-            self.refuse(key, f"must be at least {at_least}, but is {value}")
-        if above is not None and value <= above:
-            self.refuse(key, f"must be above {above}, but is {value}")
-        if at_most is not None and value > at_most:
-            self.refuse(key, f"must be at most {at_most}, but is {value}")
+    def _range(self, key: str, value: float, bounds: Bounds) -> None:
+        for name, bound in bounds.items():
+            words, holds = _BOUNDS[name]
+            if bound is not None and not holds(value, bound):
+                self.refuse(key, f"must be {words} {bound}, but is {value}")
 
 
 @dataclass(frozen=True)
@@ -340,7 +280,8 @@ def read_document(path: str | os.PathLike[str], *, kinds: Sequence[str]) -> Docu
         kinds: Values that key `kind` may have.
 
     Raises:
-        SpecError: The file cannot be read, is no TOML, does not begin with the four keys, or one of them is wrong.
+        SpecError: The file cannot be read, is no TOML, does not begin with the four keys, or one of them is
+            wrong.
     """
     path = Path(path)
     file = path.name

@@ -1,0 +1,146 @@
+"""What a file in `circuits/` says: the kind of circuit and its sizes."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any, Literal, TypeAlias, get_args
+
+from sqdr_qiskit import catalog
+from sqdr_qiskit.errors import CatalogError
+from sqdr_qiskit.specs.reader import Table, read_document
+
+__all__ = ["CircuitKind", "CircuitSpec", "CIRCUIT_KIND_NAMES", "circuit_spec", "read_circuit"]
+
+CircuitKind: TypeAlias = Literal["reupload", "hea", "sqnn"]
+CIRCUIT_KIND_NAMES: tuple[str, ...] = get_args(CircuitKind)
+
+_NAME_PATTERN = re.compile(r"(?P<blocks>[1-9][0-9]*)b-(?P<qubits>[1-9][0-9]*)q")
+_AT_MOST = 1000  # larger numbers are slips of the pen
+
+
+@dataclass(frozen=True, kw_only=True)
+class CircuitSpec:
+    """A circuit, described.
+
+    Attributes:
+        name: What lists and checkpoints call it.
+        kind: `reupload` (equations 5 and 6 of the paper), `hea` (equation 2) or `sqnn` (section 3.2).
+        n_qubits: Number of qubits n.
+        n_blocks: Number of blocks b: encoding, weights and entangler for `reupload`; entangler and rotations
+            for `hea`; rotations and entangler for `sqnn`.
+        entangler: Neighbours that are entangled: (i, i+1) for all i, on a `ring` with i+1 modulo n (for n = 2
+            the one pair once).
+        last_entangler: Whether the last block has its entangling layer.
+        observables: `local_z`: the n outputs are the expectations of Pauli Z on each qubit.
+        title: One line for lists.
+        source: Where the circuit comes from, and what was chosen where the source is silent.
+
+    Raises:
+        ArgumentError: A value is out of range.
+    """
+
+    name: str
+    kind: CircuitKind
+    n_qubits: int
+    n_blocks: int
+    entangler: Literal["ring", "line"] = "ring"
+    last_entangler: bool = True
+    observables: Literal["local_z"] = "local_z"
+    title: str = ""
+    source: str = ""
+
+    def __post_init__(self) -> None:
+        _sizes(Table({key: getattr(self, key) for key in _SIZE_KEYS}))
+        Table({"kind": self.kind}).text("kind", choices=CIRCUIT_KIND_NAMES)
+        Table({"name": self.name}).text("name")
+
+    def to_dict(self) -> dict[str, Any]:
+        """All fields as JSON values; `from_dict` reads them back."""
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any], *, where: str = "circuit") -> CircuitSpec:
+        """The circuit that `to_dict` wrote.
+
+        Args:
+            values: Its fields.
+            where: What to call their home in errors.
+
+        Raises:
+            SpecError: A field is missing, unknown or out of range.
+        """
+        table = Table(values, file=where)
+        spec = cls(
+            name=table.text("name"),
+            kind=table.text("kind", choices=CIRCUIT_KIND_NAMES),  # type: ignore[arg-type]
+            title=table.value("title", default=""),
+            source=table.value("source", default=""),
+            **_sizes(table),
+        )
+        table.finish()
+        return spec
+
+
+_SIZE_KEYS = ("n_qubits", "n_blocks", "entangler", "last_entangler", "observables")
+
+
+def read_circuit(path: str | os.PathLike[str]) -> CircuitSpec:
+    """Read a circuit file.
+
+    Raises:
+        SpecError: The file says something that cannot be.
+    """
+    document = read_document(path, kinds=CIRCUIT_KIND_NAMES)
+    sizes = _sizes(document.table("circuit"))
+    document.finish()
+    return CircuitSpec(
+        name=document.path.stem,
+        kind=document.kind,  # type: ignore[arg-type]
+        title=document.title,
+        source=document.source,
+        **sizes,
+    )
+
+
+def circuit_spec(circuit: str | os.PathLike[str] | CircuitSpec) -> CircuitSpec:
+    """The circuit that a user's argument means.
+
+    Args:
+        circuit: A catalogue name; a name of the form `<b>b-<n>q`, a data re-uploading circuit of b blocks on
+            a ring of n qubits; a path; or a description, which is returned as it is.
+
+    Raises:
+        CatalogError: There is no such circuit.
+        SpecError: Its file says something that cannot be.
+    """
+    if isinstance(circuit, CircuitSpec):
+        return circuit
+    name = os.fspath(circuit)
+    match = _NAME_PATTERN.fullmatch(name)
+    if match is None or name in catalog.list_names("circuits"):
+        return read_circuit(catalog.find("circuits", name))
+    n_blocks, n_qubits = int(match["blocks"]), int(match["qubits"])
+    if max(n_blocks, n_qubits) > _AT_MOST:
+        raise CatalogError(f"There is no circuit {name!r}; blocks and qubits must be at most {_AT_MOST}.")
+    return CircuitSpec(
+        name=name,
+        kind="reupload",
+        n_qubits=n_qubits,
+        n_blocks=n_blocks,
+        title=f"Data re-uploading, {n_blocks} blocks on {n_qubits} qubits, CZ ring",
+        source="The name's pattern; Luu et al., arXiv 2512.03895: equations 5 and 6, figure 2",
+    )
+
+
+def _sizes(table: Table) -> dict[str, Any]:
+    """The keys of table `circuit`, checked."""
+    return {
+        "n_qubits": table.integer("n_qubits", at_least=1, at_most=_AT_MOST),
+        "n_blocks": table.integer("n_blocks", at_least=1, at_most=_AT_MOST),
+        "entangler": table.text("entangler", choices=("ring", "line"), default="ring"),
+        "last_entangler": table.flag("last_entangler", default=True),
+        "observables": table.text("observables", choices=("local_z",), default="local_z"),
+    }
