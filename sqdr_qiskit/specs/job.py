@@ -106,7 +106,7 @@ class JobSpec:
             SpecError: A field is unknown or out of range.
         """
         table = Table({key: value for key, value in values.items() if value is not None}, file=where)
-        spec = cls(**_read(table))
+        spec = cls(**_read(table, task_needed=False))
         table.finish()
         return spec
 
