@@ -43,7 +43,7 @@ class CircuitModel:
             )
         if any(observable.num_qubits != self.n_qubits for observable in self.observables):
             raise ArgumentError(
-                f"Argument `observables` must act on {self.n_qubits} qubits, but one of {self.name!r} does not."
+                f"Argument `observables` must act on {self.n_qubits} qubits, but one does not."
             )
 
     @property

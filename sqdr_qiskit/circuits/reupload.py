@@ -1,4 +1,4 @@
-"""The SQDR-CNN's data re-uploading circuit: equations 3, 5, 6 and figure 2 of Luu et al., arXiv 2512.03895."""
+"""The SQDR-CNN's data re-uploading circuit: equations 3, 5, 6, figure 2 of Luu et al., arXiv 2512.03895."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ __all__ = ["build_reupload"]
 
 
 def build_reupload(spec: CircuitSpec) -> CircuitModel:
-    """Blocks of Rot(data) and Rot(weights) on every qubit, then CZ on neighbours; all blocks get the same data.
+    """Blocks of Rot(data) and Rot(weights) on every qubit, then CZ on neighbours; one data for all blocks.
 
     Rot(phi, theta, omega) = RZ(omega) RY(theta) RZ(phi), RZ(phi) acting first (equation 5). Up to a global
     phase this is Qiskit's U(theta, omega, phi), and a Rot is ONE `u` gate here for two reasons: noise models

@@ -1,0 +1,10 @@
+"""`python -m sqdr_qiskit` is `sqdr-qiskit`."""
+
+from __future__ import annotations
+
+from sqdr_qiskit.cli import main
+
+__all__: list[str] = []
+
+if __name__ == "__main__":
+    raise SystemExit(main())

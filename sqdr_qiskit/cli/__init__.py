@@ -1,0 +1,100 @@
+"""The command `sqdr-qiskit`: one file per command, each parses, calls and renders.
+
+Importing a command's file imports neither torch nor Qiskit, so that `--help` answers at once; a command
+imports what it needs when it runs.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping, Sequence
+from importlib import import_module
+from typing import Annotated
+
+import typer
+
+from sqdr_qiskit import __version__
+from sqdr_qiskit.cli import console
+from sqdr_qiskit.errors import SqdrError
+
+__all__ = ["COMMANDS", "build_app", "main"]
+
+COMMANDS: Mapping[str, str] = {
+    "catalog": "sqdr_qiskit.cli.catalog:app",
+}
+"""Name of a command -> module:attribute (a function, or a `typer.Typer` of sub-commands), in help's order."""
+
+_INTERRUPTED = 130  # what a shell reports for a process ended by Ctrl-C
+
+
+def build_app() -> typer.Typer:
+    """The command with all its sub-commands."""
+    app = typer.Typer(name="sqdr-qiskit", add_completion=False, callback=_top)
+    for name, target in COMMANDS.items():
+        module, _, attribute = target.partition(":")
+        command = getattr(import_module(module), attribute)
+        if isinstance(command, typer.Typer):
+            app.add_typer(command, name=name)
+        else:
+            app.command(name)(command)
+    return app
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Carry out one command line.
+
+    Args:
+        arguments: The words after the command's name; None takes this process's.
+
+    Returns:
+        The exit code: 0, 1 if the work failed, 2 if the input was wrong, 130 after Ctrl-C. Every failure that
+        a user can cause is one line on stderr, `error: ...`, or with `--json` the object {"error": ...} on
+        stdout; no traceback.
+    """
+    words = list(sys.argv[1:] if arguments is None else arguments) or ["--help"]
+    as_json = "--json" in words
+    console.prepare_streams()
+    command = typer.main.get_command(build_app())
+    try:
+        result = command.main(words, prog_name="sqdr-qiskit", standalone_mode=False)
+    except SqdrError as error:
+        console.print_error(str(error), as_json=as_json)
+        return error.exit_code
+    except (KeyboardInterrupt, typer.Abort):
+        result = _INTERRUPTED
+    except Exception as error:
+        usage = _usage_error(error)
+        if usage is None:
+            raise  # a fault of ours: the traceback is the best report
+        console.print_error(usage, as_json=as_json)
+        return 2
+    code = result if isinstance(result, int) else 0
+    if code == _INTERRUPTED:
+        console.print_error("interrupted.", as_json=as_json)
+    return code
+
+
+def _usage_error(error: Exception) -> str | None:
+    """One line for a wrong command line, or None if the error is something else."""
+    format_message = getattr(error, "format_message", None)
+    if format_message is None:
+        return None
+    context = getattr(error, "ctx", None)
+    path = context.command_path if context is not None else "sqdr-qiskit"
+    message = str(format_message()).strip()
+    end = "" if message.endswith((".", "?", "!")) else "."
+    return f"{message}{end} See `{path} --help`."
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        console.print_text(f"sqdr-qiskit {__version__}")
+        raise typer.Exit
+
+
+def _top(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version and stop.")
+    ] = False,
+) -> None:
+    """Train the spiking-quantum classifier SQDR-CNN, simulate it with noise, run it on quantum hardware."""

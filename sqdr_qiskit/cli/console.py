@@ -1,0 +1,172 @@
+"""What commands print: results on stdout, progress and errors on stderr."""
+
+from __future__ import annotations
+
+import io
+import sys
+import time
+from types import TracebackType
+from typing import Annotated, Any, TypeAlias
+
+import typer
+
+from sqdr_qiskit import records
+
+__all__ = [
+    "JsonOption",
+    "Progress",
+    "prepare_streams",
+    "print_error",
+    "print_json",
+    "print_note",
+    "print_text",
+]
+
+JsonOption: TypeAlias = Annotated[
+    bool, typer.Option("--json", help="Print one machine-readable object and nothing else.")
+]
+"""Type of every command's `as_json` argument."""
+
+_LINE_EVERY_S = 10.0  # where stderr is a file or a pipe
+
+
+def prepare_streams() -> None:
+    """Never fail on a character that the terminal cannot show."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")
+
+
+def print_text(text: str) -> None:
+    """A line or a page of results, on stdout."""
+    typer.echo(text)
+
+
+def print_json(value: Any) -> None:
+    """One JSON object, on stdout: all that a command with `--json` prints there."""
+    typer.echo(records.dump_json(value), nl=False)
+
+
+def print_note(text: str) -> None:
+    """A line that is no result, on stderr."""
+    typer.echo(text, err=True)
+
+
+def print_error(message: str, *, as_json: bool = False) -> None:
+    """One line `error: ...` on stderr, or with `as_json` the object {"error": ...} on stdout."""
+    line = " ".join(message.split())
+    if as_json:
+        print_json({"error": line})
+    else:
+        print_note(f"error: {line}")
+
+
+class Progress:
+    """Progress of one long piece of work on stderr: a bar on a terminal, else a line every ten seconds.
+
+        with Progress("epoch 1/10", total=60_000, unit="images") as progress:
+            progress.update(64, loss=2.1)
+
+    Args:
+        description: What is being done.
+        total: Number of items; None if it is not known.
+        unit: What the items are, for the rate.
+    """
+
+    def __init__(self, description: str, *, total: int | None = None, unit: str = "items") -> None:
+        self._description = description
+        self._total = total
+        self._unit = unit
+        self._facts: dict[str, float | str] = {}
+        self._done = 0
+        self._first_done = 0
+        self._started = self._line_at = time.monotonic()
+        self._bar: Any = None
+        self._task: Any = None
+
+    def __enter__(self) -> Progress:
+        if sys.stderr.isatty():
+            from rich.console import Console
+            from rich.progress import BarColumn, TextColumn
+            from rich.progress import Progress as RichProgress
+
+            self._bar = RichProgress(
+                TextColumn("{task.description}"),
+                BarColumn(bar_width=24),
+                TextColumn("{task.fields[line]}"),
+                console=Console(stderr=True),
+                transient=False,
+            )
+            self._task = self._bar.add_task(self._description, total=self._total, line="")
+            self._bar.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._bar is not None:
+            self._bar.update(self._task, completed=self._done, line=self._line())
+            self._bar.stop()
+        elif error is None:
+            print_note(f"{self._description}: {self._line()}")
+
+    def start_from(self, done: int) -> None:
+        """Say that so many items were done before: they count towards the total, not towards the rate."""
+        self._done = self._first_done = done
+        self._started = time.monotonic()
+
+    def update(
+        self,
+        done: int,
+        *,
+        total: int | None = None,
+        description: str | None = None,
+        **facts: float | str,
+    ) -> None:
+        """Say how many items are done, and whatever else is worth seeing.
+
+        Args:
+            done: Items done since the beginning.
+            total: A new total.
+            description: A new description.
+            facts: Shown by name, numbers with four digits.
+        """
+        self._done = done
+        self._total = self._total if total is None else total
+        self._description = self._description if description is None else description
+        self._facts.update(facts)
+        if self._bar is not None:
+            self._bar.update(
+                self._task,
+                completed=done,
+                total=self._total,
+                description=self._description,
+                line=self._line(),
+            )
+        elif time.monotonic() - self._line_at >= _LINE_EVERY_S:
+            self._line_at = time.monotonic()
+            print_note(f"{self._description}: {self._line()}")
+
+    def _line(self) -> str:
+        parts = [f"{self._done:,}" + (f"/{self._total:,}" if self._total else "") + f" {self._unit}"]
+        elapsed = time.monotonic() - self._started
+        fresh = self._done - self._first_done
+        if fresh > 0 and elapsed > 0:
+            rate = fresh / elapsed
+            parts.append(f"{rate:,.0f}/s" if rate >= 10 else f"{rate:.2g}/s")
+            if self._total and self._done < self._total:
+                parts.append(f"{_clock((self._total - self._done) / rate)} to go")
+            else:
+                parts.append(f"in {_clock(elapsed)}")
+        parts += [
+            f"{name} {value:.4g}" if isinstance(value, float) else f"{name} {value}"
+            for name, value in self._facts.items()
+        ]
+        return ", ".join(parts)
+
+
+def _clock(seconds: float) -> str:
+    """Hours, minutes and seconds, as a clock shows them."""
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
