@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from sqdr_qiskit.data.datasets import DATASETS, load_dataset
 from sqdr_qiskit.data.downloads import Progress
+from sqdr_qiskit.data.images import read_image, read_images
 from sqdr_qiskit.data.imagesets import DataSplits, ImageSet
 
-__all__ = ["DATASETS", "DataSplits", "ImageSet", "Progress", "load_dataset"]
+__all__ = ["DATASETS", "DataSplits", "ImageSet", "Progress", "load_dataset", "read_image", "read_images"]

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from sqdr_qiskit.data.downloads import Progress, default_data_dir, unpacked_root
+from sqdr_qiskit.data.images import Style
 from sqdr_qiskit.data.imagesets import DataSplits, ImageSet
 from sqdr_qiskit.data.splits import balanced_subset, stratified_parts
 from sqdr_qiskit.errors import ArgumentError, DataError
@@ -41,7 +42,7 @@ class Dataset:
     class_names: tuple[str, ...]
     n_channels: int
     size: tuple[int, int]
-    style: str
+    style: Style
     read: Callable[[Path, Progress | None], Parts]
 
 
