@@ -1,0 +1,149 @@
+"""Backward light cones: which operations an expectation value depends on.
+
+An observable is pulled back through the circuit as, on each qubit, the set of Paulis that can stand there. A CZ brings
+its other qubit in only where X or Y can stand; a gate that leaves all Paulis of the sets as they are is dead; one that
+meets only the identity is outside. Exact with noise included, because a channel outside the cone preserves the trace.
+Source: the standard light-cone argument (e.g. Cerezo et al., Nat. Commun. 12, 1791 (2021)), sharpened from qubits to
+Paulis.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import numpy as np
+from qiskit.circuit import QuantumCircuit
+from qiskit.quantum_info import SparsePauliOp
+
+from sqdr_qiskit.errors import UnsupportedError
+from sqdr_qiskit.lightcone.operations import CZ, Fixed, NormalForm, Operation, PairChannel, Rotation
+
+__all__ = ["Cone", "PauliTerm", "cone", "cone_circuit", "pauli_terms"]
+
+_I, _X, _Y, _Z = 1, 2, 4, 8  # sets of Paulis as bits
+_IZ = _I | _Z
+_XY = _X | _Y
+
+
+@dataclass(frozen=True)
+class PauliTerm:
+    """coefficient * P_1 P_2 ...; `paulis` pairs the normal form's qubit names with 1 = X, 2 = Y, 3 = Z."""
+
+    coefficient: float
+    paulis: tuple[tuple[int, int], ...]
+
+
+@dataclass(frozen=True)
+class Cone:
+    """What one Pauli term depends on.
+
+    Attributes:
+        term: The Pauli term.
+        qubits: Names (in the normal form) of the qubits on which something acts or is measured, ascending.
+        operations: Indices into the normal form's operations, ascending: those that are alive.
+        instructions: Indices into the circuit's instructions that hold them, ascending.
+    """
+
+    term: PauliTerm
+    qubits: tuple[int, ...]
+    operations: tuple[int, ...]
+    instructions: tuple[int, ...]
+
+
+def pauli_terms(observable: SparsePauliOp, form: NormalForm) -> tuple[PauliTerm, ...]:
+    """The observable's Pauli terms in the normal form's qubit names, equal ones summed, zeros left out.
+
+    Raises:
+        UnsupportedError: A coefficient that is not real.
+    """
+    simplified = observable.simplify(atol=0.0)
+    if np.any(np.abs(simplified.coeffs.imag) > 1e-12):
+        raise UnsupportedError(f"Observable {observable!r} must have real coefficients.")
+    terms = []
+    for pauli, coefficient in zip(simplified.paulis, simplified.coeffs.real, strict=True):
+        # bits (z, x): 01 is X = 1, 11 is Y = 2, 10 is Z = 3
+        letters = np.where(pauli.x & pauli.z, 2, np.where(pauli.x, 1, np.where(pauli.z, 3, 0)))
+        placed = sorted((form.line[q], int(letter)) for q, letter in enumerate(letters) if letter)
+        if coefficient != 0.0:
+            terms.append(PauliTerm(float(coefficient), tuple(placed)))
+    return tuple(terms)
+
+
+def cone(form: NormalForm, term: PauliTerm) -> Cone:
+    """The backward light cone of `term`; exact, never too small."""
+    sets = dict.fromkeys(range(form.n_qubits), _I)
+    for qubit, letter in term.paulis:
+        sets[qubit] = 1 << letter
+    qubits = {qubit for qubit, _ in term.paulis}
+    alive: list[int] = []
+    for index in range(len(form.operations) - 1, -1, -1):
+        touched = _pull(form.operations[index], sets)
+        if touched:
+            alive.append(index)
+            qubits.update(touched)
+    alive.reverse()
+    instructions = sorted({form.operations[index].instruction for index in alive})
+    return Cone(term, tuple(sorted(qubits)), tuple(alive), tuple(instructions))
+
+
+def _pull(op: Operation, sets: dict[int, int]) -> tuple[int, ...]:
+    """Pull the sets back through `op`; the qubits it acts on, or nothing if it changes no Pauli of the sets."""
+    if isinstance(op, Rotation):
+        turned = (_X | _Y | _Z) & ~(1 << op.axis)
+        if not sets[op.qubit] & turned:
+            return ()
+        sets[op.qubit] |= turned
+        return (op.qubit,)
+    if isinstance(op, Fixed):
+        before = sets[op.qubit]
+        rows = [a for a in range(4) if before >> a & 1]
+        if np.array_equal(op.ptm[rows], np.eye(4)[rows]):
+            return ()
+        sets[op.qubit] = _bits(op.ptm[rows])
+        return (op.qubit,)
+    first, second = op.qubits
+    pair = (sets[first], sets[second])
+    if isinstance(op, PairChannel):
+        rows = [4 * a + b for a in range(4) if pair[0] >> a & 1 for b in range(4) if pair[1] >> b & 1]
+        if np.array_equal(op.ptm[rows], np.eye(16)[rows]):
+            return ()
+        reached = np.any(op.ptm[rows] != 0.0, axis=0).reshape(4, 4)
+        sets[first] = sum(1 << int(a) for a in np.flatnonzero(reached.any(axis=1)))
+        sets[second] = sum(1 << int(b) for b in np.flatnonzero(reached.any(axis=0)))
+        return (first, second)
+    if not (pair[0] | pair[1]) & _XY:
+        return ()
+    sets[first] = _through_cz(pair[0], pair[1])
+    sets[second] = _through_cz(pair[1], pair[0])
+    return (first, second)
+
+
+def _bits(rows: np.ndarray) -> int:
+    return sum(1 << int(a) for a in np.flatnonzero(np.any(rows != 0.0, axis=0)))
+
+
+def _through_cz(own: int, other: int) -> int:
+    """The set on one side of a CZ: the other side's X or Y multiplies by Z."""
+    kept = own if other & _IZ else 0
+    if other & _XY:
+        kept |= (own & _I) << 3 | (own & _Z) >> 3 | (own & _X) << 1 | (own & _Y) >> 1
+    return kept
+
+
+def cone_circuit(circuit: QuantumCircuit, form: NormalForm, members: Iterable[Cone]) -> QuantumCircuit:
+    """The circuit of the instructions that the cones need, on all of the circuit's qubits under their own names.
+
+    SWAPs are undone: qubits carry the names that `form` gives them. Parameters keep their names; those that no cone
+    needs are gone.
+    """
+    needed = {index for member in members for index in member.instructions}
+    reduced = QuantumCircuit(circuit.num_qubits)
+    for index in sorted(needed):
+        reduced.append(circuit.data[index].operation, form.instruction_lines[index])
+    return reduced
+
+
+def operations_of(form: NormalForm, member: Cone) -> list[Rotation | Fixed | CZ | PairChannel]:
+    """The cone's operations, in the order in which they act."""
+    return [form.operations[index] for index in member.operations]

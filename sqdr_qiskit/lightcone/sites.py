@@ -1,0 +1,133 @@
+"""Runs of one-qubit operations between two-qubit gates, as rows and columns of their Pauli-transfer matrices.
+
+All one-qubit operations between two CZ layers multiply into one 4 x 4 matrix, a *site*; noise among them is one more
+factor. The engine never needs the whole matrix: a row of it (an observable's Pauli pulled back) or its action on |0>
+(the Bloch vector of the first site) is a vector pushed through a chain of rotations and fixed maps.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from sqdr_qiskit.lightcone.operations import CZ, Fixed, NormalForm, PairChannel, Rotation
+from sqdr_qiskit.lightcone.paulis import RealArray
+from sqdr_qiskit.lightcone.tape import Tape, Value
+
+__all__ = ["Chain", "ChainTable", "Site", "sites_of"]
+
+BLOCH = 0  # which vector of a site: 1, 2, 3 are the rows X, Y, Z
+
+Vector = tuple[Value, Value, Value, Value]
+
+
+@dataclass(frozen=True)
+class Site:
+    """A maximal run of one-qubit operations on one qubit; `operations` are indices into the normal form."""
+
+    qubit: int
+    operations: tuple[int, ...]
+
+
+def sites_of(form: NormalForm) -> tuple[tuple[Site, ...], dict[int, int]]:
+    """All sites of a circuit, and for each one-qubit operation the number of its site."""
+    runs: list[list[int]] = []
+    qubits: list[int] = []
+    current: dict[int, int] = {}
+    owner: dict[int, int] = {}
+    for index, op in enumerate(form.operations):
+        if isinstance(op, CZ | PairChannel):
+            for qubit in op.qubits:
+                current.pop(qubit, None)
+            continue
+        if op.qubit not in current:
+            current[op.qubit] = len(runs)
+            runs.append([])
+            qubits.append(op.qubit)
+        owner[index] = current[op.qubit]
+        runs[owner[index]].append(index)
+    return tuple(Site(q, tuple(run)) for q, run in zip(qubits, runs, strict=True)), owner
+
+
+@dataclass(frozen=True, eq=False)
+class Chain:
+    """A vector pushed through a site's operations.
+
+    Attributes:
+        start: Pauli coefficients at the beginning, shape (4,).
+        steps: Rotations as (axis, angle number, sign), fixed maps as matrices that multiply from the left.
+        varies: Which of the four results differ from sample to sample.
+        known: The results that do not, shape (4,).
+    """
+
+    start: RealArray
+    steps: tuple[tuple[int, int, float] | RealArray, ...]
+    varies: tuple[bool, bool, bool, bool]
+    known: RealArray
+
+    @property
+    def angles(self) -> tuple[int, ...]:
+        """Numbers of the angles, in the order of the steps."""
+        return tuple(step[1] for step in self.steps if isinstance(step, tuple))
+
+
+class ChainTable:
+    """The chains that the tapes of a circuit ask for, each kept once."""
+
+    def __init__(self, form: NormalForm, sites: tuple[Site, ...]) -> None:
+        self._form = form
+        self._sites = sites
+        self._chains: dict[tuple[int, int], tuple[int, Chain]] = {}
+
+    @property
+    def chains(self) -> tuple[Chain, ...]:
+        """All chains so far, in the order of their numbers."""
+        return tuple(chain for _, chain in self._chains.values())
+
+    def row(self, site: int, letter: int, tape: Tape) -> Vector:
+        """Row `letter` (1 = X, 2 = Y, 3 = Z; 0 is always (1, 0, 0, 0)) of the site's matrix."""
+        if letter == 0:
+            return (1.0, 0.0, 0.0, 0.0)
+        return self._vector(site, letter, tape)
+
+    def bloch(self, site: int, tape: Tape) -> Vector:
+        """Pauli coefficients (1, x, y, z) of the site applied to |0>."""
+        return self._vector(site, BLOCH, tape)
+
+    def _vector(self, site: int, which: int, tape: Tape) -> Vector:
+        key = (site, which)
+        if key not in self._chains:
+            self._chains[key] = (len(self._chains), self._build(site, which))
+        number, chain = self._chains[key]
+        entries = [
+            tape.leaf(number, component) if chain.varies[component] else float(chain.known[component])
+            for component in range(4)
+        ]
+        return (entries[0], entries[1], entries[2], entries[3])
+
+    def _build(self, site: int, which: int) -> Chain:
+        operations = [self._form.operations[index] for index in self._sites[site].operations]
+        start = np.array([1.0, 0.0, 0.0, 1.0]) if which == BLOCH else np.eye(4)[which]
+        if which != BLOCH:
+            operations.reverse()
+        known = start.copy()
+        varies = np.zeros(4, dtype=bool)
+        steps: list[tuple[int, int, float] | RealArray] = []
+        for op in operations:
+            if isinstance(op, Rotation):
+                turned = [axis for axis in (1, 2, 3) if axis != op.axis]
+                if not varies[turned].any() and not known[turned].any():
+                    continue
+                varies[turned] = True
+                steps.append((op.axis, op.angle, 1.0 if which == BLOCH else -1.0))
+            else:
+                assert isinstance(op, Fixed)
+                matrix = op.ptm if which == BLOCH else op.ptm.T
+                steps, start = (steps, start) if steps else ([], matrix @ start)
+                if steps:
+                    steps.append(np.ascontiguousarray(matrix))
+                reached = (matrix[:, varies] != 0.0).any(axis=1)
+                known, varies = matrix @ np.where(varies, 0.0, known), reached
+            known = np.where(varies, 0.0, known)
+        return Chain(start, tuple(steps), (bool(varies[0]), bool(varies[1]), bool(varies[2]), bool(varies[3])), known)

@@ -1,0 +1,89 @@
+"""Qiskit's `EstimatorQNN` with one broadcast PUB forward and one whole Jacobian backward."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+from qiskit.circuit import Parameter, QuantumCircuit
+from qiskit.primitives import BaseEstimatorV2
+from qiskit.primitives.containers.observables_array import ObservablesArray
+from qiskit.quantum_info import SparsePauliOp
+from qiskit_machine_learning.gradients import BaseEstimatorGradient
+from qiskit_machine_learning.neural_networks import EstimatorQNN
+
+from sqdr_qiskit.gradients.interface import BatchedEstimatorGradient
+
+__all__ = ["BroadcastEstimatorQNN"]
+
+
+class BroadcastEstimatorQNN(EstimatorQNN):
+    """An `EstimatorQNN` that asks for a whole batch at once, and differentiates by its inputs.
+
+    The stock class sends one PUB per observable forward, and backward one circuit per sample, observable and shift.
+    This one sends one PUB of all observables and samples, and takes the Jacobian of the batch from a
+    `BatchedEstimatorGradient`; any other gradient is asked through Qiskit's own interface.
+
+    Args:
+        circuit: The circuit.
+        estimator: Any `BaseEstimatorV2`.
+        gradient: Any `BaseEstimatorGradient`.
+        observables: The outputs.
+        input_params: Parameters that carry data.
+        weight_params: Parameters that are trained.
+        input_gradients: Whether to differentiate by the data, without which an encoder before it never learns.
+        precision: Target standard error of an expectation value, 0 for exact ones; reaches the gradient too.
+    """
+
+    def __init__(
+        self,
+        *,
+        circuit: QuantumCircuit,
+        estimator: BaseEstimatorV2,
+        gradient: BaseEstimatorGradient,
+        observables: Sequence[SparsePauliOp],
+        input_params: Sequence[Parameter],
+        weight_params: Sequence[Parameter],
+        input_gradients: bool = True,
+        precision: float = 0.0,
+    ) -> None:
+        super().__init__(
+            circuit=circuit,
+            estimator=estimator,
+            observables=list(observables),
+            input_params=input_params,
+            weight_params=weight_params,
+            gradient=gradient,
+            input_gradients=input_gradients,
+            default_precision=precision,
+        )
+        self._operators = list(observables)
+        self._column = ObservablesArray.coerce([[operator] for operator in observables])
+
+    def _forward(
+        self, input_data: NDArray[np.float64] | None, weights: NDArray[np.float64] | None
+    ) -> NDArray[np.float64]:
+        values, _ = self._preprocess_forward(input_data, weights)
+        job = self.estimator.run([(self._circuit, self._column, values)], precision=self._default_precision)
+        evs: NDArray[np.float64] = np.asarray(job.result()[0].data.evs)
+        return evs.T  # (n_observables, batch) -> (batch, n_observables)
+
+    def _backward(
+        self, input_data: NDArray[np.float64] | None, weights: NDArray[np.float64] | None
+    ) -> tuple[NDArray[np.float64] | None, NDArray[np.float64]]:
+        if not isinstance(self.gradient, BatchedEstimatorGradient):
+            inputs, trained = super()._backward(input_data, weights)
+            return inputs, trained
+        values, _ = self._preprocess_forward(input_data, weights)
+        wanted = None if self._input_gradients else self._circuit.parameters[self._num_inputs :]
+        jacobian = self.gradient.jacobian(
+            self._circuit,
+            self._operators,
+            values,
+            parameters=wanted,
+            precision=self._default_precision or None,
+        )
+        if wanted is not None:
+            return None, jacobian
+        return jacobian[:, :, : self._num_inputs], jacobian[:, :, self._num_inputs :]
