@@ -8,7 +8,9 @@ from typing import Literal, get_args
 import torch
 from torch import nn
 
-from sqdr_qiskit.encoder.phase import check_code
+from sqdr_qiskit.encoder.fused import fused_rates
+from sqdr_qiskit.encoder.phase import check_code, quantise
+from sqdr_qiskit.encoder.plan import code_fits
 from sqdr_qiskit.encoder.reference import reference_rates
 from sqdr_qiskit.errors import ArgumentError
 
@@ -32,9 +34,9 @@ class SpikingEncoder(nn.Module):
         n_features: Number of firing rates that come out.
         n_steps: T, number of time steps.
         n_phases: K, number of phases (bits) of the code, 1 to 8.
-        path: How `forward` computes. "fused": our kernels, on CPU only. "reference": torch modules and snnTorch's
-            neuron stepped in a loop, on any device. "auto": fused on CPU, reference elsewhere. Both paths have the
-            same spikes and gradients, up to float32 rounding.
+        path: How `forward` computes. "fused": our kernels, for float32 on the CPU, T at most 16 and 3 K.
+            "reference": torch modules and snnTorch's neuron stepped in a loop, on any device. "auto": fused where
+            it can be, else reference. Both have the same spikes and gradients, up to float32 rounding.
 
     Raises:
         ArgumentError: If a count is out of range or `path` is unknown.
@@ -94,6 +96,32 @@ class SpikingEncoder(nn.Module):
                 f"Argument `images` must be at least {2**N_LAYERS} pixels high and wide, but is "
                 f"{images.shape[2]} x {images.shape[3]}."
             )
-        return reference_rates(
-            images, list(self.convs), list(self.norms), self.linear, n_steps=self.n_steps, n_phases=self.n_phases
+        pixels = quantise(images)
+        rates = fused_rates if self._takes_kernels(pixels) else reference_rates
+        return rates(
+            pixels,
+            list(self.convs),
+            list(self.norms),
+            self.linear,
+            n_steps=self.n_steps,
+            n_phases=self.n_phases,
         )
+
+    def _takes_kernels(self, pixels: torch.Tensor) -> bool:
+        """Whether to use the kernels; an error where they were asked for and cannot be used."""
+        if self.path == "reference":
+            return False
+        weight = self.linear.weight
+        reason = None
+        if pixels.device.type != "cpu" or weight.device.type != "cpu":
+            reason = f"images and parameters on the CPU, but they are on {pixels.device} and {weight.device}"
+        elif weight.dtype != torch.float32:
+            reason = f"float32 parameters, but they are {weight.dtype}"
+        elif not code_fits(self.n_steps, self.n_phases):
+            reason = (
+                f"n_steps at most 16 and at most 3 n_phases, but has n_steps = {self.n_steps} and "
+                f"n_phases = {self.n_phases}"
+            )
+        if reason is not None and self.path == "fused":
+            raise ArgumentError(f"Argument `path` is fused, which needs {reason}; use path auto or reference.")
+        return reason is None

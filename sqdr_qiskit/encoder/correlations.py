@@ -1,0 +1,171 @@
+"""Batch norm's statistics from the spikes alone.
+
+A convolution is linear: the mean and variance of z = W s follow from the mean of s and from the second moments E[s_j s_k] of
+the inputs that its taps see. Spikes are bits, so a second moment is a count of bits in common: an AND and a population
+count in place of the convolution itself, and exact. The same moments serve the backward pass, where batch norm
+needs the sum of z times each input.
+
+The moment of taps j and k is the correlation of two images of spikes at the distance k - j, less what lies at an edge
+and has its centre outside: at most one row or column, as taps reach one pixel far.
+"""
+
+# mypy: disable-error-code="no-untyped-def"
+
+from __future__ import annotations
+
+from functools import lru_cache
+
+import numpy as np
+import numpy.typing as npt
+from numba import njit
+
+from sqdr_qiskit.encoder.lanes import bit, load_words, popcount, total_words
+
+__all__ = ["N_TERMS", "correlate", "edge_sums", "tap_moments"]
+
+# Distances (down, right) in the upper half plane: 13 that two of the 3 x 3 taps can have. The other half is their mirror.
+_FAR = [(0, 0), (0, 1), (0, 2)] + [(down, right) for down in (1, 2) for right in (-2, -1, 0, 1, 2)]
+# What correlate() sums for a pair of channels: whole images at 13 distances, then the upper and lower edge rows and
+# the left and right edge columns at distances 0, 1, 2, then the four corners.
+N_TERMS = 13 + 4 * 3 + 4
+
+# Rows that a 32-bit sum can hold: spread words are below 2^16, so 2^16 of them.
+_MOST = 1 << 16
+
+
+@njit(nogil=True, cache=True)
+def _in_common(first, second, a, a_step, b, b_step, n, counted):
+    """Sum over `n` places, `step` apart, of what two packed images have in common: bits (`counted`) or words."""
+    found = bit(0) ^ bit(0)
+    if counted:
+        for _ in range(n):
+            found = found + popcount(load_words(first, a) & load_words(second, b))
+            a += a_step
+            b += b_step
+    else:
+        for _ in range(n):
+            found = found + (load_words(first, a) & load_words(second, b))
+            a += a_step
+            b += b_step
+    return found
+
+
+@njit(nogil=True, cache=True)
+def correlate(words, at, n_channels, height, width, counted, terms):
+    """Correlations of packed images of one group, at every distance that two taps of a 3 x 3 window can have.
+
+    Args:
+        words: uint32 vectors, [channel][row][column] from vector `at` on.
+        at: See `words`.
+        n_channels: Number of images.
+        height: Rows, at least 2.
+        width: Columns, at least 2.
+        counted: Whether common bits count 1 each; otherwise common bits count as the number they spell.
+        terms: int64 array of shape (n_channels, n_channels, N_TERMS) to write.
+    """
+    size = height * width
+    strip = max(1, _MOST // width)
+    for a in range(n_channels):
+        for b in range(n_channels):
+            first, second = at + a * size, at + b * size
+            term = 0
+            for down in range(3):
+                for right in range(0 if down == 0 else -2, 3):
+                    left, n = max(0, -right), width - abs(right)
+                    count = 0
+                    for top in range(0, height - down, strip):
+                        found = bit(0) ^ bit(0)
+                        for y in range(top, min(top + strip, height - down)):
+                            i = first + y * width + left
+                            j = second + (y + down) * width + left + right
+                            found = found + _in_common(words, words, i, 1, j, 1, n, counted)
+                        count += total_words(found)
+                    terms[a, b, term] = count
+                    term += 1
+            for edge in range(4):
+                start = (0, size - width, 0, width - 1)[edge]
+                along, length = (1, width) if edge < 2 else (width, height)
+                for far in range(3):
+                    i, j = first + start, second + start + far * along
+                    n = length - far
+                    found = _in_common(words, words, i, along, j, along, n, counted)
+                    terms[a, b, term] = total_words(found)
+                    term += 1
+            for corner in range(4):
+                i = (0, width - 1, size - width, size - 1)[corner]
+                found = _in_common(words, words, first + i, 0, second + i, 0, 1, counted)
+                terms[a, b, term] = total_words(found)
+                term += 1
+
+
+@lru_cache(maxsize=1)
+def _recipe() -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float64]]:
+    """Moments of taps from correlations: moment[j, k] = sum over terms of forward * terms[a, b] + mirrored * terms[b, a].
+
+    Returns:
+        Two arrays of shape (9, 9, N_TERMS), the factors of terms[a, b] and of terms[b, a].
+    """
+    forward = np.zeros((9, 9, N_TERMS))
+    mirrored = np.zeros((9, 9, N_TERMS))
+
+    def put(j: int, k: int, offset: int, distance: int, sign: int) -> None:
+        (forward if distance >= 0 else mirrored)[j, k, offset + abs(distance)] += sign
+
+    for j in range(9):
+        for k in range(9):
+            (jy, jx), (ky, kx) = (divmod(tap, 3) for tap in (j, k))
+            down, right = ky - jy, kx - jx
+            if (down, right) in _FAR:
+                forward[j, k, _FAR.index((down, right))] += 1
+            else:
+                mirrored[j, k, _FAR.index((-down, -right))] += 1
+            # A tap one row down reaches the upper edge row from a centre above the image; and so on.
+            rows = [edge for edge, tap in ((0, 2), (1, 0)) if jy == ky == tap]
+            columns = [edge for edge, tap in ((0, 2), (1, 0)) if jx == kx == tap]
+            for edge in rows:
+                put(j, k, 13 + 3 * edge, right, -1)
+            for edge in columns:
+                put(j, k, 19 + 3 * edge, down, -1)
+            for upper in rows:
+                for left in columns:
+                    forward[j, k, 25 + 2 * upper + left] += 1
+    return forward, mirrored
+
+
+def tap_moments(terms: npt.NDArray[np.int64]) -> npt.NDArray[np.float64]:
+    """Sums of products of inputs, for every two taps of a 3 x 3 convolution with padding 1.
+
+    Args:
+        terms: Array of shape (n_channels, n_channels, N_TERMS), from `correlate`, summed over groups.
+
+    Returns:
+        Array of shape (9 n_channels, 9 n_channels), taps in the order [channel][row][column].
+    """
+    forward, mirrored = _recipe()
+    n = len(terms)
+    whole = np.einsum("abt,jkt->ajbk", terms, forward) + np.einsum("bat,jkt->ajbk", terms, mirrored)
+    return whole.reshape(9 * n, 9 * n)
+
+
+def edge_sums(sums: npt.NDArray[np.int64]) -> npt.NDArray[np.float64]:
+    """Sums of the inputs that each tap of a 3 x 3 convolution with padding 1 sees.
+
+    Args:
+        sums: Array of shape (n_channels, 9): over the whole image, the upper and lower row, the left and right
+            column, the four corners in reading order.
+
+    Returns:
+        Array of shape (9 n_channels,), taps in the order [channel][row][column].
+    """
+    seen = np.empty((len(sums), 3, 3))
+    for row, missed in enumerate((1, None, 0)):  # the upper tap never sees the lower edge row
+        for column, lost in enumerate((1, None, 0)):
+            value = sums[:, 0].astype(np.float64)
+            if missed is not None:
+                value = value - sums[:, 1 + missed]
+            if lost is not None:
+                value = value - sums[:, 3 + lost]
+            if missed is not None and lost is not None:
+                value = value + sums[:, 5 + 2 * missed + lost]
+            seen[:, row, column] = value
+    return seen.reshape(-1)

@@ -1,0 +1,136 @@
+"""Convolution on one pooling window, unrolled into registers.
+
+A window is 2 x 2 neurons of 2 channels, 8 vectors in the order [channel][row][column]; it sees a patch of 4 x 4
+inputs through 3 x 3 weights. That is 72 fused multiply-adds for 16 loads, and what they need stays within the
+32 vector registers of AVX-512: 8 sums, 18 weights, one input. Sizes are fixed by pooling, not tuned.
+"""
+
+# numba's extension interface has no types, and its intrinsics are typed by what they return.
+# mypy: disable-error-code="no-untyped-def, misc, type-arg, no-any-return"
+
+from __future__ import annotations
+
+from llvmlite import ir
+from numba import types
+from numba.extending import intrinsic
+
+from sqdr_qiskit.encoder.lanes import FLOATS, LANES, broadcast, element_address, load_at, multiply_add
+
+__all__ = ["N_PAIR_TAPS", "N_WINDOW", "add_taps", "add_window", "load_taps", "load_window", "store_many"]
+
+N_WINDOW = 8  # vectors of a window: 2 channels x 2 rows x 2 columns
+N_PAIR_TAPS = 18  # weights of one input channel: 2 channels x 3 rows x 3 columns
+
+WINDOW = types.UniTuple(FLOATS, N_WINDOW)
+TAPS = types.UniTuple(FLOATS, N_PAIR_TAPS)
+
+
+def _unpack(builder, value, count):
+    return [builder.extract_value(value, i) for i in range(count)]
+
+
+def _pack(builder, values):
+    packed = ir.Constant(ir.ArrayType(values[0].type, len(values)), ir.Undefined)
+    for i, value in enumerate(values):
+        packed = builder.insert_value(packed, value, i)
+    return packed
+
+
+def _patch(context, builder, array_type, array, at, row, column):
+    """The 4 x 4 inputs, one load at a time, each with the (window, tap) pairs that it joins."""
+    for y in range(4):
+        for x in range(4):
+            steps = [(row, y), (column, x)]
+            index = at
+            for stride, count in steps:
+                index = builder.add(index, builder.mul(stride, ir.Constant(stride.type, count)))
+            value = load_at(builder, element_address(context, builder, array_type, array, index, FLOATS))
+            joined = [
+                (2 * dy + dx, 3 * (y - dy) + x - dx)
+                for dy in range(2)
+                for dx in range(2)
+                if 0 <= y - dy < 3 and 0 <= x - dx < 3
+            ]
+            yield value, joined
+
+
+@intrinsic
+def add_window(typingctx, window, inputs, at, row, column, weights, weights_at):
+    """`window` + convolution of one input channel at one step.
+
+    Args:
+        window: 8 vectors.
+        inputs: float32 array of vectors; the patch starts at vector `at`, with `row` vectors from one row to
+            the next and `column` from one column to the next.
+        weights: float32 array of numbers; 18 of them, [channel][row][column], from number `weights_at` on.
+    """
+
+    def codegen(context, builder, signature, args):
+        window, inputs, at, row, column, weights, weights_at = args
+        sums = _unpack(builder, window, N_WINDOW)
+        data = context.make_array(signature.args[5])(context, builder, weights).data
+        first = builder.gep(data, [weights_at])
+        spread = [
+            broadcast(builder, builder.load(builder.gep(first, [ir.Constant(ir.IntType(64), i)])))
+            for i in range(N_PAIR_TAPS)
+        ]
+        for value, joined in _patch(context, builder, signature.args[1], inputs, at, row, column):
+            for channel in range(2):
+                for neuron, tap in joined:
+                    i = 4 * channel + neuron
+                    sums[i] = multiply_add(builder, value, spread[9 * channel + tap], sums[i])
+        return _pack(builder, sums)
+
+    size = types.intp
+    return WINDOW(WINDOW, inputs, size, size, size, weights, size), codegen
+
+
+@intrinsic
+def add_taps(typingctx, taps, window, inputs, at, row, column):
+    """`taps` + products of a window with the inputs that each of the 18 weights joins it to.
+
+    The transpose of `add_window` in the weights: 18 vectors, [channel][row][column].
+    """
+
+    def codegen(context, builder, signature, args):
+        taps, window, inputs, at, row, column = args
+        sums = _unpack(builder, taps, N_PAIR_TAPS)
+        values = _unpack(builder, window, N_WINDOW)
+        for value, joined in _patch(context, builder, signature.args[2], inputs, at, row, column):
+            for channel in range(2):
+                for neuron, tap in joined:
+                    i = 9 * channel + tap
+                    sums[i] = multiply_add(builder, value, values[4 * channel + neuron], sums[i])
+        return _pack(builder, sums)
+
+    size = types.intp
+    return TAPS(TAPS, WINDOW, inputs, size, size, size), codegen
+
+
+def _loader(kind, count):
+    def typed(typingctx, array, index):
+        def codegen(context, builder, signature, args):
+            base = element_address(context, builder, signature.args[0], *args, FLOATS)
+            offsets = [ir.Constant(ir.IntType(64), i) for i in range(count)]
+            return _pack(builder, [load_at(builder, builder.gep(base, [offset])) for offset in offsets])
+
+        return kind(array, types.intp), codegen
+
+    return intrinsic(typed)
+
+
+load_window = _loader(WINDOW, N_WINDOW)  # 8 neighbouring vectors of an array, from vector `index` on
+load_taps = _loader(TAPS, N_PAIR_TAPS)  # 18 of them
+
+
+@intrinsic
+def store_many(typingctx, array, index, values):
+    """Write a tuple of vectors side by side, from vector `index` of an array on."""
+
+    def codegen(context, builder, signature, args):
+        base = element_address(context, builder, signature.args[0], *args[:2], FLOATS)
+        for i, value in enumerate(_unpack(builder, args[2], signature.args[2].count)):
+            builder.store(value, builder.gep(base, [ir.Constant(ir.IntType(64), i)]), align=4)
+        return context.get_dummy_value()
+
+    return types.void(array, types.intp, values), codegen
