@@ -1,4 +1,4 @@
-"""The order of the rooms: each imports only from rooms below it; each heavy library lives where the table says."""
+"""The order of the rooms: each imports only from rooms below it; each heavy library has its rooms."""
 
 from __future__ import annotations
 
