@@ -1,3 +1,20 @@
-"""From records to tables and figures (reads records; no torch)."""
+"""Records made readable: figures and tables. Nothing here knows torch or Qiskit."""
 
 from __future__ import annotations
+
+from sqdr_qiskit.reports.figures import accuracy_bars, confusion_figure, noise_sweep_figure, training_curves
+from sqdr_qiskit.reports.style import save_figure
+from sqdr_qiskit.reports.tables import Table, noise_sweep_table, per_class_table, percent, results_table
+
+__all__ = [
+    "Table",
+    "accuracy_bars",
+    "confusion_figure",
+    "noise_sweep_figure",
+    "noise_sweep_table",
+    "per_class_table",
+    "percent",
+    "results_table",
+    "save_figure",
+    "training_curves",
+]

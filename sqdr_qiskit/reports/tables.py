@@ -1,0 +1,165 @@
+"""Tables from records: cells as text, and their layout as Markdown or plain text.
+
+Drawing one in a terminal is the command line's business; it finds `headers`, `rows` and `right` here.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from sqdr_qiskit.errors import ArgumentError
+
+__all__ = ["Table", "noise_sweep_table", "per_class_table", "percent", "results_table"]
+
+NONE = "–"
+
+
+@dataclass(frozen=True)
+class Table:
+    """Cells as text.
+
+    Attributes:
+        headers: One per column.
+        rows: Each with one cell per column.
+        right: Columns, by number, that hold figures and line up on the right.
+        title: What it shows; may be empty.
+    """
+
+    headers: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+    right: frozenset[int] = frozenset()
+    title: str = ""
+
+    def __post_init__(self) -> None:
+        for row in self.rows:
+            if len(row) != len(self.headers):
+                raise ArgumentError(
+                    f"Argument `rows` must have {len(self.headers)} cells in each row, "
+                    f"but has {len(row)} in {row}."
+                )
+
+    def markdown(self) -> str:
+        """The table in GitHub's Markdown, with a final newline; without the title."""
+        rule = ["---:" if column in self.right else "---" for column in range(len(self.headers))]
+        lines = [self.headers, rule, *self.rows]
+        return "".join(
+            "| " + " | ".join(cell.replace("|", r"\|") for cell in line) + " |\n" for line in lines
+        )
+
+    def text(self) -> str:
+        """The table in columns of equal width, the title above it, with a final newline."""
+        lines = [self.headers, *self.rows]
+        widths = [max(len(line[column]) for line in lines) for column in range(len(self.headers))]
+        page = [self.title] if self.title else []
+        for line in lines:
+            cells = [
+                cell.rjust(width) if column in self.right else cell.ljust(width)
+                for column, (cell, width) in enumerate(zip(line, widths, strict=True))
+            ]
+            page.append("  ".join(cells).rstrip())
+        return "\n".join(page) + "\n"
+
+
+def percent(value: float | None, decimals: int = 2) -> str:
+    """A fraction as per cent, `0.9153` as `91.53 %`; a dash for None and not-a-number."""
+    return NONE if value is None or math.isnan(value) else f"{100 * value:.{decimals}f} %"
+
+
+def per_class_table(confusion: ArrayLike, class_names: Sequence[str], *, title: str = "") -> Table:
+    """What became of each class.
+
+    Args:
+        confusion: Integer array of shape (classes, classes): images of the row's class taken for the
+            column's.
+        class_names: One name per class.
+        title: What it shows.
+
+    Returns:
+        For each class its images, how many were right, the share of them (recall), the share of the images
+        taken for it that are of it (precision), and the class it was most often mistaken for; then the sums.
+
+    Raises:
+        ArgumentError: If the matrix does not match the names.
+    """
+    counts = np.asarray(confusion, dtype=np.int64)
+    if counts.shape != (len(class_names), len(class_names)):
+        raise ArgumentError(
+            f"Argument `confusion` must be of shape ({len(class_names)}, {len(class_names)}) "
+            f"for {len(class_names)} class names, but is of shape {counts.shape}."
+        )
+    rows = []
+    for number, name in enumerate(class_names):
+        images, right, taken = (
+            int(counts[number].sum()),
+            int(counts[number, number]),
+            int(counts[:, number].sum()),
+        )
+        wrong = counts[number].copy()
+        wrong[number] = 0
+        worst = f"{class_names[int(wrong.argmax())]} ({wrong.max()})" if wrong.any() else NONE
+        recall = percent(right / images if images else None)
+        precision = percent(right / taken if taken else None)
+        rows.append((name, f"{images:,}", f"{right:,}", recall, precision, worst))
+    total, right = int(counts.sum()), int(np.trace(counts))
+    rows.append(("all", f"{total:,}", f"{right:,}", percent(right / total if total else None), "", ""))
+    headers = ("class", "images", "right", "recall", "precision", "most often taken for")
+    return Table(headers, tuple(rows), frozenset({1, 2, 3, 4}), title)
+
+
+def noise_sweep_table(points: Sequence[Mapping[str, Any]], *, title: str = "") -> Table:
+    """Accuracy by channel (rows) and strength (columns).
+
+    Args:
+        points: Rows with `channel`, `strength` (0 to 1) and `accuracy` (0 to 1), in any order; a dash where a
+            channel has no point at a strength.
+        title: What it shows.
+    """
+    strengths = sorted({float(point["strength"]) for point in points})
+    channels = list(dict.fromkeys(str(point["channel"]) for point in points))
+    found = {(str(point["channel"]), float(point["strength"])): point["accuracy"] for point in points}
+    rows = tuple((name, *(percent(found.get((name, p))) for p in strengths)) for name in channels)
+    headers = ("channel", *(f"{round(100 * p, 6):g} %" for p in strengths))
+    return Table(headers, rows, frozenset(range(1, len(headers))), title)
+
+
+def results_table(
+    records: Sequence[Mapping[str, Any]], columns: Mapping[str, str] | Sequence[str], *, title: str = ""
+) -> Table:
+    """One row per record, one column per key.
+
+    Args:
+        records: Plain records; a missing key or None gives a dash.
+        columns: The keys to show, in order, or a mapping from key to header. Keys that end in `accuracy` are
+            shown as per cent; numbers line up on the right.
+        title: What it shows.
+    """
+    headers = (
+        dict(columns) if isinstance(columns, Mapping) else {key: key.replace("_", " ") for key in columns}
+    )
+    rows = tuple(tuple(_cell(key, record.get(key)) for key in headers) for record in records)
+    numbers = frozenset(
+        column
+        for column, key in enumerate(headers)
+        if any(isinstance(record.get(key), int | float) for record in records)
+    )
+    return Table(tuple(headers.values()), rows, numbers, title)
+
+
+def _cell(key: str, value: Any) -> str:
+    if value is None:
+        return NONE
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, int | float) and key.endswith("accuracy"):
+        return percent(float(value))
+    if isinstance(value, int):
+        return f"{value:,}"
+    if isinstance(value, float):
+        return NONE if math.isnan(value) else f"{value:.4g}"
+    return str(value)

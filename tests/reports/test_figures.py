@@ -1,0 +1,159 @@
+from __future__ import annotations
+
+import io
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import matplotlib
+import numpy as np
+import pytest
+from matplotlib.collections import LineCollection
+from matplotlib.figure import Figure
+from PIL import Image
+
+from sqdr_qiskit.errors import ArgumentError, StorageError
+from sqdr_qiskit.reports import (
+    accuracy_bars,
+    confusion_figure,
+    noise_sweep_figure,
+    save_figure,
+    training_curves,
+)
+
+HISTORY: list[dict[str, Any]] = [
+    {"epoch": 1, "loss": 1.9, "accuracy": 0.4, "validation_loss": 1.7, "validation_accuracy": 0.5},
+    {"epoch": 2, "loss": 1.1, "accuracy": 0.7, "validation_loss": 1.0, "validation_accuracy": 0.8},
+    {"epoch": 3, "loss": 0.9, "accuracy": 0.8, "validation_loss": 0.9, "validation_accuracy": 0.8},
+]
+POINTS: list[dict[str, Any]] = [
+    {"channel": channel, "strength": strength, "accuracy": 0.9 - slope * strength, "spread": 0.01}
+    for channel, slope in (("bit flip", 4.0), ("depolarizing", 5.0))
+    for strength in (0.05, 0.0, 0.02)
+]
+BARS: list[dict[str, Any]] = [
+    {"model": model, "backend": backend, "accuracy": 0.9, "n_images": 100}
+    for model in ("2b-9q", "4b-9q")
+    for backend in ("exact", "aer_noisy")
+]
+
+FIGURES: dict[str, Callable[[], Figure]] = {
+    "curves": lambda: training_curves(HISTORY, title="digits · 2b-9q"),
+    "one epoch": lambda: training_curves(HISTORY[:1], title="digits · 2b-9q"),
+    "no validation": lambda: training_curves(
+        [{"epoch": 1, "loss": 2.0, "accuracy": 0.1}], title="digits · 2b-9q"
+    ),
+    "confusion": lambda: confusion_figure(
+        [[9, 1], [0, 12345]], ["T-shirt/top", "$x_1$"], title="digits · 2b-9q"
+    ),
+    "class without images": lambda: confusion_figure([[9, 1], [0, 0]], "ab", title="digits · 2b-9q"),
+    "noise": lambda: noise_sweep_figure(POINTS, title="digits · 2b-9q", noiseless=0.9, chance=0.1),
+    "noise, log": lambda: noise_sweep_figure(POINTS, title="digits · 2b-9q", log=True),
+    "bars": lambda: accuracy_bars(BARS, title="digits · 2b-9q"),
+    "long title": lambda: accuracy_bars(
+        BARS[:1], title="digits · 2b-9q" + " · recipe ours" * 9, subtitle="words " * 30
+    ),
+}
+
+
+def texts(figure: Figure) -> list[str]:
+    return [text.get_text() for text in figure.findobj(matplotlib.text.Text)]
+
+
+@pytest.mark.parametrize("name", list(FIGURES))
+def test_figure_is_titled_and_written_whole(name: str, tmp_path: Path) -> None:
+    before = dict(matplotlib.rcParams)
+    figure = FIGURES[name]()
+    assert any(text.startswith("digits · 2b-9q") for text in texts(figure))
+    path = save_figure(figure, tmp_path / "new" / "figure.png")
+    assert path == tmp_path / "new" / "figure.png"
+    with Image.open(path) as image:
+        image.load()
+        assert min(image.size) >= 400
+        assert len(image.convert("RGB").getcolors(1 << 24) or ()) > 20
+    assert [path.name for path in path.parent.iterdir()] == ["figure.png"]
+    assert dict(matplotlib.rcParams) == before
+
+
+@pytest.mark.parametrize("name", list(FIGURES))
+def test_no_text_leaves_the_figure(name: str) -> None:
+    figure = FIGURES[name]()
+    figure.savefig(io.BytesIO(), format="png")
+    drawn = figure.get_tightbbox()  # inches, as is the figure's own size
+    assert drawn.x0 >= 0.0
+    assert drawn.y0 >= 0.0
+    assert drawn.x1 <= figure.get_figwidth()
+    assert drawn.y1 <= figure.get_figheight()
+
+
+def test_same_figure_gives_the_same_bytes(tmp_path: Path) -> None:
+    first = save_figure(FIGURES["curves"](), tmp_path / "a.png").read_bytes()
+    assert first == save_figure(FIGURES["curves"](), tmp_path / "b.png").read_bytes()
+
+
+def test_curves_show_what_the_history_says() -> None:
+    figure = training_curves(HISTORY)
+    loss, accuracy = figure.axes
+    assert [line.get_label() for line in loss.lines] == ["training", "validation"]
+    np.testing.assert_array_equal(loss.lines[0].get_ydata(), [1.9, 1.1, 0.9])
+    np.testing.assert_array_equal(accuracy.lines[1].get_ydata(), [0.5, 0.8, 0.8])
+    assert "best validation 80.00 %, epoch 2" in texts(figure)  # the first of equals
+
+
+def test_curves_without_validation_show_training_alone() -> None:
+    rows = [{**row, "validation_loss": None, "validation_accuracy": None} for row in HISTORY]
+    figure = training_curves(rows)
+    assert [len(axes.lines) for axes in figure.axes] == [1, 1]
+    assert not [text for text in texts(figure) if "validation" in text]
+
+
+def test_confusion_shows_counts_recall_and_accuracy() -> None:
+    found = texts(confusion_figure([[8, 2], [0, 30]], ["cat", "dog"]))
+    for expected in ("8", "2", "30", "80.0 %", "100.0 %", "95.00 % of 40 images right", "cat", "dog"):
+        assert expected in found
+    assert "0" not in found  # empty cells stay empty
+
+
+def test_noise_sweep_draws_each_channel_in_order_of_strength() -> None:
+    axes = noise_sweep_figure(POINTS).axes[0]
+    assert [line.get_label() for line in axes.lines] == ["bit flip", "depolarizing"]
+    np.testing.assert_array_equal(axes.lines[0].get_xdata(), [0.0, 0.02, 0.05])
+    np.testing.assert_allclose(np.array(axes.lines[0].get_ydata(), dtype=float), np.array([0.9, 0.82, 0.7]))
+
+
+def test_bars_carry_binomial_errors() -> None:
+    axes = accuracy_bars(BARS).axes[0]
+    whisker = axes.findobj(LineCollection)[0].get_segments()[0]
+    np.testing.assert_allclose(whisker[:, 1], [0.87, 0.93])
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda: training_curves([]), "Argument `history` must have at least one epoch"),
+        (lambda: noise_sweep_figure([]), "Argument `points` must have at least one point"),
+        (lambda: noise_sweep_figure([POINTS[1]], log=True), "Argument `points` must have at least one point"),
+        (lambda: accuracy_bars([]), "Argument `rows` must have at least one row"),
+        (lambda: confusion_figure([[1, 2]], ["a"]), r"must be of shape \(1, 1\).*but is of shape \(1, 2\)"),
+    ],
+)
+def test_nothing_to_show_is_refused(call: Callable[[], Figure], message: str) -> None:
+    with pytest.raises(ArgumentError, match=message):
+        call()
+
+
+def test_unwritable_figure_is_a_storage_error(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(StorageError, match=r"Cannot write 'figure\.png'"):
+        save_figure(FIGURES["curves"](), tmp_path / "file" / "figure.png")
+
+
+def test_reports_import_neither_pyplot_nor_torch_nor_qiskit() -> None:
+    code = (
+        "import sys, sqdr_qiskit.reports;"
+        "print([m for m in ('matplotlib.pyplot', 'torch', 'qiskit', 'rich') if m in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert (done.stdout.strip(), done.stderr) == ("[]", "")

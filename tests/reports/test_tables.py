@@ -1,0 +1,75 @@
+from __future__ import annotations
+
+import pytest
+
+from sqdr_qiskit.errors import ArgumentError
+from sqdr_qiskit.reports import Table, noise_sweep_table, per_class_table, percent, results_table
+
+
+def test_markdown() -> None:
+    table = Table(("name", "value"), (("a|b", "1"), ("c", "22")), frozenset({1}))
+    assert table.markdown() == "| name | value |\n| --- | ---: |\n| a\\|b | 1 |\n| c | 22 |\n"
+
+
+def test_text_lines_columns_up() -> None:
+    table = Table(("name", "value"), (("a", "1"), ("long name", "22")), frozenset({1}), "Title")
+    assert table.text() == "Title\nname       value\na              1\nlong name     22\n"
+
+
+def test_rows_must_fit_the_headers() -> None:
+    with pytest.raises(ArgumentError, match="Argument `rows` must have 2 cells in each row, but has 1"):
+        Table(("a", "b"), (("1",),))
+
+
+@pytest.mark.parametrize(
+    ("value", "text"), [(0.9153, "91.53 %"), (1, "100.00 %"), (None, "–"), (float("nan"), "–")]
+)
+def test_percent(value: float | None, text: str) -> None:
+    assert percent(value) == text
+
+
+def test_per_class() -> None:
+    table = per_class_table([[8, 2, 0], [0, 30, 0], [0, 0, 0]], ["cat", "dog", "cow"])
+    assert table.rows == (
+        ("cat", "10", "8", "80.00 %", "100.00 %", "dog (2)"),
+        ("dog", "30", "30", "100.00 %", "93.75 %", "–"),
+        ("cow", "0", "0", "–", "–", "–"),
+        ("all", "40", "38", "95.00 %", "", ""),
+    )
+
+
+def test_per_class_names_must_fit() -> None:
+    with pytest.raises(
+        ArgumentError, match=r"must be of shape \(1, 1\) for 1 class names, but is of shape \(2, 2\)"
+    ):
+        per_class_table([[1, 0], [0, 1]], ["a"])
+
+
+def test_noise_sweep() -> None:
+    points = [
+        {"channel": "bit flip", "strength": 0.03, "accuracy": 0.8},
+        {"channel": "bit flip", "strength": 0.005, "accuracy": 0.9},
+        {"channel": "damping", "strength": 0.03, "accuracy": 0.85},
+    ]
+    table = noise_sweep_table(points)
+    assert table.headers == ("channel", "0.5 %", "3 %")
+    assert table.rows == (("bit flip", "90.00 %", "80.00 %"), ("damping", "–", "85.00 %"))
+
+
+def test_results() -> None:
+    records = [
+        {
+            "circuit": "2b-9q",
+            "n_parameters": 803,
+            "test_accuracy": 0.9165,
+            "seconds": 123.456,
+            "pretrained": True,
+        },
+        {"circuit": "4b-18q", "n_parameters": 1298, "test_accuracy": None},
+    ]
+    table = results_table(records, ["circuit", "n_parameters", "test_accuracy", "seconds", "pretrained"])
+    assert table.headers == ("circuit", "n parameters", "test accuracy", "seconds", "pretrained")
+    assert table.rows == (("2b-9q", "803", "91.65 %", "123.5", "yes"), ("4b-18q", "1,298", "–", "–", "–"))
+    assert results_table(records, {"circuit": "Variant"}).headers == ("Variant",)
+    assert 0 not in table.right
+    assert {1, 2, 3} <= table.right
