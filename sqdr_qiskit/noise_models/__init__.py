@@ -1,3 +1,3 @@
-"""From a noise description or a device snapshot to a noise model."""
+"""Noise files turned into Aer noise models, and those into channels for the exact engine."""
 
 from __future__ import annotations

@@ -1,0 +1,185 @@
+"""Aer `NoiseModel` -> Pauli transfer matrices, so that the exact engine and Aer cannot disagree.
+
+The noise model is the only thing read: what its `QuantumError`s say (through Qiskit's superoperators) is what
+the engine computes with. Two-qubit errors that are products of one-qubit maps and a factor on pairs of Paulis
+are taken apart, because one-qubit maps cost the engine nothing.
+"""
+
+from __future__ import annotations
+
+import itertools
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+from qiskit.quantum_info import PTM, SuperOp
+from qiskit_aer.noise import NoiseModel, QuantumError, ReadoutError
+
+from sqdr_qiskit.errors import UnsupportedError
+from sqdr_qiskit.noise_models.channels import FloatArray
+
+__all__ = ["GateChannels", "NoiseChannel", "error_after", "error_ptm", "readout_after", "split_product"]
+
+_ROUNDING = 1e-14  # distance to -1, 0, 1 that is rounding: light cones need exact zeros
+_PRODUCT = 1e-13  # a two-qubit map this near to a product is one
+
+
+@dataclass(frozen=True, eq=False)
+class NoiseChannel:
+    """A linear, trace-preserving map on one or two qubits of a circuit.
+
+    Attributes:
+        qubits: The circuit's qubits it acts on.
+        ptm: R[a, b] = Tr(P_a E(P_b)) / 2^k, shape (4^k, 4^k), P in the order I, X, Y, Z, the first of
+            `qubits` slowest.
+    """
+
+    qubits: tuple[int, ...]
+    ptm: FloatArray
+
+
+@dataclass(frozen=True)
+class GateChannels:
+    """A noise model as a table of channels after gates.
+
+    Args:
+        model: Aer noise model. Its local errors go before its all-qubit ones, as in Aer.
+
+    Raises:
+        UnsupportedError: An error on more than two qubits; names the gate.
+    """
+
+    model: NoiseModel
+
+    def after(self, gate: str, qubits: tuple[int, ...]) -> tuple[NoiseChannel, ...]:
+        """Channels that follow a gate, in the order in which they act.
+
+        Args:
+            gate: The instruction's name, or its label if it has one.
+            qubits: Its qubits.
+        """
+        if gate == "delay" and self.model._custom_noise_passes:
+            raise UnsupportedError(
+                "Noise on `delay` that depends on its duration must run on Aer (backend `aer_noisy`); mark "
+                "idle qubits "
+                'in the noise file instead (`after = ["idle"]`).'
+            )
+        error = error_after(self.model, gate, qubits)
+        if error is None:
+            return ()
+        if error.num_qubits != len(qubits):
+            raise UnsupportedError(
+                f"Noise after gate `{gate}` on qubits {list(qubits)} must act on {len(qubits)} qubits, but "
+                f"acts on "
+                f"{error.num_qubits}."
+            )
+        if id(error) not in self._maps:
+            self._maps[id(error)] = _maps(error, gate)
+        return tuple(
+            NoiseChannel(tuple(qubits[position] for position in operands), ptm)
+            for operands, ptm in self._maps[id(error)]
+        )
+
+    @cached_property
+    def _maps(self) -> dict[int, tuple[tuple[tuple[int, ...], FloatArray], ...]]:
+        """Maps of each error object (the model keeps the objects alive)."""
+        return {}
+
+
+def error_after(model: NoiseModel, gate: str, qubits: tuple[int, ...]) -> QuantumError | None:
+    """The error that a noise model attaches to a gate, or None; the same object for the same noise.
+
+    Reads the two tables of `NoiseModel` directly: its public `to_dict` writes every error out anew.
+    """
+    local = model._local_quantum_errors.get(gate, {}).get(qubits)
+    return local if local is not None else model._default_quantum_errors.get(gate)
+
+
+def readout_after(model: NoiseModel, qubit: int) -> tuple[float, float]:
+    """(p01, p10) with which a noise model reads one qubit: 1 for |0>, 0 for |1>.
+
+    Raises:
+        UnsupportedError: A readout error on several qubits together.
+    """
+    for qubits in model._local_readout_errors:
+        if len(qubits) > 1:
+            raise UnsupportedError(
+                f"Readout error on qubits {list(qubits)} together must be given qubit by qubit, to enter "
+                f"expectations."
+            )
+    error: ReadoutError | None = model._local_readout_errors.get((qubit,), model._default_readout_error)
+    if error is None:
+        return 0.0, 0.0
+    probabilities = error.probabilities
+    return float(probabilities[0, 1]), float(probabilities[1, 0])
+
+
+def error_ptm(error: QuantumError) -> FloatArray:
+    """Pauli transfer matrix of an Aer error, in our order: the gate's first qubit (Qiskit's qubit 0) slowest.
+
+    Entries within 1e-14 of -1, 0, 1 are rounded to them.
+    """
+    n_qubits = error.num_qubits
+    ptm = np.asarray(PTM(SuperOp(error)).data).real
+    if n_qubits == 2:  # Qiskit's index is 4 * (second qubit) + (first qubit)
+        ptm = ptm.reshape(4, 4, 4, 4).transpose(1, 0, 3, 2).reshape(16, 16)
+    nearest = np.round(ptm)
+    return np.ascontiguousarray(np.where(np.abs(ptm - nearest) < _ROUNDING, nearest, ptm) + 0.0)
+
+
+def _maps(error: QuantumError, gate: str) -> tuple[tuple[tuple[int, ...], FloatArray], ...]:
+    if error.num_qubits > 2:
+        raise UnsupportedError(
+            f"Noise after gate `{gate}` must act on one or two qubits, but acts on {error.num_qubits}; the "
+            f"backend "
+            f"`aer_noisy` may run it."
+        )
+    ptm = error_ptm(error)
+    if error.num_qubits == 1:
+        return (((0,), ptm),)
+    parts = split_product(ptm)
+    if parts is None:
+        return (((0, 1), ptm),)
+    singles = iter((0, 1))  # A comes before B in every form
+    placed = [((0, 1) if part.shape == (16, 16) else (next(singles),), part) for part in parts]
+    return tuple((operands, part) for operands, part in placed if not np.array_equal(part, np.eye(len(part))))
+
+
+def split_product(ptm: FloatArray) -> tuple[FloatArray, ...] | None:
+    """Take a two-qubit map apart into one-qubit maps A, B and a map D that scales each pair of Paulis.
+
+    Args:
+        ptm: Shape (16, 16), first qubit slowest, trace-preserving.
+
+    Returns:
+        Maps in the order in which they act: (A, B) if the map is A x B; (D, A, B) or (A, B, D) with D
+        diagonal of shape (16, 16); A on the first and B on the second qubit, shape (4, 4). D leaves P x I and
+        I x P alone (their factors belong to A and B), so D by itself need not be a physical channel. None if
+        there is no such form.
+    """
+    found = _right_split(ptm)
+    if found is not None:
+        factors, first, second = found
+        return (first, second) if factors is None else (factors, first, second)
+    found = _right_split(ptm.T)
+    if found is None or found[0] is None:
+        return None
+    return found[1].T.copy(), found[2].T.copy(), found[0]
+
+
+def _right_split(matrix: FloatArray) -> tuple[FloatArray | None, FloatArray, FloatArray] | None:
+    """(D, A, B) with matrix = (A x B) D and D diagonal, D = None for the identity; None if there is none."""
+    blocks = matrix.reshape(4, 4, 4, 4)  # [a, b, c, d]: Pauli (a, b) out of Pauli (c, d)
+    first = np.ascontiguousarray(blocks[:, 0, :, 0])
+    second = np.ascontiguousarray(blocks[0, :, 0, :])
+    product = np.einsum("ac,bd->abcd", first, second)
+    if np.max(np.abs(product - blocks)) < _PRODUCT:
+        return None, first, second
+    factors = np.ones((4, 4))
+    for c, d in itertools.product(range(1, 4), repeat=2):
+        weight = float(np.sum(product[:, :, c, d] ** 2))
+        if weight > 1e-24:
+            factors[c, d] = float(np.sum(product[:, :, c, d] * blocks[:, :, c, d])) / weight
+    if np.max(np.abs(product * factors - blocks)) >= _PRODUCT:
+        return None
+    return np.diag(factors.reshape(16)), first, second

@@ -1,0 +1,88 @@
+"""Is the noise really there? Aer leaves it out without a word where a gate's name or label differs."""
+
+from __future__ import annotations
+
+import numpy as np
+from qiskit.circuit import CircuitInstruction, ParameterExpression, QuantumCircuit
+from qiskit.circuit.library import UnitaryGate
+from qiskit.quantum_info import DensityMatrix, SuperOp, random_unitary
+from qiskit_aer import AerSimulator
+from qiskit_aer.noise import NoiseModel, QuantumError
+
+from sqdr_qiskit.errors import BackendError, SpecError
+from sqdr_qiskit.noise_models.convert import error_after
+from sqdr_qiskit.noise_models.places import gate_key
+from sqdr_qiskit.noise_models.relabel import restrict
+
+__all__ = ["probe"]
+
+_SEED = 20231  # for the probing states: any generic ones do
+_AGREES = 1e-8
+
+
+def probe(model: NoiseModel, circuit: QuantumCircuit) -> None:
+    """Run each kind of noisy gate of a circuit once on Aer and compare with what the noise model says.
+
+    From a generic state, the gate (with generic angles) and its error must give the density matrix that
+    Qiskit computes from the error's superoperator, and so differ from the ideal one. Once at the start of a
+    run.
+
+    Args:
+        model: The noise model. One without gate errors (strength 0, or readout errors only) passes.
+        circuit: The circuit it is meant for.
+
+    Raises:
+        SpecError: The circuit has none of the gates that the model attaches noise to.
+        BackendError: Aer ignores an error, or computes something else.
+    """
+    noisy = sorted(name for name in model.noise_instructions if name != "measure")
+    if not noisy:
+        return
+    cases: dict[tuple[str, int], tuple[CircuitInstruction, tuple[int, ...], QuantumError]] = {}
+    for instruction in circuit.data:
+        qubits = tuple(circuit.find_bit(qubit).index for qubit in instruction.qubits)
+        key = gate_key(instruction)
+        error = error_after(model, key, qubits)
+        if error is not None and instruction.operation.name not in ("barrier", "measure"):
+            cases.setdefault((key, id(error)), (instruction, qubits, error))
+    if not cases:
+        present = sorted({gate_key(instruction) for instruction in circuit.data})
+        raise SpecError(
+            f"The noise model attaches noise to {', '.join(noisy)}, but the circuit has only "
+            f"{', '.join(present)}: nothing would be noisy."
+        )
+    rng = np.random.default_rng(_SEED)
+    for (key, _), (instruction, qubits, error) in cases.items():
+        _probe_gate(model, key, instruction, qubits, error, rng)
+
+
+def _probe_gate(
+    model: NoiseModel,
+    key: str,
+    instruction: CircuitInstruction,
+    qubits: tuple[int, ...],
+    error: QuantumError,
+    rng: np.random.Generator,
+) -> None:
+    operation = instruction.operation
+    if any(isinstance(parameter, ParameterExpression) for parameter in operation.params):
+        operation = operation.to_mutable()
+        operation.params = [float(angle) for angle in rng.uniform(0.3, 1.2, len(operation.params))]
+    prepare = UnitaryGate(random_unitary(2 ** len(qubits), seed=rng), label="probing state")
+    small = QuantumCircuit(len(qubits))
+    small.append(prepare, small.qubits)
+    small.append(operation, small.qubits)
+    ideal = DensityMatrix(small.copy())
+    small.save_density_matrix()
+    simulator = AerSimulator(method="density_matrix", noise_model=restrict(model, qubits))
+    result = simulator.run(small, shots=1).result()
+    if not result.success:
+        raise BackendError(f"Aer cannot run gate `{key}` of the circuit: {result.status}.")
+    found = np.asarray(result.data(0)["density_matrix"])
+    expected = ideal.evolve(SuperOp(error)).data
+    if np.max(np.abs(found - expected)) < _AGREES:
+        return
+    where = f"gate `{key}` on qubits {list(qubits)}"
+    if np.max(np.abs(found - ideal.data)) < _AGREES:
+        raise BackendError(f"Aer ignores the noise of {where}: nothing would be noisy.")
+    raise BackendError(f"Aer computes another noise for {where} than the model says.")

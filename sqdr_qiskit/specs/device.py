@@ -1,0 +1,160 @@
+"""A device's calibration snapshot, as a noise file of kind `device` holds it (standard library only)."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass
+from statistics import median
+from typing import Any
+
+from sqdr_qiskit.specs.reader import Table
+
+__all__ = ["DeviceGate", "DeviceSnapshot", "device_to_dict", "read_device", "write_device"]
+
+
+@dataclass(frozen=True)
+class DeviceGate:
+    """One gate on one set of qubits.
+
+    Attributes:
+        name: The gate's name, such as `sx` or `ecr`.
+        qubits: Device qubits, in the gate's order.
+        error: Average gate infidelity as calibrated, in [0, 1]; None if unknown.
+        duration_ns: Duration in ns; None if unknown. Virtual gates last 0 ns.
+    """
+
+    name: str
+    qubits: tuple[int, ...]
+    error: float | None
+    duration_ns: float | None
+
+
+@dataclass(frozen=True)
+class DeviceSnapshot:
+    """Calibration of a device at one time.
+
+    Attributes:
+        name: The device.
+        calibrated: Calibration time, ISO 8601.
+        t1_us: Relaxation time of each qubit, microseconds; None if unknown.
+        t2_us: Dephasing time of each qubit, microseconds, as calibrated (it may exceed 2 T1); None if
+            unknown.
+        p01: P(read 1 | is 0) of each qubit; None if unknown.
+        p10: P(read 0 | is 1) of each qubit; None if unknown.
+        gates: Every gate of the device.
+    """
+
+    name: str
+    calibrated: str
+    t1_us: tuple[float | None, ...]
+    t2_us: tuple[float | None, ...]
+    p01: tuple[float | None, ...]
+    p10: tuple[float | None, ...]
+    gates: tuple[DeviceGate, ...]
+
+    @property
+    def n_qubits(self) -> int:
+        """Number of qubits of the device."""
+        return len(self.t1_us)
+
+    def gate_names(self) -> tuple[str, ...]:
+        """Names of the device's gates, in the file's order."""
+        return tuple(dict.fromkeys(gate.name for gate in self.gates))
+
+    def median_error(self, name: str) -> float | None:
+        """Median calibrated error of a gate over its qubits, gates marked faulty (error 1) left out."""
+        known = [g.error for g in self.gates if g.name == name and g.error is not None and g.error < 1.0]
+        return median(known) if known else None
+
+
+def read_device(table: Table) -> DeviceSnapshot:
+    """Read table `device` of a noise file of kind `device`.
+
+    Raises:
+        SpecError: A key is missing or wrong, or lists have different lengths; names file, table and key.
+    """
+    name = table.text("name")
+    calibrated = table.text("calibrated")
+    n_qubits = table.integer("n_qubits", at_least=1)
+    qubits = table.table("qubits")
+    columns = {}
+    for key, at_most in (("t1_us", None), ("t2_us", None), ("p01", 1.0), ("p10", 1.0)):
+        columns[key] = _column(qubits, key, n_qubits, at_most)
+    gates = [gate for inner in table.tables("gate") for gate in _read_gates(inner, n_qubits)]
+    return DeviceSnapshot(
+        name, calibrated, columns["t1_us"], columns["t2_us"], columns["p01"], columns["p10"], tuple(gates)
+    )
+
+
+def _column(table: Table, key: str, length: int, at_most: float | None = None) -> tuple[float | None, ...]:
+    """A list of numbers, -1 standing for "unknown" (TOML has no null)."""
+    values = table.numbers(key, at_least=-1, at_most=at_most)
+    if len(values) != length:
+        table.refuse(key, f"must have {length} entries, but has {len(values)}")
+    if any(-1 < value < 0 for value in values):
+        table.refuse(key, "must have entries of at least 0, or -1 for an unknown one")
+    return tuple(None if value == -1 else value for value in values)
+
+
+def _read_gates(table: Table, n_qubits: int) -> list[DeviceGate]:
+    name = table.text("name")
+    places = table.value("qubits")
+    if not isinstance(places, list) or not all(
+        isinstance(place, list) and place and all(type(q) is int and 0 <= q < n_qubits for q in place)
+        for place in places
+    ):
+        table.refuse("qubits", f"must be a list of lists of qubits from 0 to {n_qubits - 1}")
+    errors = _column(table, "error", len(places), 1.0)
+    durations = _column(table, "duration_ns", len(places))
+    return [
+        DeviceGate(name, tuple(place), error, duration)
+        for place, error, duration in zip(places, errors, durations, strict=True)
+    ]
+
+
+def device_to_dict(snapshot: DeviceSnapshot) -> dict[str, Any]:
+    """Table `device` that `read_device` reads back as this snapshot."""
+    columns = {key: _known(getattr(snapshot, key)) for key in ("t1_us", "t2_us", "p01", "p10")}
+    gates = []
+    for name in snapshot.gate_names():
+        same = [gate for gate in snapshot.gates if gate.name == name]
+        gates.append(
+            {
+                "name": name,
+                "qubits": [list(gate.qubits) for gate in same],
+                "error": _known(gate.error for gate in same),
+                "duration_ns": _known(gate.duration_ns for gate in same),
+            }
+        )
+    head = {"name": snapshot.name, "calibrated": snapshot.calibrated, "n_qubits": snapshot.n_qubits}
+    return {**head, "qubits": columns, "gate": gates}
+
+
+def write_device(snapshot: DeviceSnapshot, *, title: str, source: str) -> str:
+    """The snapshot as the text of a noise file of kind `device`; reading it gives the same numbers."""
+    values = device_to_dict(snapshot)
+    # JSON's texts, numbers and lists are also TOML's.
+    lines = [
+        "schema = 1",
+        'kind = "device"',
+        f"title = {json.dumps(title)}",
+        f"source = {json.dumps(source)}",
+    ]
+    lines += [
+        "",
+        "[device]",
+        *(f"{key} = {json.dumps(values[key])}" for key in ("name", "calibrated", "n_qubits")),
+    ]
+    lines += ["", "[device.qubits]  # -1: unknown", *_assignments(values["qubits"])]
+    for gate in values["gate"]:
+        lines += ["", "[[device.gate]]", *_assignments(gate)]
+    return "\n".join(lines) + "\n"
+
+
+def _assignments(values: dict[str, Any]) -> list[str]:
+    return [f"{key} = {json.dumps(value)}" for key, value in values.items()]
+
+
+def _known(values: Iterable[float | None]) -> list[float]:
+    return [-1 if value is None else value for value in values]
