@@ -20,6 +20,10 @@ from sqdr_qiskit.errors import SqdrError
 __all__ = ["COMMANDS", "build_app", "main"]
 
 COMMANDS: Mapping[str, str] = {
+    "train": "sqdr_qiskit.cli.train:train",
+    "evaluate": "sqdr_qiskit.cli.evaluate:evaluate",
+    "infer": "sqdr_qiskit.cli.infer:infer",
+    "run": "sqdr_qiskit.cli.run:run",
     "catalog": "sqdr_qiskit.cli.catalog:app",
 }
 """Name of a command -> module:attribute (a function, or a `typer.Typer` of sub-commands), in help's order."""

@@ -50,6 +50,7 @@ class JobSpec:
         flip: Whether images are flipped left to right at random.
         averaging: Decay per step of the exponential average of the weights; 0 is none.
         angle_scale: Radians per unit of firing rate.
+        patience: Stop after so many epochs without a better validation accuracy; None never stops early.
         validation: Share of the training images that is held out to choose by.
         seed: The run's one seed.
         head: Whether a linear layer follows the circuit.
@@ -80,6 +81,7 @@ class JobSpec:
     flip: bool | None = None
     averaging: float | None = None
     angle_scale: float | None = None
+    patience: int | None = None
     validation: float | None = None
     seed: int = 0
     head: bool = True
@@ -160,6 +162,7 @@ def _read(table: Table, *, task_needed: bool = True) -> dict[str, Any]:
         "limit": table.integer("limit", default=None, at_least=1),
         "epochs": table.integer("epochs", default=None, at_least=1),
         "batch_size": table.integer("batch_size", default=None, at_least=1),
+        "patience": table.integer("patience", default=None, at_least=1),
         "seed": table.integer("seed", default=None, at_least=0, at_most=2**63 - 1),
         "learning_rate": table.number("learning_rate", default=None, above=0),
         "weight_decay": table.number("weight_decay", default=None, at_least=0),

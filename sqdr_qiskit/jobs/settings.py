@@ -1,0 +1,118 @@
+"""From a job to what it needs: recipe, backend, data, network."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+
+from sqdr_qiskit.backends import Backend, make_backend
+from sqdr_qiskit.data import DATASETS, DataSplits, ImageSet, load_dataset
+from sqdr_qiskit.data import Progress as DownloadProgress
+from sqdr_qiskit.data.splits import balanced_subset
+from sqdr_qiskit.errors import ArgumentError
+from sqdr_qiskit.model.network import ModelSettings
+from sqdr_qiskit.specs.circuit import circuit_spec
+from sqdr_qiskit.specs.job import JobSpec
+from sqdr_qiskit.training.recipes import Recipe, find_recipe
+
+__all__ = [
+    "VALIDATION",
+    "backend_of",
+    "data_of",
+    "dataset_facts",
+    "limited",
+    "model_settings_of",
+    "recipe_of",
+]
+
+VALIDATION = 0.1  # share of the training images set aside where the job does not say
+
+
+def recipe_of(job: JobSpec) -> Recipe:
+    """The job's recipe with the settings that the job overrules.
+
+    Raises:
+        ArgumentError: If there is no such recipe or a setting is out of range.
+    """
+    return find_recipe(job.recipe).changed(
+        epochs=job.epochs,
+        batch_size=job.batch_size,
+        learning_rate=job.learning_rate,
+        weight_decay=job.weight_decay,
+        optimiser=job.optimiser,
+        schedule=job.schedule,
+        initialisation=job.initialisation,
+        flip=job.flip,
+        averaging=job.averaging,
+        angle_scale=job.angle_scale,
+        patience=job.patience,
+    )
+
+
+def backend_of(job: JobSpec) -> Backend:
+    """The job's backend.
+
+    Raises:
+        ArgumentError: If there is none of that name, or it has no use for the job's noise or shots.
+    """
+    for option in ("noise", "shots"):
+        if job.backend == "exact" and getattr(job, option) is not None:
+            raise ArgumentError(
+                f"Argument `{option}` must be left out with backend exact, which is noiseless and exact, "
+                f"but is {getattr(job, option)!r}."
+            )
+    return make_backend(job.backend)
+
+
+def data_of(job: JobSpec, *, progress: DownloadProgress | None = None) -> DataSplits:
+    """The job's data: `limit` training images at most, and as many test images at most.
+
+    Raises:
+        DataError: If there is no such data set, or its files are missing or damaged.
+        ArgumentError: If `limit` or `validation` is out of range.
+    """
+    validation = VALIDATION if job.validation is None else job.validation
+    data = load_dataset(
+        job.dataset,
+        data_dir=job.data_dir,
+        limit=job.limit,
+        seed=job.seed,
+        validation=validation,
+        progress=progress,
+    )
+    return replace(data, test=limited(data.test, job.limit, seed=job.seed))
+
+
+def limited(images: ImageSet, limit: int | None, *, seed: int) -> ImageSet:
+    """At most `limit` of the images, class-balanced; None takes all."""
+    if limit is None or limit >= len(images):
+        return images
+    chosen: np.ndarray = balanced_subset(images.labels, limit, seed=seed)
+    return images.take(chosen)
+
+
+def dataset_facts(data: DataSplits) -> dict[str, object]:
+    """What a checkpoint must know of its data to take pictures later."""
+    return {
+        "name": data.name,
+        "class_names": list(data.class_names),
+        "size": list(data.size),
+        "style": DATASETS[data.name].style,
+    }
+
+
+def model_settings_of(job: JobSpec, recipe: Recipe, data: DataSplits) -> ModelSettings:
+    """The network that the job trains.
+
+    Raises:
+        ArgumentError: If circuit, head and classes do not go together.
+        CatalogError: If there is no such circuit.
+    """
+    return ModelSettings(
+        circuit=circuit_spec(job.circuit),
+        in_channels=data.n_channels,
+        n_classes=len(data.class_names),
+        head=job.head,
+        angle_scale=recipe.angle_scale,
+    )

@@ -1,0 +1,166 @@
+"""A training job carried out: a folder with its record, checkpoints and metrics."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from time import perf_counter
+from typing import Any
+
+import torch
+
+from sqdr_qiskit import records
+from sqdr_qiskit.data import Progress as DownloadProgress
+from sqdr_qiskit.errors import ArgumentError
+from sqdr_qiskit.jobs.folders import RECORD, make_folder, read_record
+from sqdr_qiskit.jobs.settings import backend_of, data_of, dataset_facts, model_settings_of, recipe_of
+from sqdr_qiskit.model.checkpoint import load_weights
+from sqdr_qiskit.model.network import build_model
+from sqdr_qiskit.records import RunRecord
+from sqdr_qiskit.specs.job import JobSpec
+from sqdr_qiskit.training.loop import BEST, LAST, METRICS, TrainingProgress, train
+from sqdr_qiskit.training.metrics import evaluate
+
+__all__ = ["TrainedRun", "carry_out_training", "job_of_run"]
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class TrainedRun:
+    """A finished training job.
+
+    Attributes:
+        folder: Where its files are.
+        record: What is in `run.json`.
+        metrics: What is in `metrics.json`: history, best row, test results.
+        class_names: One per class.
+    """
+
+    folder: Path
+    record: RunRecord
+    metrics: Mapping[str, Any]
+    class_names: tuple[str, ...]
+
+
+def job_of_run(folder: str | os.PathLike[str]) -> JobSpec:
+    """The job of a run that was started before.
+
+    Raises:
+        CheckpointError: If the folder holds no run.
+        SpecError: If its record is damaged.
+    """
+    job = read_record(folder).get("inputs", {}).get("job", {})
+    return JobSpec.from_dict(job, where=RECORD)
+
+
+def carry_out_training(
+    job: JobSpec,
+    *,
+    folder: str | os.PathLike[str] | None = None,
+    resume: bool = False,
+    command: Sequence[str] = (),
+    checkpoint_every_s: float = 60.0,
+    started: Callable[[Path, Mapping[str, Any]], None] | None = None,
+    progress: Callable[[TrainingProgress], None] | None = None,
+    download_progress: DownloadProgress | None = None,
+) -> TrainedRun:
+    """Train as a job says, then look at the test images once, with the best checkpoint by validation.
+
+    Nothing is made before the job's inputs are known to be good.
+
+    Args:
+        job: The job, of task `train`.
+        folder: The run's folder; None makes `runs/<time>-<circuit>-<dataset>`.
+        resume: Go on in `folder` with the run that is there.
+        command: The words typed, for the record.
+        checkpoint_every_s: Seconds between two states within an epoch.
+        started: Called with the folder and the run's inputs before training starts.
+        progress: Called after every step.
+        download_progress: Called while data are downloaded.
+
+    Raises:
+        InputError: If something in the job cannot be.
+        TrainingError: If loss or weights stop being finite numbers.
+        StorageError: If a file cannot be written.
+    """
+    if job.task != "train":
+        raise ArgumentError(f"Argument `job` must have task train, but has {job.task}.")
+    begun = perf_counter()
+    recipe = recipe_of(job)
+    backend = backend_of(job)
+    data = data_of(job, progress=download_progress)
+    recipe = recipe.fitted(len(data.train))
+    settings = model_settings_of(job, recipe, data)
+    model = build_model(settings, backend, gradient=job.gradient)
+    inputs = {
+        "job": job.to_dict(),
+        "recipe": recipe.to_dict(),
+        "model": settings.to_dict(),
+        "data": data.record(),
+        "n_parameters": sum(weight.numel() for weight in model.parameters()),
+        "threads": torch.get_num_threads(),
+    }
+    if resume:
+        path = Path(folder or ".")
+        read_record(path)
+    else:
+        path = make_folder(folder, settings.circuit.name, data.name)
+        _record(command, inputs, job, {"status": "running"}).write(path / RECORD)
+    if started is not None:
+        started(path, inputs)
+    outcome = train(
+        model,
+        settings,
+        data,
+        recipe,
+        folder=path,
+        seed=job.seed,
+        resume=resume,
+        device=job.device,
+        checkpoint_every_s=checkpoint_every_s,
+        context={
+            "dataset": dataset_facts(data),
+            "versions": records.versions(),
+            "fingerprint": {key: getattr(job, key) for key in ("backend", "noise", "gradient", "shots")},
+        },
+        progress=progress,
+    )
+    load_weights(model, outcome.best.weights, where=BEST)
+    test = evaluate(model, data.test.images, data.test.labels, device=job.device)
+    metrics = {
+        "schema": 1,
+        "history": list(outcome.history),
+        "best": dict(outcome.best.metrics),
+        "test": test.to_dict(),
+        "class_names": list(data.class_names),
+    }
+    records.write_json(path / METRICS, metrics)
+    results = {
+        "status": "finished",
+        "test_accuracy": test.accuracy,
+        "test_loss": test.loss,
+        "validation_accuracy": outcome.best.metrics["validation_accuracy"],
+        "best_epoch": outcome.best.metrics["epoch"],
+        "epochs": len(outcome.history),
+        "stopped_early": outcome.stopped_early,
+        "n_parameters": inputs["n_parameters"],
+        "samples_per_s": outcome.samples_per_s,
+        "shares": dict(outcome.shares),
+        "sittings": outcome.sittings,
+    }
+    record = replace(
+        _record(command, inputs, job, results),
+        digests={name: records.digest_file(path / name) for name in (BEST, LAST, METRICS)},
+        timings_s={**outcome.seconds, "this_sitting": perf_counter() - begun},
+    )
+    record.write(path / RECORD)
+    return TrainedRun(folder=path, record=record, metrics=metrics, class_names=data.class_names)
+
+
+def _record(
+    command: Sequence[str], inputs: Mapping[str, Any], job: JobSpec, results: Mapping[str, Any]
+) -> RunRecord:
+    return RunRecord(
+        command=records.public_command(command), inputs=inputs, seeds={"run": job.seed}, results=results
+    )

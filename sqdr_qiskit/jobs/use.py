@@ -1,0 +1,188 @@
+"""A trained network put to use: evaluated on labelled images, or asked what pictures show."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from sqdr_qiskit.data import DATASETS, DataSplits, ImageSet, load_dataset
+from sqdr_qiskit.data import Progress as DownloadProgress
+from sqdr_qiskit.data.images import read_image
+from sqdr_qiskit.errors import CheckpointError
+from sqdr_qiskit.jobs.checkpoints import Chosen
+from sqdr_qiskit.jobs.settings import backend_of, limited
+from sqdr_qiskit.model.checkpoint import require_fit, restore
+from sqdr_qiskit.model.network import SQDRCNN
+from sqdr_qiskit.specs.job import JobSpec
+from sqdr_qiskit.training.metrics import Metrics, class_probabilities, evaluate
+
+__all__ = ["A_FEW", "Answer", "Evaluation", "evaluate_checkpoint", "infer_dataset", "infer_files"]
+
+A_FEW = 10  # held-out images that are shown where none are named
+
+Progress = Callable[[int], None]
+
+
+@dataclass(frozen=True, eq=False)
+class Evaluation:
+    """How a checkpoint does on held-out images.
+
+    Attributes:
+        metrics: Loss and confusion.
+        dataset: The data set's name.
+        class_names: One per class.
+    """
+
+    metrics: Metrics
+    dataset: str
+    class_names: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a network says of one image.
+
+    Attributes:
+        image: The file's path as given, or `<data set>[<index>]`.
+        label: Name of the likeliest class.
+        probability: Its probability.
+        probabilities: Of every class, by name.
+        truth: Name of the true class where it is known.
+    """
+
+    image: str
+    label: str
+    probability: float
+    probabilities: dict[str, float]
+    truth: str | None = None
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values."""
+        return {
+            "image": self.image,
+            "class": self.label,
+            "probability": self.probability,
+            "probabilities": self.probabilities,
+            **({"truth": self.truth} if self.truth is not None else {}),
+        }
+
+
+def evaluate_checkpoint(
+    chosen: Chosen,
+    job: JobSpec,
+    *,
+    progress: Progress | None = None,
+    download_progress: DownloadProgress | None = None,
+) -> Evaluation:
+    """Evaluate a checkpoint on the test images of the job's data set, on the job's backend.
+
+    Args:
+        chosen: The checkpoint.
+        job: Its `dataset`, `data_dir`, `limit` (test images at most), `seed`, `backend` with its options,
+            `device`.
+        progress: Called with the number of images done.
+        download_progress: Called while data are downloaded.
+
+    Raises:
+        CheckpointError: If the checkpoint does not fit the data.
+        InputError: If something else in the job cannot be.
+    """
+    backend = backend_of(job)
+    data = _fitting_data(chosen, job, download_progress)
+    model = restore(chosen.checkpoint, backend, where=chosen.path.name).to(job.device)
+    found = evaluate(model, data.test.images, data.test.labels, device=job.device, progress=progress)
+    return Evaluation(found, data.name, data.class_names)
+
+
+def infer_dataset(
+    chosen: Chosen,
+    job: JobSpec,
+    *,
+    progress: Progress | None = None,
+    download_progress: DownloadProgress | None = None,
+) -> list[Answer]:
+    """Classify test images of the job's data set, `limit` of them (all without one), class-balanced."""
+    backend = backend_of(job)
+    data = _fitting_data(chosen, job, download_progress)
+    model = restore(chosen.checkpoint, backend, where=chosen.path.name).to(job.device)
+    titles = [f"{data.name}[{number}]" for number in range(len(data.test))]
+    truths = [data.class_names[label] for label in data.test.labels]
+    return _answers(model, data.test.images, titles, data.class_names, job.device, truths, progress)
+
+
+def infer_files(
+    chosen: Chosen, files: Sequence[str], job: JobSpec, *, progress: Progress | None = None
+) -> list[Answer]:
+    """Classify pictures of any size and mode, laid out like the checkpoint's training images.
+
+    Raises:
+        DataError: If a picture cannot be read.
+        CheckpointError: If the checkpoint does not say how its images were laid out.
+    """
+    backend = backend_of(job)
+    facts = chosen.checkpoint.dataset
+    try:
+        names = tuple(str(name) for name in facts["class_names"])
+        height, width = facts["size"]
+        style = facts["style"]
+    except (KeyError, TypeError, ValueError) as error:
+        raise CheckpointError(
+            f"{chosen.path.name}: field `dataset` must name classes, size and style of the images, but "
+            f"does not."
+        ) from error
+    channels = chosen.checkpoint.settings.in_channels
+    images = np.stack(
+        [read_image(Path(file), channels=channels, size=(height, width), style=style) for file in files]
+    )
+    model = restore(chosen.checkpoint, backend, where=chosen.path.name).to(job.device)
+    return _answers(model, images, list(files), names, job.device, None, progress)
+
+
+def _fitting_data(chosen: Chosen, job: JobSpec, progress: DownloadProgress | None) -> DataSplits:
+    """The job's data, if the checkpoint can take them; of the test images as many as the job wants."""
+    if job.dataset in DATASETS:
+        entry = DATASETS[job.dataset]
+        require_fit(
+            chosen.checkpoint,
+            where=f"{chosen.path.name} for data set {job.dataset}",
+            in_channels=entry.n_channels,
+            n_classes=len(entry.class_names),
+        )
+        known = chosen.checkpoint.dataset.get("size")
+        if known is not None and tuple(known) != entry.size:
+            raise CheckpointError(
+                f"{chosen.path.name} for data set {job.dataset}: field `size` must be {list(entry.size)}, "
+                f"but is {list(known)}."
+            )
+    data = load_dataset(job.dataset, data_dir=job.data_dir, seed=job.seed, progress=progress)
+    test: ImageSet = limited(data.test, job.limit, seed=job.seed)
+    return replace(data, test=test)
+
+
+def _answers(
+    model: SQDRCNN,
+    images: np.ndarray,
+    titles: Sequence[str],
+    class_names: Sequence[str],
+    device: str,
+    truths: Sequence[str] | None,
+    progress: Progress | None,
+) -> list[Answer]:
+    chances = class_probabilities(model, images, device=device, progress=progress)
+    answers = []
+    for number, row in enumerate(chances.tolist()):
+        best = int(np.argmax(row))
+        answers.append(
+            Answer(
+                image=titles[number],
+                label=class_names[best],
+                probability=row[best],
+                probabilities=dict(zip(class_names, row, strict=True)),
+                truth=None if truths is None else truths[number],
+            )
+        )
+    return answers

@@ -1,0 +1,75 @@
+"""Exponential moving average of a network's weights and batch-norm statistics."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+
+import torch
+from torch import nn
+
+from sqdr_qiskit.model.checkpoint import named_weights
+
+__all__ = ["MovingAverage", "with_weights"]
+
+_FIRST_STEPS = 10  # the average forgets its start: decay after k steps is at most (1 + k) / (10 + k)
+
+
+class MovingAverage:
+    """Weights averaged over the steps of training: a_k = d_k a_(k-1) + (1 - d_k) w_k.
+
+    The decay d_k = min(d, (1 + k) / (10 + k)) lets the average forget its start.
+
+    Integer buffers (batch counters) are copied. With decay 0 the average is the latest weights.
+
+    Args:
+        model: The network whose weights are averaged.
+        decay: d, 0 to below 1.
+    """
+
+    def __init__(self, model: nn.Module, decay: float) -> None:
+        self.decay = decay
+        self.values = {name: tensor.clone() for name, tensor in named_weights(model).items()}
+        current = named_weights(model)
+        self._smooth = [name for name, tensor in current.items() if tensor.is_floating_point()]
+
+    def update(self, model: nn.Module, step: int) -> None:
+        """Take in the weights after a step.
+
+        Args:
+            model: The network.
+            step: Number of steps done before this one, over all epochs.
+        """
+        current = named_weights(model)
+        decay = min(self.decay, (1 + step) / (_FIRST_STEPS + step))
+        with torch.no_grad():
+            torch._foreach_lerp_(
+                [self.values[name] for name in self._smooth],
+                [current[name] for name in self._smooth],
+                1.0 - decay,
+            )
+            for name, tensor in current.items():
+                if not tensor.is_floating_point():
+                    self.values[name].copy_(tensor)
+
+    def load(self, values: Mapping[str, torch.Tensor]) -> None:
+        """Go on from an average that was saved."""
+        _copy(self.values, values)
+
+
+@contextmanager
+def with_weights(model: nn.Module, values: Mapping[str, torch.Tensor]) -> Iterator[nn.Module]:
+    """Let a network compute with other weights for a while; its own come back, whatever happens."""
+    own = named_weights(model)
+    saved = {name: tensor.clone() for name, tensor in own.items()}
+    _copy(own, values)
+    try:
+        yield model
+    finally:
+        _copy(own, saved)
+
+
+def _copy(into: Mapping[str, torch.Tensor], values: Mapping[str, torch.Tensor]) -> None:
+    with torch.no_grad():
+        for name, tensor in into.items():
+            tensor.copy_(values[name])

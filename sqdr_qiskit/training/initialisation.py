@@ -1,0 +1,104 @@
+"""Weights to start from: the circuit's four distributions of the paper, and torch's own for the rest.
+
+Every tensor has a generator of its own (see `seeding`), so changing one distribution leaves the other
+tensors alone.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
+
+import numpy as np
+import torch
+from torch import nn
+
+from sqdr_qiskit.errors import ArgumentError
+from sqdr_qiskit.training.seeding import draw
+
+__all__ = ["INITIALISATIONS", "initial_circuit_weights", "initialise"]
+
+
+def _uniform(high: float) -> Callable[[np.random.Generator, int], np.ndarray]:
+    return lambda rng, n: rng.uniform(0.0, high, n)
+
+
+def _truncated_normal(high: float) -> Callable[[np.random.Generator, int], np.ndarray]:
+    def sample(rng: np.random.Generator, n: int) -> np.ndarray:
+        # By rejection: of N(0, 1), 34 to 50 in a hundred lie in the interval.
+        kept = np.empty(0)
+        while len(kept) < n:
+            values = rng.standard_normal(4 * n + 16)
+            kept = np.concatenate([kept, values[(values >= 0.0) & (values <= high)]])
+        return kept[:n]
+
+    return sample
+
+
+# Distribution of the circuit's weights, radians (Luu et al., Table 5).
+INITIALISATIONS: Mapping[str, Callable[[np.random.Generator, int], np.ndarray]] = MappingProxyType(
+    {
+        "uniform-2pi": _uniform(2 * math.pi),
+        "normal-2pi": _truncated_normal(2 * math.pi),
+        "uniform-1": _uniform(1.0),
+        "normal-1": _truncated_normal(1.0),
+    }
+)
+
+
+def initial_circuit_weights(name: str, n_weights: int, *, rng: np.random.Generator) -> np.ndarray:
+    """Weights of a circuit to start from.
+
+    Args:
+        name: `uniform-2pi` is U(0, 2 pi), `normal-2pi` is N(0, 1) truncated to [0, 2 pi], `uniform-1` is
+            U(0, 1), `normal-1` is N(0, 1) truncated to [0, 1].
+        n_weights: How many.
+        rng: Draws them.
+
+    Returns:
+        float64 array of shape (n_weights,), radians.
+
+    Raises:
+        ArgumentError: If there is no such distribution.
+
+    Source: Luu et al., arXiv 2512.03895, Table 5.
+    """
+    if name not in INITIALISATIONS:
+        raise ArgumentError(
+            f"Argument `initialisation` must be one of {', '.join(INITIALISATIONS)}, but is {name!r}."
+        )
+    return INITIALISATIONS[name](rng, n_weights)
+
+
+def initialise(model: nn.Module, *, circuit: str, seed: int) -> None:
+    """Set every parameter of a network to its starting value, in place.
+
+    Convolutions and linear maps: weights and biases U(-1, 1) / sqrt(fan in), torch's default. Batch norms:
+    1, 0. Whatever else has a `weight` and no `bias` and no children is the circuit: the distribution
+    `circuit`.
+
+    Args:
+        model: A network with parameters `encoder.*`, `quantum.*` and maybe `head.*`.
+        circuit: Name in `INITIALISATIONS`.
+        seed: The run's seed.
+    """
+    with torch.no_grad():
+        for number, (name, parameter) in enumerate(model.named_parameters()):
+            rng = draw(seed, "weights", step=number)
+            owner = model.get_submodule(name.rpartition(".")[0])
+            parameter.copy_(
+                torch.from_numpy(_start(owner, name, parameter, circuit, rng)).to(parameter.dtype)
+            )
+
+
+def _start(
+    owner: nn.Module, name: str, parameter: torch.Tensor, circuit: str, rng: np.random.Generator
+) -> np.ndarray:
+    shape = tuple(parameter.shape)
+    if isinstance(owner, nn.Conv2d | nn.Linear):
+        bound = 1.0 / math.sqrt(owner.weight[0].numel())
+        return rng.uniform(-bound, bound, shape)
+    if isinstance(owner, nn.BatchNorm2d):
+        return np.full(shape, 1.0 if name.endswith("weight") else 0.0)
+    return initial_circuit_weights(circuit, parameter.numel(), rng=rng).reshape(shape)

@@ -1,0 +1,418 @@
+"""The training loop.
+
+A run is a pure function of network, data, recipe and seed: every draw comes from `seeding`, every factor from
+`schedules`, and what else there is to remember stands in `state`. Killed at any moment and called again with
+the same arguments it ends with the same weights, to the bit.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from time import perf_counter
+from typing import Any
+
+import torch
+from torch.nn import functional
+from torch.optim import Optimizer
+
+from sqdr_qiskit.data import DataSplits, ImageSet
+from sqdr_qiskit.errors import ArgumentError, TrainingError
+from sqdr_qiskit.model.checkpoint import Checkpoint, load_weights, named_weights, save_checkpoint
+from sqdr_qiskit.model.network import SQDRCNN, ModelSettings
+from sqdr_qiskit.records import digest, write_json
+from sqdr_qiskit.training.averaging import MovingAverage, with_weights
+from sqdr_qiskit.training.initialisation import initialise
+from sqdr_qiskit.training.metrics import evaluate
+from sqdr_qiskit.training.optimisers import make_optimiser
+from sqdr_qiskit.training.recipes import Recipe
+from sqdr_qiskit.training.schedules import SCHEDULES, warm_restarts
+from sqdr_qiskit.training.seeding import draw, permutation
+from sqdr_qiskit.training.state import RunState, read_state, write_state
+from sqdr_qiskit.training.stopwatch import Stopwatch
+
+__all__ = ["BEST", "LAST", "METRICS", "STATE", "Outcome", "TrainingProgress", "train"]
+
+BEST, LAST, METRICS, STATE = "best.safetensors", "last.safetensors", "metrics.json", "state.pt"
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainingProgress:
+    """Where a run stands, for whoever watches.
+
+    Attributes:
+        epoch: Epoch under way, from 1.
+        n_epochs: Epochs in all.
+        step: Steps done in all.
+        n_steps: Steps in all.
+        loss: Mean loss over the epoch so far.
+        accuracy: Fraction of the epoch's images so far classified correctly while training on them.
+        validation: Validation accuracy after the last finished epoch, None before and without validation
+            images.
+        samples_per_s: Training images a second in this sitting, validation included.
+        seconds_left: Time to go at that rate.
+    """
+
+    epoch: int
+    n_epochs: int
+    step: int
+    n_steps: int
+    loss: float
+    accuracy: float
+    validation: float | None
+    samples_per_s: float
+    seconds_left: float
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Outcome:
+    """A finished run.
+
+    Attributes:
+        best: The checkpoint to use: the epoch of the best validation accuracy (the first of equals), or the
+            last epoch where there are no validation images.
+        last: The checkpoint after the last epoch.
+        history: One row for each epoch: epoch, loss, accuracy, validation accuracy and loss, learning rate,
+            seconds.
+        stopped_early: Whether patience ran out.
+        seconds: Wall time by stage: encoder, circuit, rest, validation.
+        shares: Share of encoder, circuit and rest in a training step.
+        samples_per_s: Training images per second of training, validation not counted.
+        sittings: How often the run was started.
+    """
+
+    best: Checkpoint
+    last: Checkpoint
+    history: tuple[Mapping[str, Any], ...]
+    stopped_early: bool
+    seconds: Mapping[str, float]
+    shares: Mapping[str, float]
+    samples_per_s: float
+    sittings: int
+
+
+def train(
+    model: SQDRCNN,
+    settings: ModelSettings,
+    data: DataSplits,
+    recipe: Recipe,
+    *,
+    folder: str | os.PathLike[str],
+    seed: int = 0,
+    resume: bool = False,
+    device: str = "cpu",
+    checkpoint_every_s: float = 60.0,
+    context: Mapping[str, Any] | None = None,
+    progress: Callable[[TrainingProgress], None] | None = None,
+) -> Outcome:
+    """Train a network, keeping in `folder` at all times what is needed to go on after a kill.
+
+    Written after each epoch, each file whole or not at all: `state.pt`, `best.safetensors`,
+    `last.safetensors`, `metrics.json`; `state.pt` also every `checkpoint_every_s` seconds.
+
+    Args:
+        model: The network; its weights are set anew from `seed`, or read from `state.pt`.
+        settings: What the network is, for the checkpoints.
+        data: Images and labels; `test` is not looked at.
+        recipe: How to train.
+        folder: Where the files go.
+        seed: Every draw is a function of it.
+        resume: Go on from `state.pt` if there is one.
+        device: Where encoder and head compute.
+        checkpoint_every_s: Seconds between two states within an epoch.
+        context: What else defines the run (backend, noise, ...), for the fingerprint and the checkpoints'
+            `dataset` and `versions` entries.
+        progress: Called after every step.
+
+    Returns:
+        The outcome, its weights also in the files.
+
+    Raises:
+        ArgumentError: If the data do not fit the network.
+        CheckpointError: If `state.pt` is damaged or belongs to another run.
+        TrainingError: If loss or weights stop being finite numbers; the files stay as they were.
+        StorageError: If a file cannot be written.
+    """
+    _check(settings, data, recipe, device)
+    run = _Run(model, settings, data, recipe, Path(folder), seed, torch.device(device), dict(context or {}))
+    run.prepare(resume)
+    with _deterministic(device):
+        for epoch in range(run.state.epoch, recipe.epochs):
+            if run.out_of_patience:
+                break
+            run.train_epoch(epoch, checkpoint_every_s, progress)
+            run.finish_epoch(epoch)
+    return run.outcome()
+
+
+class _Run:
+    """What the loop's three parts share: the objects, the state and the clock."""
+
+    def __init__(
+        self,
+        model: SQDRCNN,
+        settings: ModelSettings,
+        data: DataSplits,
+        recipe: Recipe,
+        folder: Path,
+        seed: int,
+        device: torch.device,
+        context: dict[str, Any],
+    ) -> None:
+        self.model, self.settings, self.data, self.recipe = model, settings, data, recipe
+        self.folder, self.seed, self.device, self.context = folder, seed, device, context
+        self.images, self.labels = torch.from_numpy(data.train.images), torch.from_numpy(data.train.labels)
+        self.steps_per_epoch = math.ceil(len(self.labels) / recipe.batch_size)
+        self.n_steps = self.steps_per_epoch * recipe.epochs
+        self.stopwatch = Stopwatch()
+        self.validation_s = 0.0
+        self.fingerprint = digest(
+            {
+                "model": settings.to_dict(),
+                "recipe": recipe.to_dict(),
+                "data": data.record(),
+                "seed": seed,
+                "context": context.get("fingerprint", {}),
+            }
+        )
+
+    # ---- beginning -----------------------------------------------------------------------------------------
+
+    def prepare(self, resume: bool) -> None:
+        """Set the weights, the optimiser and the state, for a new run or from the state file."""
+        recipe = self.recipe
+        for norm in self.model.encoder.norms:
+            norm.momentum = recipe.norm_momentum  # type: ignore[assignment]
+        initialise(self.model, circuit=recipe.initialisation, seed=self.seed)
+        self.model.to(self.device)
+        self.optimiser: Optimizer = make_optimiser(
+            recipe.optimiser,
+            self.model.parameters(),
+            learning_rate=recipe.learning_rate,
+            weight_decay=recipe.weight_decay,
+        )
+        self.average = MovingAverage(self.model, recipe.averaging)
+        self.state = RunState(fingerprint=self.fingerprint)
+        if resume and (self.folder / STATE).exists():
+            self.state = read_state(self.folder / STATE, fingerprint=self.fingerprint)
+            self.state.sittings += 1
+            load_weights(self.model, self.state.weights, where=STATE)
+            self.average.load(self.state.average)
+            self.optimiser.load_state_dict(self.state.optimiser)
+            if self.state.history:
+                self.write_results()  # a kill may have come between the state and what is derived from it
+        self.done_before = self.state.epoch * self.steps_per_epoch + self.state.step
+        self.begun = perf_counter()
+
+    # ---- one epoch -----------------------------------------------------------------------------------------
+
+    def train_epoch(
+        self, epoch: int, checkpoint_every_s: float, progress: Callable[[TrainingProgress], None] | None
+    ) -> None:
+        state, size = self.state, self.recipe.batch_size
+        self.model.train()
+        order = permutation(self.seed, len(self.labels), epoch=epoch)
+        saved = perf_counter()
+        for step in range(state.step, self.steps_per_epoch):
+            self.stopwatch.start_step()
+            self._step(epoch, step, order[step * size : (step + 1) * size])
+            self.stopwatch.end_step()
+            state.step = step + 1
+            if progress is not None:
+                progress(self._progress(epoch, step))
+            if state.step < self.steps_per_epoch and perf_counter() - saved >= checkpoint_every_s:
+                self.write_state()
+                saved = perf_counter()
+
+    def _step(self, epoch: int, step: int, chosen: torch.Tensor) -> None:
+        recipe, state = self.recipe, self.state
+        images, labels = self.images[chosen], self.labels[chosen]
+        if recipe.flip:
+            mirrored = draw(self.seed, "flip", epoch=epoch, step=step).random(len(chosen)) < 0.5
+            images = torch.where(torch.from_numpy(mirrored)[:, None, None, None], images.flip(3), images)
+        images, labels = images.to(self.device), labels.to(self.device)
+        done = epoch * self.steps_per_epoch + step
+        rate = self.learning_rate(done)
+        for group in self.optimiser.param_groups:
+            group["lr"] = rate
+        logits = self.stopwatch.forward(self.model, images)
+        loss = functional.cross_entropy(logits, labels, label_smoothing=recipe.label_smoothing)
+        value = float(loss.detach())
+        if not math.isfinite(value):
+            raise self._not_finite("loss", epoch, step)
+        self.optimiser.zero_grad()
+        self.stopwatch.backward(loss)
+        if recipe.clip is not None:
+            torch.nn.utils.clip_grad_norm_(self.model.parameters(), recipe.clip)
+        self.optimiser.step()
+        self.average.update(self.model, done)
+        state.loss_sum += value * len(chosen)
+        state.correct += int((logits.detach().argmax(1) == labels).sum())
+
+    def learning_rate(self, done: int) -> float:
+        """Learning rate of the step after `done` steps."""
+        recipe = self.recipe
+        if recipe.optimiser == "sgdr":
+            return recipe.learning_rate * warm_restarts(done / self.steps_per_epoch)
+        return recipe.learning_rate * SCHEDULES[recipe.schedule](
+            done / self.n_steps, recipe.warm_up, recipe.final
+        )
+
+    def finish_epoch(self, epoch: int) -> None:
+        """Validate, note, and write: first the state, then what is derived from it."""
+        state = self.state
+        self._require_finite(epoch)
+        row: dict[str, Any] = {
+            "epoch": epoch + 1,
+            "loss": state.loss_sum / len(self.labels),
+            "accuracy": state.correct / len(self.labels),
+            "validation_accuracy": None,
+            "validation_loss": None,
+            "learning_rate": self.learning_rate(epoch * self.steps_per_epoch + self.steps_per_epoch - 1),
+        }
+        if self.data.validation is not None:
+            begun = perf_counter()
+            with with_weights(self.model, self.average.values):
+                held_out: ImageSet = self.data.validation
+                found = evaluate(self.model, held_out.images, held_out.labels, device=self.device)
+            row["validation_accuracy"], row["validation_loss"] = found.accuracy, found.loss
+            self.validation_s += perf_counter() - begun
+        state.history.append(row)
+        if self._is_best(row):
+            state.best = dict(row)
+            state.best_weights = {name: value.cpu().clone() for name, value in self.average.values.items()}
+        state.epoch, state.step, state.loss_sum, state.correct = epoch + 1, 0, 0.0, 0
+        self.write_state()
+        self.write_results()
+
+    def _is_best(self, row: Mapping[str, Any]) -> bool:
+        best, accuracy = self.state.best, row["validation_accuracy"]
+        return best is None or accuracy is None or accuracy > best["validation_accuracy"]
+
+    @property
+    def out_of_patience(self) -> bool:
+        """Whether the best epoch is `patience` epochs ago."""
+        best, patience = self.state.best, self.recipe.patience
+        return best is not None and patience is not None and self.state.epoch - best["epoch"] >= patience
+
+    # ---- files ---------------------------------------------------------------------------------------------
+
+    def write_state(self) -> None:
+        self._require_finite(self.state.epoch)
+        state = self.state
+        state.weights = {name: value.cpu() for name, value in named_weights(self.model).items()}
+        state.average = {name: value.cpu() for name, value in self.average.values.items()}
+        state.optimiser = self.optimiser.state_dict()
+        for stage, spent in {**self.stopwatch.seconds, "validation": self.validation_s}.items():
+            state.seconds[stage] = state.seconds.get(stage, 0.0) + spent
+        self.stopwatch.reset()
+        self.validation_s = 0.0
+        write_state(self.folder / STATE, state)
+
+    def write_results(self) -> None:
+        state = self.state
+        save_checkpoint(self.folder / BEST, self._checkpoint(state.best_weights, state.best))
+        save_checkpoint(self.folder / LAST, self._checkpoint(self.average.values, state.history[-1]))
+        write_json(self.folder / METRICS, {"schema": 1, "history": state.history, "best": state.best})
+
+    def _checkpoint(self, weights: Mapping[str, torch.Tensor], row: Mapping[str, Any] | None) -> Checkpoint:
+        return Checkpoint(
+            settings=self.settings,
+            weights={name: value.cpu().clone() for name, value in weights.items()},
+            recipe=self.recipe.to_dict(),
+            dataset=self.context.get("dataset", {}),
+            metrics=dict(row or {}),
+            versions=self.context.get("versions", {}),
+            seed=self.seed,
+        )
+
+    def outcome(self) -> Outcome:
+        state = self.state
+        staged = {stage: state.seconds.get(stage, 0.0) for stage in ("encoder", "circuit", "rest")}
+        spent = sum(staged.values())
+        n_images = sum(1 for _ in state.history) * len(self.labels)
+        return Outcome(
+            best=self._checkpoint(state.best_weights, state.best),
+            last=self._checkpoint(self.average.values, state.history[-1]),
+            history=tuple(state.history),
+            stopped_early=state.epoch < self.recipe.epochs,
+            seconds=dict(state.seconds),
+            shares={stage: value / spent if spent else 0.0 for stage, value in staged.items()},
+            samples_per_s=n_images / spent if spent else 0.0,
+            sittings=state.sittings,
+        )
+
+    # ---- checks and progress -------------------------------------------------------------------------------
+
+    def _require_finite(self, epoch: int) -> None:
+        for values in (named_weights(self.model), self.average.values):
+            for name, value in values.items():
+                if not bool(torch.isfinite(value).all()):
+                    raise self._not_finite(f"weight `{name}`", epoch, self.state.step)
+
+    def _not_finite(self, what: str, epoch: int, step: int) -> TrainingError:
+        return TrainingError(
+            f"Training stopped in epoch {epoch + 1}, step {step}: {what} is no finite number any more; a "
+            f"smaller "
+            f"learning rate than {self.recipe.learning_rate:g} may help (the run's files are as they were "
+            f"before)."
+        )
+
+    def _progress(self, epoch: int, step: int) -> TrainingProgress:
+        state = self.state
+        seen = min((step + 1) * self.recipe.batch_size, len(self.labels))
+        done = epoch * self.steps_per_epoch + step + 1
+        elapsed = max(perf_counter() - self.begun, 1e-9)
+        per_step = elapsed / max(done - self.done_before, 1)
+        return TrainingProgress(
+            epoch=epoch + 1,
+            n_epochs=self.recipe.epochs,
+            step=done,
+            n_steps=self.n_steps,
+            loss=state.loss_sum / seen,
+            accuracy=state.correct / seen,
+            validation=state.history[-1]["validation_accuracy"] if state.history else None,
+            samples_per_s=self.recipe.batch_size / per_step,
+            seconds_left=(self.n_steps - done) * per_step,
+        )
+
+
+def _check(settings: ModelSettings, data: DataSplits, recipe: Recipe, device: str) -> None:
+    if data.n_channels != settings.in_channels:
+        raise ArgumentError(
+            f"Argument `data` must have {settings.in_channels} channels, but {data.name} has "
+            f"{data.n_channels}."
+        )
+    if len(data.class_names) != settings.n_classes:
+        raise ArgumentError(
+            f"Argument `data` must have {settings.n_classes} classes, but {data.name} has "
+            f"{len(data.class_names)}."
+        )
+    if recipe.angle_scale != settings.angle_scale:
+        raise ArgumentError(
+            f"Argument `settings` must have the recipe's angle scale {recipe.angle_scale}, "
+            f"but has {settings.angle_scale}."
+        )
+    if recipe.patience is not None and data.validation is None:
+        raise ArgumentError(
+            "Argument `patience` must be None without validation images, by which it would judge."
+        )
+    if device != "cpu" and not (device.startswith("cuda") and torch.cuda.is_available()):
+        raise ArgumentError(f"Argument `device` must be cpu, or cuda where there is one, but is {device!r}.")
+
+
+@contextmanager
+def _deterministic(device: str) -> Iterator[None]:
+    """Let torch refuse nondeterministic operations for a while."""
+    before = torch.are_deterministic_algorithms_enabled()
+    if device != "cpu":
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # cuBLAS is repeatable only with it
+    torch.use_deterministic_algorithms(True, warn_only=device != "cpu")
+    try:
+        yield
+    finally:
+        torch.use_deterministic_algorithms(before)

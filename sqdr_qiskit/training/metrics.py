@@ -1,0 +1,148 @@
+"""What a trained network gets right."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import nn
+from torch.nn import functional
+
+from sqdr_qiskit.errors import ArgumentError
+
+__all__ = ["Metrics", "class_probabilities", "confusion_matrix", "evaluate"]
+
+
+@dataclass(frozen=True, eq=False)
+class Metrics:
+    """Results of one pass over labelled images.
+
+    Attributes:
+        loss: Mean cross entropy, nats.
+        confusion: int64 array of shape (classes, classes): images of the row's class taken for the column's.
+    """
+
+    loss: float
+    confusion: NDArray[np.int64]
+
+    @property
+    def n_images(self) -> int:
+        """Images looked at."""
+        return int(self.confusion.sum())
+
+    @property
+    def accuracy(self) -> float:
+        """Fraction of the images classified correctly, 0 to 1."""
+        return float(np.trace(self.confusion) / max(self.n_images, 1))
+
+    @property
+    def per_class(self) -> tuple[float, ...]:
+        """For each class, the fraction of its images classified correctly; not-a-number where it has none."""
+        counts = self.confusion.sum(axis=1)
+        right = np.diag(self.confusion)
+        return tuple(float(r / n) if n else math.nan for r, n in zip(right, counts, strict=True))
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for a record."""
+        return {
+            "accuracy": self.accuracy,
+            "loss": self.loss,
+            "n_images": self.n_images,
+            "per_class": list(self.per_class),
+            "confusion": self.confusion.tolist(),
+        }
+
+
+def confusion_matrix(labels: torch.Tensor, predictions: torch.Tensor, n_classes: int) -> NDArray[np.int64]:
+    """Counts of (true class, predicted class), int64 array of shape (n_classes, n_classes)."""
+    cells = labels.cpu() * n_classes + predictions.cpu()
+    return torch.bincount(cells, minlength=n_classes**2).reshape(n_classes, n_classes).numpy()
+
+
+def class_probabilities(
+    model: nn.Module,
+    images: NDArray[np.uint8] | torch.Tensor,
+    *,
+    batch_size: int = 512,
+    device: str | torch.device = "cpu",
+    progress: Callable[[int], None] | None = None,
+) -> torch.Tensor:
+    """Probabilities that a network in evaluation mode gives each class.
+
+    Args:
+        model: The network; its mode is restored afterwards.
+        images: uint8 of shape (N, C, H, W).
+        batch_size: Images at a time.
+        device: Where the encoder computes.
+        progress: Called with the number of images done.
+
+    Returns:
+        float32 tensor of shape (N, classes), rows summing to 1.
+
+    Raises:
+        ArgumentError: If there are no images.
+    """
+    return functional.softmax(_logits(model, images, batch_size, device, progress), dim=1)
+
+
+def evaluate(
+    model: nn.Module,
+    images: NDArray[np.uint8] | torch.Tensor,
+    labels: NDArray[np.int64] | torch.Tensor,
+    *,
+    batch_size: int = 512,
+    device: str | torch.device = "cpu",
+    progress: Callable[[int], None] | None = None,
+) -> Metrics:
+    """Loss and confusion of a network on labelled images.
+
+    Args:
+        model: The network; its mode is restored afterwards.
+        images: uint8 of shape (N, C, H, W).
+        labels: int64 of shape (N,).
+        batch_size: Images at a time.
+        device: Where the encoder computes.
+        progress: Called with the number of images done.
+
+    Raises:
+        ArgumentError: If there are no images, or a label is no class of the network.
+    """
+    logits = _logits(model, images, batch_size, device, progress)
+    truth = torch.as_tensor(labels)
+    n_classes = logits.shape[1]
+    if int(truth.max()) >= n_classes or int(truth.min()) < 0:
+        raise ArgumentError(
+            f"Argument `labels` must be classes 0 to {n_classes - 1}, "
+            f"but runs from {int(truth.min())} to {int(truth.max())}."
+        )
+    loss = float(functional.cross_entropy(logits.double(), truth))
+    return Metrics(loss, confusion_matrix(truth, logits.argmax(1), n_classes))
+
+
+def _logits(
+    model: nn.Module,
+    images: NDArray[np.uint8] | torch.Tensor,
+    batch_size: int,
+    device: str | torch.device,
+    progress: Callable[[int], None] | None,
+) -> torch.Tensor:
+    pixels = torch.as_tensor(images)
+    if len(pixels) == 0:
+        raise ArgumentError("Argument `images` must hold at least one image, but is empty.")
+    was_training = model.training
+    model.eval()
+    parts = []
+    try:
+        with torch.no_grad():
+            for start in range(0, len(pixels), batch_size):
+                parts.append(model(pixels[start : start + batch_size].to(device)).float().cpu())
+                if progress is not None:
+                    progress(min(start + batch_size, len(pixels)))
+    finally:
+        model.train(was_training)
+    return torch.cat(parts)
