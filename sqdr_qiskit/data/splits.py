@@ -44,7 +44,7 @@ def balanced_subset(
         )
     rank, _ = _ranks(labels, seed, _BALANCED)
     classes = np.unique(labels)
-    turn = np.random.Generator(np.random.Philox([seed, _BALANCED, 1])).permutation(len(classes))
+    turn = np.argsort(_draw(seed, _BALANCED, 1, len(classes)))
     order = np.lexsort((turn[np.searchsorted(classes, labels)], rank))
     return np.sort(order[:n_items]).astype(np.int64)
 
@@ -82,11 +82,16 @@ def _ranks(labels: NDArray[np.int64], seed: int, purpose: int) -> tuple[Indices,
     """Each item's place in the random order of its class, and the size of that class; both of shape (N,)."""
     if seed < 0:
         raise ArgumentError(f"Argument `seed` must not be negative, but is {seed}.")
-    rng = np.random.Generator(np.random.Philox([seed, purpose, 0]))
+    draw = _draw(seed, purpose, 0, len(labels))
     rank = np.empty(len(labels), dtype=np.int64)
     count = np.empty(len(labels), dtype=np.int64)
     for value in np.unique(labels):
         members = np.flatnonzero(labels == value)
-        rank[members] = rng.permutation(len(members))
+        rank[members[np.argsort(draw[members])]] = np.arange(len(members))
         count[members] = len(members)
     return rank, count
+
+
+def _draw(seed: int, purpose: int, stream: int, n_items: int) -> NDArray[np.uint64]:
+    """Random numbers that stay the same from one NumPy version to the next: only its raw bit streams promise that."""
+    return np.asarray(np.random.Philox([seed, purpose, stream]).random_raw(n_items), dtype=np.uint64)

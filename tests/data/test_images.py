@@ -106,9 +106,13 @@ def test_frame_layout_keeps_the_whole_picture_and_its_ground(tmp_path: Path) -> 
     assert (image > 150).sum() < 60
 
 
-def test_picture_without_an_even_ground_is_framed_whole(tmp_path: Path, rng: np.random.Generator) -> None:
-    noise = Image.fromarray(rng.integers(0, 256, size=(56, 28), dtype=np.uint8))
-    path = saved(noise, tmp_path / "noise.png")
+@pytest.mark.parametrize(("low", "high"), [(0, 256), (0, 110)])
+def test_picture_without_an_even_ground_is_framed_whole(
+    low: int, high: int, tmp_path: Path, rng: np.random.Generator
+) -> None:
+    noise = rng.integers(low, high, size=(56, 28), dtype=np.uint8)
+    noise[20:30, 10:20] = 255
+    path = saved(Image.fromarray(noise), tmp_path / "noise.png")
     np.testing.assert_array_equal(grey(path, "mnist"), grey(path, "frame"))
 
 
