@@ -18,9 +18,8 @@ from sqdr_qiskit.errors import ArgumentError, DataError
 __all__ = ["DATASETS", "Dataset", "load_dataset"]
 
 TEST_FRACTION = 0.2
-TEST_SEED = (
-    0  # not the run's seed: the held-out images are the same in every run, so no model ever trains on them
-)
+# Not the run's seed: the held-out images are the same in every run, so no model ever trains on them.
+TEST_SEED = 0
 
 Parts = tuple[ImageSet, ImageSet, str]  # training images, test images, where they came from
 

@@ -93,5 +93,5 @@ def _ranks(labels: NDArray[np.int64], seed: int, purpose: int) -> tuple[Indices,
 
 
 def _draw(seed: int, purpose: int, stream: int, n_items: int) -> NDArray[np.uint64]:
-    """Random numbers that stay the same from one NumPy version to the next: only its raw bit streams promise that."""
+    """Random numbers that no NumPy version changes: of its streams, only the raw ones promise that."""
     return np.asarray(np.random.Philox([seed, purpose, stream]).random_raw(n_items), dtype=np.uint64)

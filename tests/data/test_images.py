@@ -106,7 +106,7 @@ def test_frame_layout_keeps_the_whole_picture_and_its_ground(tmp_path: Path) -> 
     assert (image > 150).sum() < 60
 
 
-@pytest.mark.parametrize(("low", "high"), [(0, 256), (0, 110)])
+@pytest.mark.parametrize(("low", "high"), [(0, 256), (0, 130)])
 def test_picture_without_an_even_ground_is_framed_whole(
     low: int, high: int, tmp_path: Path, rng: np.random.Generator
 ) -> None:
