@@ -1,0 +1,48 @@
+"""One thread pool for the compiled kernels.
+
+Kernels release the GIL and work on fixed chunks of a batch. The chunks never depend on the number of threads, so
+results are the same to the bit on one core and on many.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from functools import lru_cache
+
+__all__ = ["n_threads", "run_chunks"]
+
+
+@lru_cache(maxsize=1)
+def n_threads() -> int:
+    """Number of threads for compiled kernels: `SQDR_THREADS`, else the cores this process may use."""
+    wanted = os.environ.get("SQDR_THREADS", "")
+    if wanted.isdigit() and int(wanted) > 0:
+        return int(wanted)
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+@lru_cache(maxsize=1)
+def _pool() -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(max_workers=n_threads(), thread_name_prefix="sqdr-kernel")
+
+
+def run_chunks(kernel: Callable[[int, int], None], n_items: int, *, chunk: int) -> None:
+    """Call `kernel(start, stop)` for every chunk of `n_items`, on all threads.
+
+    Args:
+        kernel: Writes its part of a result for items `start` to `stop` (exclusive); called from several threads.
+        n_items: Number of items.
+        chunk: Items per call; the last call may have fewer. Part of the result's definition where a kernel sums.
+
+    Raises:
+        Exception: The first exception a kernel raised.
+    """
+    bounds = [(start, min(start + chunk, n_items)) for start in range(0, n_items, chunk)]
+    if n_threads() == 1 or len(bounds) <= 1:
+        for start, stop in bounds:
+            kernel(start, stop)
+        return
+    for future in [_pool().submit(kernel, start, stop) for start, stop in bounds]:
+        future.result()
