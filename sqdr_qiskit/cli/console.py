@@ -28,6 +28,7 @@ JsonOption: TypeAlias = Annotated[
 """Type of every command's `as_json` argument."""
 
 _LINE_EVERY_S = 10.0  # where stderr is a file or a pipe
+_RATE_AFTER_S = 0.5  # a rate from less is noise
 
 
 def prepare_streams() -> None:
@@ -151,7 +152,7 @@ class Progress:
         parts = [f"{self._done:,}" + (f"/{self._total:,}" if self._total else "") + f" {self._unit}"]
         elapsed = time.monotonic() - self._started
         fresh = self._done - self._first_done
-        if fresh > 0 and elapsed > 0:
+        if fresh > 0 and elapsed >= _RATE_AFTER_S:
             rate = fresh / elapsed
             parts.append(f"{rate:,.0f}/s" if rate >= 10 else f"{rate:.2g}/s")
             if self._total and self._done < self._total:
