@@ -42,7 +42,7 @@ class ChannelModel(Protocol):
     """A noise model as the engine sees it."""
 
     def after(self, gate: str, qubits: tuple[int, ...]) -> tuple[Channel, ...]:
-        """Channels that follow the gate called `gate` on `qubits`, in the order in which they act."""
+        """Channels that follow the gate of this label, or else name, on `qubits`, in the order in which they act."""
         ...  # pragma: no cover
 
 

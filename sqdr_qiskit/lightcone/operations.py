@@ -155,7 +155,7 @@ class _Writer:
         )
 
     def _gate(self, gate: Instruction, wires: tuple[int, ...], index: int) -> None:
-        channels = self._channels.after(gate.name, wires)
+        channels = self._channels.after(gate.label or gate.name, wires)  # Aer attaches noise to labels, too
         if gate.name not in _NOTHING:
             self._map(gate, wires, index)
         for channel in channels:
