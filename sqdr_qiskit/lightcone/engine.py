@@ -1,7 +1,7 @@
 """The exact engine: expectation values and whole Jacobians of a circuit, from its light cones.
 
 A circuit and its observables are compiled once: each observable's cones become a tape (`expansion`), or, where a cone
-is too deep for that, a statevector of the cone's qubits (`statevector`). Evaluation then costs a few microseconds a
+is too deep for that, a whole state of the cone's qubits (`deep`). Evaluation then costs a few microseconds a
 sample, and channels between the gates change nothing but numbers.
 """
 
@@ -17,6 +17,7 @@ from sqdr_qiskit.errors import ArgumentError
 from sqdr_qiskit.parallel import n_threads, run_chunks
 from sqdr_qiskit.lightcone.channels import ChannelModel, noiseless
 from sqdr_qiskit.lightcone.cones import Cone, cone, pauli_terms
+from sqdr_qiskit.lightcone.deep import DeepCones, cost
 from sqdr_qiskit.lightcone.elimination import TooWide
 from sqdr_qiskit.lightcone.expansion import expand
 from sqdr_qiskit.lightcone.kernels import LANES, evaluate
@@ -24,7 +25,6 @@ from sqdr_qiskit.lightcone.operations import NormalForm, normal_form
 from sqdr_qiskit.lightcone.paulis import RealArray
 from sqdr_qiskit.lightcone.program import Program, assemble
 from sqdr_qiskit.lightcone.sites import ChainTable, sites_of
-from sqdr_qiskit.lightcone.statevector import Statevectors
 from sqdr_qiskit.lightcone.tape import Tape, Value
 
 __all__ = ["ExactEngine"]
@@ -53,7 +53,7 @@ class ExactEngine:
         sites, owner = sites_of(self._form)
         chains = ChainTable(self._form, sites)
         codes = []
-        wide: list[tuple[int, Cone]] = []
+        deep: list[tuple[int, Cone]] = []
         for number, observable in enumerate(observables):
             tape = Tape()
             values: list[tuple[Value, Value]] = []
@@ -63,20 +63,30 @@ class ExactEngine:
                     continue
                 member = cone(self._form, term)
                 try:
-                    budget = Statevectors.cost(self._form, member)
+                    budget = cost(self._form, member)
                     values.append((term.coefficient, expand(self._form, member, owner, chains, tape, budget=budget)))
                 except TooWide:
-                    wide.append((number, member))
+                    deep.append((number, member))
             code = tape.finish(tape.dot(values))
             self._constants[number] += code.constant
             codes.append(code)
         self._program: Program = assemble(self._form, chains.chains, codes)
-        self._statevectors = Statevectors(self._form, wide) if wide else None
+        self._deep = DeepCones(self._form, deep) if deep else None
+        held = self._deep.methods if self._deep is not None else {}
+        self._methods = tuple(
+            "+".join((["expansion"] if code.result >= 0 else []) + sorted(held.get(number, set()))) or "expansion"
+            for number, code in enumerate(codes)
+        )
 
     @property
     def n_outputs(self) -> int:
         """Number of observables."""
         return len(self._constants)
+
+    @property
+    def methods(self) -> tuple[str, ...]:
+        """How each output is computed: `expansion`, `statevector`, `pauli vector`, or several joined by `+`."""
+        return self._methods
 
     @property
     def form(self) -> NormalForm:
@@ -119,8 +129,8 @@ class ExactEngine:
         def kernel(start: int, stop: int) -> None:
             cosines, sines = angles.part(start, stop)
             evaluate(cosines, sines, *self._program.arrays, start, stop, with_jacobian, values, jacobian)
-            if self._statevectors is not None:
-                self._statevectors.add(angles.radians(start, stop), start, with_jacobian, values, jacobian)
+            if self._deep is not None:
+                self._deep.add(angles.radians(start, stop), start, with_jacobian, values, jacobian)
 
         run_chunks(kernel, batch, chunk=chunk)
         return values, jacobian

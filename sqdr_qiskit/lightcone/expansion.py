@@ -30,6 +30,8 @@ _Event = tuple[int, int, int]  # (_SITE, qubit, site number) or (_CZ, qubit, qub
 _SITE, _CZ = 0, 1
 _IDENTITY: Vector = (1.0, 0.0, 0.0, 0.0)
 _LETTERS: tuple[Vector, ...] = (_IDENTITY, (0.0, 1.0, 0.0, 0.0), (0.0, 0.0, 1.0, 0.0), (0.0, 0.0, 0.0, 1.0))
+_PER_TERM = 32  # multiply-adds that a term will cost at the least, once it is contracted
+
 _Term = tuple[tuple[int, Vector], ...]  # a product operator: its qubits, ascending, and their coefficients
 
 
@@ -55,7 +57,7 @@ def expand(
     terms: list[_Term] = [tuple((qubit, _LETTERS[letter]) for qubit, letter in member.term.paulis)]
     for event in reversed(rest):
         terms = [after for term in terms for after in _pull(term, event, chains, tape)]
-        if len(terms) > budget or tape.n_instructions > limit:
+        if _PER_TERM * len(terms) > budget or tape.n_instructions > limit:
             raise TooWide
     layer = _FirstLayer(first_layer, chains, tape)
     values: list[Value] = []

@@ -20,43 +20,23 @@ from sqdr_qiskit.lightcone.paulis import RealArray
 __all__ = ["Statevectors"]
 
 _WIDEST = 26  # qubits; 2^26 amplitudes are 1 GiB
-_COST = 6  # multiply-adds of a tape that one amplitude and operation are worth (measured, 2 to 9 qubits)
 
 
 class Statevectors:
-    """Statevectors for the cones that the expansion is too long for.
+    """Expectation values and slopes of the Pauli terms of noiseless cones on the same qubits.
 
     Args:
         form: The circuit.
-        cones: Output number and cone of each Pauli term.
+        qubits: The cones' qubits.
+        cones: The cones.
 
     Raises:
-        UnsupportedError: A cone with channels, or of more than 26 qubits.
+        UnsupportedError: More than 26 qubits.
     """
 
-    def __init__(self, form: NormalForm, cones: Sequence[tuple[int, Cone]]) -> None:
-        groups: dict[tuple[int, ...], list[tuple[int, Cone]]] = {}
-        for number, member in cones:
-            groups.setdefault(member.qubits, []).append((number, member))
-        self._parts = [_Part(form, qubits, members) for qubits, members in groups.items()]
+    method = "statevector"
 
-    @staticmethod
-    def cost(form: NormalForm, member: Cone) -> int:
-        """What a statevector of this cone costs, in multiply-adds of a tape."""
-        if any(isinstance(op, Fixed) and op.unitary is None for op in (form.operations[i] for i in member.operations)):
-            return 2**22
-        return min(_COST * len(member.operations) << len(member.qubits), 2**22)
-
-    def add(
-        self, angles: RealArray, start: int, with_jacobian: bool, values: RealArray, jacobian: RealArray
-    ) -> None:
-        """Add expectation values and Jacobians of samples `start` on; `angles` has shape (n_angles, samples)."""
-        for part in self._parts:
-            part.add(angles, start, with_jacobian, values, jacobian)
-
-
-class _Part:
-    def __init__(self, form: NormalForm, qubits: tuple[int, ...], members: list[tuple[int, Cone]]) -> None:
+    def __init__(self, form: NormalForm, qubits: tuple[int, ...], cones: Sequence[Cone]) -> None:
         if len(qubits) > _WIDEST:
             raise UnsupportedError(
                 f"Light cone of {len(qubits)} qubits must have at most {_WIDEST} for a statevector; use fewer blocks, or "
@@ -64,47 +44,31 @@ class _Part:
             )
         place = {qubit: i for i, qubit in enumerate(qubits)}
         operations, matrices = [], []
-        for index in sorted({i for _, member in members for i in member.operations}):
+        for index in sorted({i for member in cones for i in member.operations}):
             op = form.operations[index]
             if isinstance(op, Rotation):
                 operations.append((op.axis, place[op.qubit], op.angle))
             elif isinstance(op, CZ):
                 operations.append((4, place[op.qubits[0]], place[op.qubits[1]]))
-            elif isinstance(op, Fixed) and op.unitary is not None:
+            else:
+                assert isinstance(op, Fixed)
                 operations.append((0, place[op.qubit], len(matrices)))
                 matrices.append(op.unitary)
-            else:
-                raise UnsupportedError(
-                    f"Noise on a light cone of {len(qubits)} qubits that is too deep for the exact engine; the backend "
-                    f"`aer_noisy` computes it with a density matrix."
-                )
-        self._n_qubits = len(qubits)
         self._operations = np.array(operations, dtype=np.int64).reshape(-1, 3)
         self._matrices = np.array(matrices, dtype=complex).reshape(-1, 2, 2)
-        self._numbers = np.array([number for number, _ in members], dtype=np.int64)
-        self._weights = np.array([member.term.coefficient for _, member in members])
-        self._paulis = np.zeros((len(members), self._n_qubits), dtype=np.int64)
-        for row, (_, member) in enumerate(members):
+        self._paulis = np.zeros((len(cones), len(qubits)), dtype=np.int64)
+        for row, member in enumerate(cones):
             for qubit, letter in member.term.paulis:
                 self._paulis[row, place[qubit]] = letter
-        self._coefficients = form.coefficients
 
-    def add(
-        self, angles: RealArray, start: int, with_jacobian: bool, values: RealArray, jacobian: RealArray
-    ) -> None:
-        slopes = np.zeros((len(self._numbers), len(angles)))
-        expectations = np.zeros(len(self._numbers))
-        state, other = np.empty((2, 2**self._n_qubits), dtype=complex)
-        for sample in range(angles.shape[1]):
-            halves = angles[:, sample] / 2
-            _adjoint(
-                self._operations, self._matrices, self._paulis, np.cos(halves), np.sin(halves), with_jacobian,
-                state, other, expectations, slopes,
-            )
-            np.add.at(values[start + sample], self._numbers, self._weights * expectations)
-            if with_jacobian:
-                gradient = (self._weights[:, None] * slopes) @ self._coefficients
-                np.add.at(jacobian[start + sample], self._numbers, gradient)
+    def run(self, angles: RealArray, with_jacobian: bool, expectations: RealArray, slopes: RealArray) -> None:
+        """One sample: fill `expectations` (n_terms,) and `slopes` (n_terms, n_angles); `angles` in radians."""
+        state, other = np.empty((2, 2 ** self._paulis.shape[1]), dtype=complex)
+        cosines, sines = np.cos(angles / 2), np.sin(angles / 2)
+        _adjoint(
+            self._operations, self._matrices, self._paulis, cosines, sines, with_jacobian, state, other, expectations,
+            slopes,
+        )
 
 
 @njit(nogil=True, cache=True, boundscheck=False, error_model="numpy", fastmath={"contract"})  # type: ignore[untyped-decorator]

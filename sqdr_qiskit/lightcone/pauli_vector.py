@@ -1,0 +1,205 @@
+"""Deep cones with noise: the density matrix of the cone's qubits as a vector of Pauli coefficients.
+
+The general and slow way, for what neither the expansion nor a statevector can take: any channel on one or two qubits.
+The state runs forward once; for each observable the pulled-back operator and the state meet at every rotation. Gates
+are undone on the way back, states before channels are kept.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numba import njit
+
+from sqdr_qiskit.errors import UnsupportedError
+from sqdr_qiskit.lightcone.cones import Cone
+from sqdr_qiskit.lightcone.operations import CZ, Fixed, NormalForm, Rotation
+from sqdr_qiskit.lightcone.paulis import RealArray
+
+__all__ = ["PauliVectors"]
+
+_LARGEST = 2**31  # bytes for the states kept of one sample
+_CZ, _PAIR, _FIXED, _CHANNEL = 4, 5, 6, 7  # 1 to 3 are rotations
+
+
+class PauliVectors:
+    """Expectation values and slopes of the Pauli terms of cones on the same qubits.
+
+    Args:
+        form: The circuit.
+        qubits: The cones' qubits.
+        cones: The cones.
+
+    Raises:
+        UnsupportedError: The states would take more than 2 GiB.
+    """
+
+    method = "pauli vector"
+
+    def __init__(self, form: NormalForm, qubits: tuple[int, ...], cones: Sequence[Cone]) -> None:
+        place = {qubit: i for i, qubit in enumerate(qubits)}
+        operations: list[tuple[int, int, int, int]] = []
+        ones: list[RealArray] = []
+        pairs: list[RealArray] = []
+        for index in sorted({i for member in cones for i in member.operations}):
+            op = form.operations[index]
+            if isinstance(op, Rotation):
+                operations.append((op.axis, place[op.qubit], 0, op.angle))
+            elif isinstance(op, CZ):
+                operations.append((_CZ, place[op.qubits[0]], place[op.qubits[1]], 0))
+            elif isinstance(op, Fixed):
+                kind = _CHANNEL if op.unitary is None else _FIXED
+                operations.append((kind, place[op.qubit], 0, len(ones)))
+                ones.append(op.ptm)
+            else:
+                operations.append((_PAIR, place[op.qubits[0]], place[op.qubits[1]], len(pairs)))
+                pairs.append(op.ptm)
+        self._operations = np.array(operations, dtype=np.int64).reshape(-1, 4)
+        self._n_kept = int(np.isin(self._operations[:, 0], (_CHANNEL, _PAIR)).sum())
+        size = 4 ** len(qubits)
+        if (self._n_kept + 3) * size * 8 > _LARGEST:
+            raise UnsupportedError(
+                f"Noise on a light cone of {len(qubits)} qubits that is this deep must fit 2 GiB in the exact engine, but "
+                f"needs {(self._n_kept + 3) * size * 8 / 2**30:.0f} GiB; the backend `aer_noisy` with shots can sample it."
+            )
+        self._ones = np.array(ones).reshape(-1, 4, 4)
+        self._pairs = np.array(pairs).reshape(-1, 16, 16)
+        self._size = size
+        self._targets = np.array(
+            [sum(letter << 2 * place[q] for q, letter in member.term.paulis) for member in cones], dtype=np.int64
+        )
+        self._start = np.array([float(all(i >> 2 * q & 3 in (0, 3) for q in range(len(qubits)))) for i in range(size)])
+
+    def run(self, angles: RealArray, with_jacobian: bool, expectations: RealArray, slopes: RealArray) -> None:
+        """One sample: fill `expectations` (n_terms,) and `slopes` (n_terms, n_angles); `angles` in radians."""
+        kept = np.empty((self._n_kept if with_jacobian else 0, self._size))
+        state = self._start.copy()
+        work = np.empty(self._size)
+        cosines, sines = np.cos(angles), np.sin(angles)
+        _forward(self._operations, self._ones, self._pairs, cosines, sines, state, kept)
+        expectations[:] = state[self._targets]
+        slopes[:] = 0.0
+        if with_jacobian:
+            for row, target in enumerate(self._targets):
+                operator = np.zeros(self._size)
+                operator[target] = 1.0
+                work[:] = state
+                _reverse(self._operations, self._ones, self._pairs, cosines, sines, work, operator, kept, slopes[row])
+
+
+@njit(nogil=True, cache=True, boundscheck=False, error_model="numpy")  # type: ignore[untyped-decorator]
+def _matrix(vector: Any, qubit: int, matrix: Any) -> None:
+    """Multiply the qubit's four coefficients by `matrix` from the left."""
+    step = 1 << 2 * qubit
+    for block in range(0, vector.shape[0], 4 * step):
+        for i in range(block, block + step):
+            a = vector[i]
+            b = vector[i + step]
+            c = vector[i + 2 * step]
+            d = vector[i + 3 * step]
+            for row in range(4):
+                vector[i + row * step] = (
+                    matrix[row, 0] * a + matrix[row, 1] * b + matrix[row, 2] * c + matrix[row, 3] * d
+                )
+
+
+@njit(nogil=True, cache=True, boundscheck=False, error_model="numpy")  # type: ignore[untyped-decorator]
+def _turn(vector: Any, qubit: int, axis: int, cosine: float, sine: float) -> None:
+    step = 1 << 2 * qubit
+    p = (axis % 3 + 1) * step
+    q = ((axis + 1) % 3 + 1) * step
+    for block in range(0, vector.shape[0], 4 * step):
+        for i in range(block, block + step):
+            a = vector[i + p]
+            b = vector[i + q]
+            vector[i + p] = cosine * a - sine * b
+            vector[i + q] = sine * a + cosine * b
+
+
+@njit(nogil=True, cache=True, boundscheck=False, error_model="numpy")  # type: ignore[untyped-decorator]
+def _cz(vector: Any, first: int, second: int) -> None:
+    """CZ permutes the Paulis of a pair with a sign, and is its own inverse."""
+    for i in range(vector.shape[0]):
+        a = i >> 2 * first & 3
+        b = i >> 2 * second & 3
+        flag_a = a == 1 or a == 2
+        flag_b = b == 1 or b == 2
+        if not (flag_a or flag_b):
+            continue
+        other_a = 3 - a if flag_b else a  # I <-> Z, X <-> Y
+        other_b = 3 - b if flag_a else b
+        j = i + ((other_a - a) << 2 * first) + ((other_b - b) << 2 * second)
+        if j > i:
+            sign = -1.0 if flag_a and flag_b and a != b else 1.0
+            vector[i], vector[j] = sign * vector[j], sign * vector[i]
+
+
+@njit(nogil=True, cache=True, boundscheck=False, error_model="numpy")  # type: ignore[untyped-decorator]
+def _pair(vector: Any, first: int, second: int, matrix: Any) -> None:
+    """Multiply the pair's sixteen coefficients by `matrix` from the left; the first qubit counts by four."""
+    old = np.empty(16)
+    for i in range(vector.shape[0]):
+        if i >> 2 * first & 3 or i >> 2 * second & 3:
+            continue
+        for k in range(16):
+            old[k] = vector[i + ((k >> 2) << 2 * first) + ((k & 3) << 2 * second)]
+        for k in range(16):
+            total = 0.0
+            for m in range(16):
+                total += matrix[k, m] * old[m]
+            vector[i + ((k >> 2) << 2 * first) + ((k & 3) << 2 * second)] = total
+
+
+@njit(nogil=True, cache=True, boundscheck=False, error_model="numpy")  # type: ignore[untyped-decorator]
+def _forward(operations: Any, ones: Any, pairs: Any, cosines: Any, sines: Any, state: Any, kept: Any) -> None:
+    n_kept = 0
+    for k in range(operations.shape[0]):
+        kind, a, b, c = operations[k]
+        if kind < 4:
+            _turn(state, a, kind, cosines[c], sines[c])
+        elif kind == 4:
+            _cz(state, a, b)
+        else:
+            if kind != 6 and kept.shape[0] > 0:
+                kept[n_kept] = state
+                n_kept += 1
+            if kind == 5:
+                _pair(state, a, b, pairs[c])
+            else:
+                _matrix(state, a, ones[c])
+
+
+@njit(nogil=True, cache=True, boundscheck=False, error_model="numpy")  # type: ignore[untyped-decorator]
+def _reverse(
+    operations: Any, ones: Any, pairs: Any, cosines: Any, sines: Any, state: Any, operator: Any, kept: Any, slopes: Any
+) -> None:
+    n_kept = kept.shape[0]
+    for k in range(operations.shape[0] - 1, -1, -1):
+        kind, a, b, c = operations[k]
+        if kind < 4:
+            step = 1 << 2 * a
+            p = (kind % 3 + 1) * step
+            q = ((kind + 1) % 3 + 1) * step
+            total = 0.0
+            for block in range(0, state.shape[0], 4 * step):
+                for i in range(block, block + step):
+                    total += operator[i + q] * state[i + p] - operator[i + p] * state[i + q]
+            slopes[c] += total
+            _turn(state, a, kind, cosines[c], -sines[c])
+            _turn(operator, a, kind, cosines[c], -sines[c])
+        elif kind == 4:
+            _cz(state, a, b)
+            _cz(operator, a, b)
+        elif kind == 5:
+            n_kept -= 1
+            state[:] = kept[n_kept]
+            _pair(operator, a, b, pairs[c].T)
+        else:
+            if kind == 7:
+                n_kept -= 1
+                state[:] = kept[n_kept]
+            else:
+                _matrix(state, a, ones[c].T)
+            _matrix(operator, a, ones[c].T)

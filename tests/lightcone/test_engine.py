@@ -1,0 +1,137 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from qiskit.circuit import Parameter, QuantumCircuit
+from qiskit.primitives import StatevectorEstimator
+from qiskit.quantum_info import SparsePauliOp
+
+from sqdr_qiskit import parallel
+from sqdr_qiskit.circuits import build_circuit
+from sqdr_qiskit.errors import ArgumentError, UnsupportedError
+from sqdr_qiskit.lightcone.channels import ChannelModel, noiseless
+from sqdr_qiskit.lightcone.engine import ExactEngine
+from tests.lightcone.dense import GateNoise, dense_values, pauli_channel, random_circuit, random_observables
+
+CIRCUITS = ("1b-1q", "1b-2q", "2b-2q", "2b-3q", "3b-4q", "2b-9q", "4b-9q", "5b-6q", "hea-9q", "sqnn-9q")
+
+DAMPING = pauli_channel(scale=(0.9, 0.9, 0.81), shift=0.19)
+FLIP = pauli_channel(scale=(1.0, 0.94, 0.94))
+TILT = np.array([[1, 0, 0, 0], [0.02, 0.9, 0.05, 0], [0, -0.05, 0.9, 0.03], [0.01, 0, -0.03, 0.92]])
+PAIR_DEPOLARIZING = np.diag([1.0] + 15 * [0.93])
+
+NOISES: dict[str, ChannelModel] = {
+    "none": noiseless,
+    "after rotations": GateNoise({"u": FLIP @ DAMPING, "rx": FLIP, "ry": DAMPING, "rz": FLIP}),
+    "everywhere": GateNoise(dict.fromkeys(("u", "rx", "ry", "rz", "p", "h", "cz", "cx", "swap"), FLIP @ DAMPING)),
+    "on pairs": GateNoise({"u": FLIP}, {"cz": PAIR_DEPOLARIZING, "cx": PAIR_DEPOLARIZING}),
+    "tilted": GateNoise(dict.fromkeys(("u", "rx", "rz", "cz", "cx", "id"), TILT)),
+}
+
+
+def _slopes(engine: ExactEngine, parameters: np.ndarray, column: int, step: float = 1e-5) -> np.ndarray:
+    shift = np.zeros(parameters.shape[1])
+    shift[column] = step
+    difference: np.ndarray = (engine.values(parameters + shift) - engine.values(parameters - shift)) / (2 * step)
+    return difference
+
+
+@pytest.mark.parametrize("name", CIRCUITS)
+def test_values_equal_statevector_on_every_circuit(name: str, rng: np.random.Generator) -> None:
+    model = build_circuit(name)
+    parameters = rng.uniform(-7, 7, (3, model.circuit.num_parameters))
+    engine = ExactEngine(model.circuit, model.observables)
+    columns = [[observable] for observable in model.observables]
+    reference = StatevectorEstimator().run([(model.circuit, columns, parameters)]).result()[0].data.evs.T
+    assert np.abs(engine.values(parameters) - reference).max() < 1e-12
+    values, jacobian = engine.jacobian(parameters)
+    assert np.abs(values - reference).max() < 1e-12
+    for column in rng.integers(0, parameters.shape[1], 5):
+        assert np.abs(_slopes(engine, parameters, int(column)) - jacobian[:, :, column]).max() < 1e-8
+
+
+@pytest.mark.parametrize("noise", NOISES)
+@pytest.mark.parametrize("case", range(12))
+def test_random_circuits_equal_dense_simulation(noise: str, case: int, rng: np.random.Generator) -> None:
+    n_qubits = 1 + case % 4
+    circuit = random_circuit(rng, n_qubits, 8 * n_qubits)
+    observables = random_observables(rng, n_qubits)
+    parameters = rng.uniform(-4, 4, (3, circuit.num_parameters))
+    engine = ExactEngine(circuit, observables, NOISES[noise])
+    reference = dense_values(circuit, observables, parameters, NOISES[noise])
+    values, jacobian = engine.jacobian(parameters)
+    assert np.abs(values - reference).max() < 1e-11, circuit.draw()
+    assert np.abs(engine.values(parameters) - values).max() < 1e-14
+    for column in range(parameters.shape[1]):
+        assert np.abs(_slopes(engine, parameters, column) - jacobian[:, :, column]).max() < 1e-7, circuit.draw()
+
+
+@pytest.mark.parametrize("noise", NOISES)
+@pytest.mark.parametrize("name", ["2b-4q", "3b-5q", "4b-5q"])
+def test_noisy_reupload_equals_dense_simulation(name: str, noise: str, rng: np.random.Generator) -> None:
+    model = build_circuit(name)
+    parameters = rng.uniform(0, 7, (2, model.circuit.num_parameters))
+    engine = ExactEngine(model.circuit, model.observables, NOISES[noise])
+    reference = dense_values(model.circuit, list(model.observables), parameters, NOISES[noise])
+    values, jacobian = engine.jacobian(parameters)
+    assert np.abs(values - reference).max() < 1e-12
+    for column in rng.integers(0, parameters.shape[1], 4):
+        assert np.abs(_slopes(engine, parameters, int(column)) - jacobian[:, :, column]).max() < 1e-8
+
+
+@pytest.mark.parametrize("noise", ["none", "everywhere"])
+def test_both_methods_agree(noise: str, rng: np.random.Generator, monkeypatch: pytest.MonkeyPatch) -> None:
+    model = build_circuit("3b-5q")
+    parameters = rng.uniform(0, 7, (4, model.circuit.num_parameters))
+    expanded = ExactEngine(model.circuit, model.observables, NOISES[noise])
+    monkeypatch.setattr("sqdr_qiskit.lightcone.engine.cost", lambda form, member: -1)
+    whole = ExactEngine(model.circuit, model.observables, NOISES[noise])
+    assert expanded.methods == ("expansion",) * 5
+    assert set(whole.methods) == {"statevector" if noise == "none" else "pauli vector"}
+    for one, other in zip(expanded.jacobian(parameters), whole.jacobian(parameters), strict=True):
+        assert np.abs(one - other).max() < 1e-13
+
+
+def test_results_do_not_depend_on_threads_or_batch(rng: np.random.Generator, monkeypatch: pytest.MonkeyPatch) -> None:
+    model = build_circuit("3b-6q")
+    engine = ExactEngine(model.circuit, model.observables)
+    parameters = rng.uniform(0, 7, (150, model.circuit.num_parameters))
+    many = engine.jacobian(parameters)
+    monkeypatch.setattr(parallel, "n_threads", lambda: 1)
+    monkeypatch.setattr("sqdr_qiskit.lightcone.engine.n_threads", lambda: 1)
+    single = engine.jacobian(parameters)
+    alone = engine.jacobian(parameters[149:])
+    for place in (0, 1):
+        assert np.array_equal(many[place], single[place])
+        assert np.array_equal(many[place][149:], alone[place])
+
+
+def test_empty_batch_and_known_numbers() -> None:
+    theta = Parameter("theta")
+    circuit = QuantumCircuit(2)
+    circuit.rz(theta, 0)
+    engine = ExactEngine(circuit, [SparsePauliOp("IZ"), SparsePauliOp("II", 2.0), SparsePauliOp("XI")])
+    values, jacobian = engine.jacobian(np.array([[0.3]]))
+    assert values.tolist() == [[1.0, 2.0, 0.0]]
+    assert not jacobian.any()
+    assert engine.values(np.zeros((0, 1))).shape == (0, 3)
+
+
+def test_wrong_shape_is_refused() -> None:
+    engine = ExactEngine(build_circuit("2b-3q").circuit, build_circuit("2b-3q").observables)
+    with pytest.raises(ArgumentError, match=r"must have shape \(batch, 27\), but has \(2, 5\)"):
+        engine.values(np.zeros((2, 5)))
+
+
+def test_unsupported_things_are_named() -> None:
+    theta = Parameter("theta")
+    squared = QuantumCircuit(1)
+    squared.rx(theta**2, 0)
+    with pytest.raises(UnsupportedError, match=r"Angle `theta\*\*2` of gate `rx` must be affine"):
+        ExactEngine(squared, [SparsePauliOp("Z")])
+    reset = QuantumCircuit(1)
+    reset.reset(0)
+    with pytest.raises(UnsupportedError, match="Gate `reset` on qubits \\[0\\]"):
+        ExactEngine(reset, [SparsePauliOp("Z")])
+    with pytest.raises(UnsupportedError, match="must have real coefficients"):
+        ExactEngine(QuantumCircuit(1), [SparsePauliOp("Z", 1j)])
