@@ -1,8 +1,8 @@
 """Backward kernels of a spiking layer.
 
-`backfire` goes from the gradient of the pooled spikes back to that of the currents, and sums what the weights and the batch
-norm need. `send_back` goes on through batch norm and convolution to the spikes of the layer before; it needs
-those sums over the whole batch first.
+`backfire` goes from the gradient of the pooled spikes back to that of the currents, and sums what the weights and the
+batch norm need. `send_back` goes on through batch norm and convolution to the spikes of the layer before; it needs those
+sums over the whole batch first, and computes the currents' gradient again rather than having it stored.
 """
 
 # mypy: disable-error-code="no-untyped-def"
@@ -15,16 +15,16 @@ from numba import njit
 
 from sqdr_qiskit.encoder.fire import integrate, window_currents
 from sqdr_qiskit.encoder.lanes import bit, fma, load, load_words, nonzero, select, splat, store, total
-from sqdr_qiskit.encoder.layers import n_columns, n_rows
-from sqdr_qiskit.encoder.windows import add_taps, add_window, load_taps, load_window, store_many
+from sqdr_qiskit.encoder.layers import n_columns, n_rows, spread
+from sqdr_qiskit.encoder.windows import add_taps, add_window, load_taps, load_window, put_window, store_many
 
 __all__ = ["backfire", "fire_gradient", "send_back"]
 
 PI = math.pi
 
 
-@njit(nogil=True, cache=True)
-def fire_gradient(layer, membranes, spikes, received, at, stride, gradient, to):
+@njit(nogil=True, cache=True, forceinline=True)
+def fire_gradient(layer, membranes, spikes, received, at, stride, keep, gradient):
     """Gradient of one window's currents, [step][8], through pooling, surrogate and membrane.
 
     Pooling hands a step's gradient to the first neuron of the window that fired, or to the first if none did.
@@ -38,8 +38,8 @@ def fire_gradient(layer, membranes, spikes, received, at, stride, gradient, to):
             channel, `stride` further for the second.
         at: See `received`.
         stride: See `received`.
-        gradient: float32 vectors to write, from vector `to` on.
-        to: See `gradient`.
+        keep: Word with all bits set for real samples, none for those that fill up a group.
+        gradient: float32 vectors to write.
     """
     zero, one, pi = splat(0.0), splat(1.0), splat(PI)
     for channel in range(2):
@@ -60,6 +60,7 @@ def fire_gradient(layer, membranes, spikes, received, at, stride, gradient, to):
             u = select(is3, load(membranes, i + 3), u)
             slope = pi * (u - one)
             given = load(received, at + channel * stride + step) / fma(slope, slope, one)
+            given = select(nonzero(keep), given, zero)
             g0 = select(nonzero(s0 & now), zero, g0)
             g1 = select(nonzero(s1 & now), zero, g1)
             g2 = select(nonzero(s2 & now), zero, g2)
@@ -68,24 +69,24 @@ def fire_gradient(layer, membranes, spikes, received, at, stride, gradient, to):
             g1 = g1 + select(is1, given, zero)
             g2 = g2 + select(is2, given, zero)
             g3 = g3 + select(is3, given, zero)
-            store(gradient, to + i, g0)
-            store(gradient, to + i + 1, g1)
-            store(gradient, to + i + 2, g2)
-            store(gradient, to + i + 3, g3)
+            store(gradient, i, g0)
+            store(gradient, i + 1, g1)
+            store(gradient, i + 2, g2)
+            store(gradient, i + 3, g3)
 
 
-@njit(nogil=True, cache=True)
-def _gather(layer, inputs, y, x, pair, gradient, at, taps, sums):
+@njit(nogil=True, cache=True, forceinline=True)
+def _gather(layer, inputs, y, x, pair, gradient, taps, sums):
     """Add one window to the sums of gradient times input (`taps`) and of the gradient (`sums`)."""
     n_planes, columns = layer.n_planes, n_columns(layer)
     for step in range(n_planes, layer.n_steps):  # steps that saw the same plane
         for i in range(8):
-            to = at + 8 * (step % n_planes) + i
-            store(gradient, to, load(gradient, to) + load(gradient, at + 8 * step + i))
+            to = 8 * (step % n_planes) + i
+            store(gradient, to, load(gradient, to) + load(gradient, 8 * step + i))
     for channel in range(2):
         part = load(sums, 2 * pair + channel)
         for plane in range(n_planes):
-            i = at + 8 * plane + 4 * channel
+            i = 8 * plane + 4 * channel
             part = part + (load(gradient, i) + load(gradient, i + 1))
             part = part + (load(gradient, i + 2) + load(gradient, i + 3))
         store(sums, 2 * pair + channel, part)
@@ -96,11 +97,11 @@ def _gather(layer, inputs, y, x, pair, gradient, at, taps, sums):
         held = load_taps(taps, to)
         patch = corner + channel * n_rows(layer) * row
         for plane in range(n_planes):
-            held = add_taps(held, load_window(gradient, at + 8 * plane), inputs, patch + plane, row, n_planes)
+            held = add_taps(held, load_window(gradient, 8 * plane), inputs, patch + plane, row, n_planes)
         store_many(taps, to, held)
 
 
-@njit(nogil=True, cache=True)
+@njit(nogil=True, cache=True, forceinline=True)
 def _flush(vectors, n, totals, at):
     """Move `n` vectors' sums over samples on to float64 totals, and clear them."""
     for i in range(n):
@@ -108,120 +109,152 @@ def _flush(vectors, n, totals, at):
         store(vectors, i, splat(0.0))
 
 
+@njit(nogil=True, cache=True, forceinline=True)
+def _window_gradient(
+    layer, y, x, pair, weights, biases, received, received_at, keep, inputs, currents, membranes, spikes, gradient
+):  # fmt: skip
+    """Currents of one window, [plane][8], and their gradient, [step][8]."""
+    high, wide = layer.height // 2, layer.width // 2
+    wide += wide % 2
+    stride = (high + high % 2) * wide * layer.n_steps
+    window_currents(layer, inputs, y, x, pair, weights, biases, currents)
+    integrate(layer, currents, membranes, spikes)
+    at = received_at + 2 * pair * stride + (y * wide + x) * layer.n_steps
+    fire_gradient(layer, membranes, spikes, received, at, stride, keep, gradient)
+
+
 @njit(nogil=True, cache=True)
 def backfire(
-    layer, group, weights, biases, received, kept, gradient, tap_sums, current_sums,
-    inputs, currents, membranes, spikes, taps, sums,
+    layer, group, words, planes, weights, biases, valid, received, received_at, tap_sums, current_sums,
+    inputs, currents, membranes, spikes, gradient, taps, sums,
 ):  # fmt: skip
-    """Gradients of one group's currents, and their sums.
+    """Sums over one group of the gradient of the currents.
 
     Args:
         layer: Sizes.
         group: Which group.
+        words: As in `fire`.
+        planes: As in `fire`.
         weights: As in `fire`.
         biases: As in `fire`.
-        received: float32 vectors, [output channel][row][column][step]: gradient of the pooled spikes.
-        kept: Whether `gradient` has a place for every window, [group][row][column][pair][step][8], as `send_back`
-            needs; otherwise it is work space for one window. Only where every step has a plane of its own.
-        gradient: float32 vectors to write: see `kept`.
+        valid: As in `fire`.
+        received: float32 vectors, [output channel][row][column][step] from vector `received_at` on: gradient of the
+            pooled spikes, rows and columns made even.
+        received_at: See `received`.
         tap_sums: float64 array, [group][pair][input channel][18], zeros, to be added to: gradient times input.
         current_sums: float64 array, [group][output channel], zeros, to be added to: gradient.
-        inputs: Spikes spread out.
+        inputs: Work space, as in `fire`.
         currents: Work space, [plane][8].
         membranes: Work space, [step][8].
         spikes: Work space, [8].
+        gradient: Work space, [step][8].
         taps: Work space, [pair][input channel][18], zeros before and after.
         sums: Work space, [output channel], zeros before and after.
     """
-    high, wide, n_steps = layer.height // 2, layer.width // 2, layer.n_steps
-    n_pairs = layer.n_out // 2
-    n_taps = n_pairs * layer.n_in * 18
-    stride = high * wide * n_steps
-    to = group * high * wide * n_pairs * 8 * n_steps if kept else 0
-    for y in range(high):
-        for x in range(wide):
-            for pair in range(n_pairs):
-                window_currents(layer, inputs, y, x, pair, weights, biases, currents)
-                integrate(layer, currents, membranes, spikes)
-                at = ((2 * pair * high + y) * wide + x) * n_steps
-                fire_gradient(layer, membranes, spikes, received, at, stride, gradient, to)
-                _gather(layer, inputs, y, x, pair, gradient, to, taps, sums)
-                if kept:
-                    to += 8 * n_steps
+    n_taps = layer.n_out // 2 * layer.n_in * 18
+    words_at = group * layer.n_in * layer.height * layer.width
+    keep = load_words(valid, group)
+    for y in range(layer.height // 2):
+        spread(layer, words, words_at, planes, y, inputs)
+        for x in range(layer.width // 2):
+            for pair in range(layer.n_out // 2):
+                _window_gradient(
+                    layer, y, x, pair, weights, biases, received, received_at, keep,
+                    inputs, currents, membranes, spikes, gradient,
+                )  # fmt: skip
+                _gather(layer, inputs, y, x, pair, gradient, taps, sums)
         # Sums of many float32 lose digits: no more than a row of windows before going on in float64.
         _flush(taps, n_taps, tap_sums, group * n_taps)
         _flush(sums, layer.n_out, current_sums, group * layer.n_out)
 
 
-@njit(nogil=True, cache=True)
-def _normalise_back(layer, y, x, gradient, at, gains, slopes, levels, inputs, neurons):
-    """Gradient of the convolution's output on one window's place: gain * g + slope * z + level, for all channels."""
+@njit(nogil=True, cache=True, forceinline=True)
+def _normalise_back(layer, y, x, pair, has_gradient, gradient, currents, gains, slopes, levels, neurons):
+    """Gradient of the convolution's output on one window's place: gain * gradient + slope * current + level."""
+    rows, columns, n_steps = n_rows(layer), n_columns(layer), layer.n_steps
+    for i in range(8):
+        channel, down, right = 2 * pair + i // 4, 2 * y + i // 2 % 2, 2 * x + i % 2
+        if down >= layer.height or right >= layer.width:
+            continue  # the border stays zero
+        gain, slope, level = splat(gains[channel]), splat(slopes[channel]), splat(levels[channel])
+        to = ((channel * rows + down + 1) * columns + right + 1) * n_steps
+        for step in range(n_steps):
+            value = fma(slope, load(currents, 8 * step + i), level)
+            if has_gradient:
+                value = fma(gain, load(gradient, 8 * step + i), value)
+            store(neurons, to + step, value)
+
+
+@njit(nogil=True, cache=True, forceinline=True)
+def _convolve_back(layer, y, x, turned, neurons, sent, sent_at):
+    """Gradient of the inputs on one window's place, all input channels."""
     rows, columns, n_steps = n_rows(layer), n_columns(layer), layer.n_steps
     row = columns * n_steps
-    corner = (2 * y * columns + 2 * x) * n_steps
-    has_gradient = y < layer.height // 2 and x < layer.width // 2  # not at an odd edge that pooling drops
-    for pair in range(layer.n_out // 2):
-        first, second = splat(levels[2 * pair]), splat(levels[2 * pair + 1])
+    sent_row = (columns - 2) * n_steps
+    sent_channel = (rows - 2) * sent_row
+    corner = 2 * y * row + 2 * x * n_steps
+    zero = splat(0.0)
+    for pair in range(layer.n_in // 2):
+        to = sent_at + 2 * pair * sent_channel + 2 * y * sent_row + 2 * x * n_steps
         for step in range(n_steps):
-            window = (first, first, first, first, second, second, second, second)
-            for channel in range(layer.n_in):
+            window = (zero, zero, zero, zero, zero, zero, zero, zero)
+            for channel in range(layer.n_out):
                 patch = corner + channel * rows * row + step
-                window = add_window(
-                    window, inputs, patch, row, n_steps, slopes, (pair * layer.n_in + channel) * 18
-                )
-            i = 0
-            for value in window:
-                channel = 2 * pair + i // 4
-                down, right = 2 * y + i // 2 % 2, 2 * x + i % 2
-                if has_gradient:
-                    value = fma(splat(gains[channel]), load(gradient, at + (pair * n_steps + step) * 8 + i), value)
-                if down < layer.height and right < layer.width:
-                    to = ((channel * rows + down + 1) * columns + right + 1) * n_steps + step
-                    store(neurons, to, value)
-                i += 1
+                weights_at = (pair * layer.n_out + channel) * 18
+                window = add_window(window, neurons, patch, row, n_steps, turned, weights_at)
+            put_window(sent, to + step, sent_channel, sent_row, n_steps, window)
 
 
 @njit(nogil=True, cache=True)
-def send_back(layer, group, gradient, gains, slopes, levels, turned, valid, inputs, neurons, sent):
-    """Gradient of the spikes that came into a layer, [input channel][row][column][step], of one group.
+def send_back(
+    layer, group, words, planes, weights, biases, valid, received, received_at, gains, slopes, levels, turned,
+    sent, sent_at, inputs, neurons, currents, membranes, spikes, gradient,
+):  # fmt: skip
+    """Gradient of the spikes that came into a layer, for one group.
 
     Args:
         layer: Sizes; every step has a plane of its own.
         group: Which group.
-        gradient: As `backfire` left it.
-        gains: float32 array of shape (n_out,): batch norm's gain.
-        slopes: float32 array, [pair][input channel][18]: weights times batch norm's factor of z in the gradient.
-        levels: float32 array of shape (n_out,): batch norm's constant part of the gradient.
-        turned: float32 array, [pair of input channels][output channel][18]: weights, each 3 x 3 turned by 180 degrees.
+        words: As in `fire`.
+        planes: As in `fire`.
+        weights: As in `fire`.
+        biases: As in `fire`.
         valid: As in `fire`.
-        inputs: Spikes spread out.
+        received: As in `backfire`.
+        received_at: As in `backfire`.
+        gains: float32 array of shape (n_out,): factor of the currents' gradient in that of the convolution's output.
+        slopes: float32 array of shape (n_out,): factor of the current in it.
+        levels: float32 array of shape (n_out,): what is added to it.
+        turned: float32 array, [pair of input channels][output channel][18]: weights, each 3 x 3 turned by 180 degrees.
+        sent: float32 vectors to write, [input channel][row][column][step] from vector `sent_at` on, rows and columns
+            made even; what lies outside the layer is without meaning.
+        sent_at: See `sent`.
+        inputs: Work space, as in `fire`.
         neurons: Work space for the gradient of the convolution's output, spread out, zero at its border.
-        sent: float32 vectors to write.
+        currents: Work space, [plane][8].
+        membranes: Work space, [step][8].
+        spikes: Work space, [8].
+        gradient: Work space, [step][8].
     """
-    rows, columns, n_steps = n_rows(layer), n_columns(layer), layer.n_steps
-    row = columns * n_steps
-    high, wide = layer.height // 2, layer.width // 2
-    size = layer.n_out // 2 * n_steps * 8
-    keep, zero = nonzero(load_words(valid, group)), splat(0.0)
-    for y in range(rows // 2 - 1):
-        for x in range(columns // 2 - 1):
-            at = ((group * high + y) * wide + x) * size
-            _normalise_back(layer, y, x, gradient, at, gains, slopes, levels, inputs, neurons)
-    for y in range(rows // 2 - 1):
-        for x in range(columns // 2 - 1):
-            corner = (2 * y * columns + 2 * x) * n_steps
-            for pair in range(layer.n_in // 2):
-                for step in range(n_steps):
-                    window = (zero, zero, zero, zero, zero, zero, zero, zero)
-                    for channel in range(layer.n_out):
-                        window = add_window(
-                            window, neurons, corner + channel * rows * row + step, row, n_steps,
-                            turned, (pair * layer.n_out + channel) * 18,
+    high, wide = n_rows(layer) // 2 - 1, n_columns(layer) // 2 - 1
+    words_at = group * layer.n_in * layer.height * layer.width
+    keep = load_words(valid, group)
+    for y in range(high + 1):
+        if y < high:
+            spread(layer, words, words_at, planes, y, inputs)
+            for x in range(wide):
+                has_gradient = y < layer.height // 2 and x < layer.width // 2  # pooling drops an odd edge
+                for pair in range(layer.n_out // 2):
+                    if has_gradient:
+                        _window_gradient(
+                            layer, y, x, pair, weights, biases, received, received_at, keep,
+                            inputs, currents, membranes, spikes, gradient,
                         )  # fmt: skip
-                    i = 0
-                    for value in window:
-                        down, right = 2 * y + i // 2 % 2, 2 * x + i % 2
-                        if down < layer.height and right < layer.width:
-                            to = ((2 * pair + i // 4) * layer.height + down) * layer.width + right
-                            store(sent, to * n_steps + step, select(keep, value, zero))
-                        i += 1
+                    else:
+                        window_currents(layer, inputs, y, x, pair, weights, biases, currents)
+                    _normalise_back(
+                        layer, y, x, pair, has_gradient, gradient, currents, gains, slopes, levels, neurons
+                    )
+        if y > 0:  # one row behind, as a window of inputs reaches neurons of the next row
+            for x in range(wide):
+                _convolve_back(layer, y - 1, x, turned, neurons, sent, sent_at)

@@ -18,7 +18,7 @@ from sqdr_qiskit.encoder.windows import add_window, store_many
 __all__ = ["fire", "integrate", "window_currents"]
 
 
-@njit(nogil=True, cache=True)
+@njit(nogil=True, cache=True, forceinline=True)
 def window_currents(layer, inputs, y, x, pair, weights, biases, currents):
     """Currents of one window, [plane][8], into `currents`.
 
@@ -47,7 +47,7 @@ def window_currents(layer, inputs, y, x, pair, weights, biases, currents):
         store_many(currents, 8 * plane, window)
 
 
-@njit(nogil=True, cache=True)
+@njit(nogil=True, cache=True, forceinline=True)
 def integrate(layer, currents, membranes, spikes):
     """Integrate and fire on one window: u_t = (1 - s_(t-1)) u_(t-1) + I_t, s_t = 1 where u_t > 1.
 
@@ -107,10 +107,11 @@ def fire(layer, group, words, planes, weights, biases, valid, pooled, inputs, cu
         membranes: Work space, [step][8].
         spikes: Work space, [8].
     """
-    spread(layer, words, group * layer.n_in * layer.height * layer.width, planes, inputs)
     high, wide = layer.height // 2, layer.width // 2
+    words_at = group * layer.n_in * layer.height * layer.width
     keep = load_words(valid, group)
     for y in range(high):
+        spread(layer, words, words_at, planes, y, inputs)
         for x in range(wide):
             for pair in range(layer.n_out // 2):
                 window_currents(layer, inputs, y, x, pair, weights, biases, currents)

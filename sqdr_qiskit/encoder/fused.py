@@ -18,15 +18,17 @@ from torch import nn
 
 from sqdr_qiskit.encoder.correlations import N_TERMS, edge_sums, tap_moments
 from sqdr_qiskit.encoder.lanes import LANES, vectors
-from sqdr_qiskit.encoder.normalise import Fold
+from sqdr_qiskit.encoder.layers import n_received
+from sqdr_qiskit.encoder.normalise import Fold, Gradients
 from sqdr_qiskit.encoder.passes import (
+    Scratch,
     fire_pass,
     head_back_pass,
     head_pass,
     pack_pass,
     send_back_pass,
 )
-from sqdr_qiskit.encoder.plan import Plan, make_plan
+from sqdr_qiskit.encoder.plan import Call, Plan, WorkSpace, make_plan
 
 __all__ = ["fused_rates"]
 
@@ -48,6 +50,14 @@ class _Run:
     def n_groups(self) -> int:
         return -(-self.n_images // LANES)
 
+    def __del__(self) -> None:
+        for i, array in enumerate(self.words):
+            self.plan.give(f"words {i}", array)
+
+
+def _scratch(space: WorkSpace) -> Scratch:
+    return space.scratch
+
 
 def _to_numpy(tensor: torch.Tensor) -> npt.NDArray[Any]:
     return np.ascontiguousarray(tensor.detach().numpy())
@@ -60,8 +70,9 @@ def _forward(
     n_groups = -(-n_images // LANES)
     first, last = plan.layers[0], plan.layers[-1]
     n_steps = first.n_steps
-    words = [vectors(n_groups * layer.n_in * layer.height * layer.width, np.uint32) for layer in plan.layers]
-    words.append(vectors(n_groups * last.n_out * last.pooled[0] * last.pooled[1], np.uint32))
+    sizes = [layer.n_in * layer.height * layer.width for layer in plan.layers]
+    sizes.append(last.n_out * last.pooled[0] * last.pooled[1])
+    words = [plan.take(f"words {i}", n_groups * size, np.uint32) for i, size in enumerate(sizes)]
     valid = vectors(n_groups, np.uint32)
 
     def space_for(channels: int, needed: bool) -> npt.NDArray[np.int64]:
@@ -70,10 +81,11 @@ def _forward(
     training = [bool(norm.training) for norm in norms] + [False]
     sums = np.zeros((n_groups, first.n_in, 9), np.int64)
     terms = space_for(first.n_in, training[0])
-    plan.run(
-        pack_pass, n_groups, first, images, plan.bits, plan.energies, plan.levels,
-        words[0], valid, sums, terms, training[0], lambda space: space.scratch,
+    pack = (
+        pack_pass, first, images, plan.bits, plan.energies, plan.levels,
+        words[0], valid, sums, terms, training[0], _scratch,
     )  # fmt: skip
+    plan.run(n_groups, pack)
     folds = []
     for i, layer in enumerate(plan.layers):
         inputs, moments = None, None
@@ -88,17 +100,17 @@ def _forward(
         fold = Fold.of(convs[i], norms[i], inputs, moments, n_values)
         folds.append(fold)
         terms = space_for(layer.n_out, training[i + 1])
-        plan.run(
-            fire_pass, n_groups, layer, words[i], plan.planes[i], fold.weights, fold.biases, valid,
-            words[i + 1], terms, training[i + 1],
-            lambda space, i=i: space.inputs[i], lambda space: space.scratch,
+        fire = (
+            fire_pass, layer, words[i], plan.planes[i], fold.weights, fold.biases, valid,
+            words[i + 1], terms, training[i + 1], lambda space, i=i: space.inputs[i], _scratch,
         )  # fmt: skip
+        if i < 2:
+            plan.run(n_groups, fire)
     weights, biases = _to_numpy(cast(torch.Tensor, linear.weight)), _to_numpy(cast(torch.Tensor, linear.bias))
     rates = vectors(n_groups * len(biases))
-    plan.run(
-        head_pass, n_groups, last.n_out, last.pooled[0] * last.pooled[1], n_steps, words[-1],
-        weights, biases, rates, lambda space: space.scratch,
-    )  # fmt: skip
+    area = last.pooled[0] * last.pooled[1]
+    head = (head_pass, last.n_out, area, n_steps, words[-1], weights, biases, rates, _scratch)
+    plan.run(n_groups, fire, head)
     out = rates.reshape(n_groups, len(biases), LANES).transpose(0, 2, 1).reshape(-1, len(biases))[:n_images]
     return np.ascontiguousarray(out), _Run(plan, n_images, words, folds, valid, (weights, biases))
 
@@ -115,30 +127,33 @@ def _backward(run: _Run, gradient: npt.NDArray[np.float32]) -> list[npt.NDArray[
     bias_sums = np.empty((n_groups, n_features))
     tap_sums = [np.zeros(n_groups * layer.n_out * layer.n_in * 9) for layer in plan.layers]
     current_sums = [np.zeros(n_groups * layer.n_out) for layer in plan.layers]
-    kept = [
-        plan.take(n_groups * layer.n_out * 4 * layer.pooled[0] * layer.pooled[1] * layer.n_steps)
-        for layer in plan.layers[1:]
-    ]
-    last = plan.layers[-1]
-    plan.run(
-        head_back_pass, n_groups, last.pooled[0] * last.pooled[1], words[-1], weights, biases, received,
-        weight_sums, bias_sums, last, words[-2], plan.planes[-1], run.folds[-1].weights, run.folds[-1].biases,
-        kept[-1], tap_sums[-1], current_sums[-1], lambda space: space.inputs[-1], lambda space: space.scratch,
+    # The first layer's are used at once, and need no place of their own for every group.
+    sent = [plan.take(f"sent {i}", n_groups * n_received(plan.layers[i])) if i else None for i in range(3)]
+
+    def layer_arguments(i: int) -> Call:
+        fold = run.folds[i]
+        return plan.layers[i], words[i], plan.planes[i], fold.weights, fold.biases
+
+    head = (
+        head_back_pass, weights, biases, received, weight_sums, bias_sums, words[-1],
+        *layer_arguments(2), run.valid, sent[2],
+        tap_sums[2], current_sums[2], lambda space: space.inputs[2], _scratch,
     )  # fmt: skip
-    found = [run.folds[-1].backward(n_groups, tap_sums[-1], current_sums[-1])]
+    plan.run(n_groups, head)
+    found = [run.folds[2].backward(n_groups, tap_sums[2], current_sums[2])]
     for i in (1, 0):
-        upper, layer, back = plan.layers[i + 1], plan.layers[i], found[0]
-        plan.run(
-            send_back_pass, n_groups, upper, words[i + 1], plan.planes[i + 1], kept[i], back.gains, back.slopes,
-            back.levels, back.turned, run.valid,
-            lambda space, i=i: space.inputs[i + 1], lambda space, i=i: space.neurons[i + 1],
-            layer, words[i], plan.planes[i], run.folds[i].weights, run.folds[i].biases,
-            i > 0, (lambda space: space.scratch.gradient) if i == 0 else kept[i - 1],
-            tap_sums[i], current_sums[i], lambda space, i=i: space.inputs[i], lambda space: space.scratch,
+        back = found[0]
+        step = (
+            send_back_pass, *layer_arguments(i + 1), sent[i + 1],
+            back.gains, back.slopes, back.levels, back.turned,
+            lambda space, i=i: space.inputs[i + 1], lambda space, i=i: space.neurons[i],
+            *layer_arguments(i), run.valid, sent[i] if i else lambda space: space.scratch.received, i > 0,
+            tap_sums[i], current_sums[i], lambda space, i=i: space.inputs[i], _scratch,
         )  # fmt: skip
+        plan.run(n_groups, step)
         found.insert(0, run.folds[i].backward(n_groups, tap_sums[i], current_sums[i]))
-    for array in kept:
-        plan.give(array)
+    for i in (1, 2):
+        plan.give(f"sent {i}", sent[i])
     return [
         *(back.weight for back in found),
         *(back.norm_weight for back in found),

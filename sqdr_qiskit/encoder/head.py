@@ -67,26 +67,26 @@ def head_rates(group, n_channels, n_steps, means, weights, biases, rates, membra
 
 @njit(nogil=True, cache=True)
 def send_head_back(
-    group, n_channels, area, n_steps, means, weights, biases, received, weight_sums, bias_sums,
-    sent, membranes, inner,
-):  # fmt: skip
-    """Gradient of the last layer's pooled spikes, [channel][place][step], of one group.
+    group, layer, means, weights, biases, received, weight_sums, bias_sums, sent, sent_at, membranes, inner
+):
+    """Gradient of the last layer's pooled spikes, for one group.
 
     Args:
         group: Which group.
-        n_channels: Channels of the last layer.
-        area: Places of the last layer after pooling.
-        n_steps: T.
+        layer: Sizes of the last layer.
         means: As in `head_rates`.
         weights: As in `head_rates`.
         biases: As in `head_rates`.
         received: float32 vectors, [group][feature]: gradient of the rates.
         weight_sums: float64 array of shape (groups, n_features, n_channels) to write: gradient of the weights.
         bias_sums: float64 array of shape (groups, n_features) to write: gradient of the biases.
-        sent: float32 vectors to write.
+        sent: float32 vectors to write, [channel][row][column][step] from vector `sent_at` on, rows and columns
+            made even.
+        sent_at: See `sent`.
         membranes: Work space, [step].
         inner: Work space, [channel][step].
     """
+    n_channels, n_steps, high, wide = layer.n_out, layer.n_steps, layer.height // 2, layer.width // 2
     zero, one, pi = splat(0.0), splat(1.0), splat(PI)
     for i in range(n_channels * n_steps):
         store(inner, i, zero)
@@ -110,8 +110,10 @@ def send_head_back(
                 part = fma(load(membranes, step), load(means, i), part)
                 store(inner, i, fma(weight, load(membranes, step), load(inner, i)))
             weight_sums[group, feature, channel] = total(part)
+    rows, columns = high + high % 2, wide + wide % 2
     for channel in range(n_channels):
-        for i in range(area):
-            for step in range(n_steps):
-                value = load(inner, channel * n_steps + step) / splat(area)
-                store(sent, (channel * area + i) * n_steps + step, value)
+        for y in range(high):
+            for x in range(wide):
+                to = sent_at + ((channel * rows + y) * columns + x) * n_steps
+                for step in range(n_steps):
+                    store(sent, to + step, load(inner, channel * n_steps + step) / splat(high * wide))

@@ -1,11 +1,11 @@
 """Batch norm, folded into the convolution before it, forward and back.
 
-With z = W s the convolution's output, mu and v its mean and variance, a = gamma / sqrt(v + eps):
-forward, a z + (beta - a mu) has the weights a W and a bias. Backward, with g the gradient of that and N the number of values,
+With z = W s the convolution's output, mu and v its mean and variance, and a = gamma / sqrt(v + eps): forward, the neurons' current a z + (beta - a mu) has the weights a W and a bias. Backward, with g the gradient of the
+current and N the number of values,
 
     dL/dz = a (g - m1 - m2 zhat),  m1 = sum(g) / N,  m2 = sum(g zhat) / N,  zhat = (z - mu) / sqrt(v + eps),
 
-and all sums over z follow from sums over the inputs, z being linear in them. Without batch statistics m1 = m2 = 0.
+where a zhat = (current - beta) / sqrt(v + eps) is known from the neurons' current again, and all sums over z follow from sums over the inputs, z being linear in them. Without batch statistics m1 = m2 = 0.
 Everything here is float64 on a few hundred numbers.
 """
 
@@ -61,6 +61,7 @@ class Fold:
     biases: Floats
     raw: Doubles
     gamma: Doubles
+    beta: Doubles
     mean: Doubles
     scale: Doubles
     inputs: Doubles | None
@@ -90,13 +91,14 @@ class Fold:
             variance = np.maximum(np.einsum("oj,jk,ok->o", flat, moments, flat) / n_values - mean**2, 0.0)
             _update(norm, mean, variance * (n_values / (n_values - 1)))
         scale = 1.0 / np.sqrt(variance + float(cast(float, norm.eps)))
-        gamma = _double(norm.weight)
+        gamma, beta = _double(norm.weight), _double(norm.bias)
         gain = gamma * scale
         return Fold(
             weights=in_pairs(raw * gain[:, None, None]),
-            biases=(_double(norm.bias) - gain * mean).astype(np.float32),
+            biases=(beta - gain * mean).astype(np.float32),
             raw=raw,
             gamma=gamma,
+            beta=beta,
             mean=mean,
             scale=scale,
             inputs=inputs,
@@ -125,14 +127,14 @@ class Fold:
             m1, m2 = total / self.n_values, total_hat / self.n_values
             input_hat = self.scale[:, None] * (flat @ self.moments - self.mean[:, None] * self.inputs)
             weight = taps - m1[:, None] * self.inputs - m2[:, None] * input_hat
-        slope = gain * m2 * self.scale
+        slope = -m2 * self.scale
         return Gradients(
             weight=(gain[:, None] * weight).reshape(n_out, n_in, 3, 3),
             norm_weight=total_hat,
             norm_bias=total,
             gains=gain.astype(np.float32),
-            slopes=in_pairs(-slope[:, None, None] * self.raw),
-            levels=(slope * self.mean - gain * m1).astype(np.float32),
+            slopes=slope.astype(np.float32),
+            levels=(-slope * self.beta - gain * m1).astype(np.float32),
             turned=in_pairs(self.raw[:, :, ::-1].transpose(1, 0, 2)) if n_in % 2 == 0 else np.empty(0, np.float32),
         )
 

@@ -19,9 +19,16 @@ from sqdr_qiskit.encoder.correlations import correlate
 from sqdr_qiskit.encoder.fire import fire
 from sqdr_qiskit.encoder.head import count_spikes, head_rates, send_head_back
 from sqdr_qiskit.encoder.lanes import LANES
-from sqdr_qiskit.encoder.layers import Layer, spread
+from sqdr_qiskit.encoder.layers import Layer, n_received
 
-__all__ = ["Scratch", "fire_pass", "head_back_pass", "head_pass", "pack_pass", "send_back_pass"]
+__all__ = [
+    "Scratch",
+    "fire_pass",
+    "head_back_pass",
+    "head_pass",
+    "pack_pass",
+    "send_back_pass",
+]
 
 
 class Scratch(NamedTuple):
@@ -32,9 +39,9 @@ class Scratch(NamedTuple):
     membranes: npt.NDArray[np.float32]
     spikes: npt.NDArray[np.uint32]
     gradient: npt.NDArray[np.float32]
+    received: npt.NDArray[np.float32]
     taps: npt.NDArray[np.float32]
     sums: npt.NDArray[np.float32]
-    received: npt.NDArray[np.float32]
     means: npt.NDArray[np.float32]
     inner: npt.NDArray[np.float32]
 
@@ -117,39 +124,48 @@ def head_pass(start, stop, n_channels, area, n_steps, words, weights, biases, ra
 
 @njit(nogil=True, cache=True)
 def head_back_pass(
-    start, stop, area, words, weights, biases, received, weight_sums, bias_sums,
-    layer, layer_words, planes, layer_weights, layer_biases, gradient, tap_sums, current_sums,
-    inputs, scratch,
+    start, stop, head_weights, head_biases, head_received, weight_sums, bias_sums, pooled,
+    layer, words, planes, weights, biases, valid, received, tap_sums, current_sums, inputs, scratch,
 ):  # fmt: skip
-    """Back from the rates' gradient to the currents of the last layer: `send_head_back`, then `backfire`."""
+    """Back from the rates to the currents of the last layer: `send_head_back`, then `backfire`.
+
+    `received` is written, [group] and as `backfire` has it: the next pass needs it again.
+    """
+    area = (layer.height // 2) * (layer.width // 2)
     for group in range(start, stop):
-        count_spikes(words, group, layer.n_out, area, layer.n_steps, scratch.means)
+        at = group * n_received(layer)
+        count_spikes(pooled, group, layer.n_out, area, layer.n_steps, scratch.means)
         send_head_back(
-            group, layer.n_out, area, layer.n_steps, scratch.means, weights, biases, received,
-            weight_sums, bias_sums, scratch.received, scratch.membranes, scratch.inner,
+            group, layer, scratch.means, head_weights, head_biases, head_received, weight_sums, bias_sums,
+            received, at, scratch.membranes, scratch.inner,
         )  # fmt: skip
-        spread(layer, layer_words, group * layer.n_in * layer.height * layer.width, planes, inputs)
         backfire(
-            layer, group, layer_weights, layer_biases, scratch.received, True, gradient, tap_sums,
-            current_sums, inputs, scratch.currents, scratch.membranes, scratch.spikes, scratch.taps, scratch.sums,
+            layer, group, words, planes, weights, biases, valid, received, at, tap_sums, current_sums,
+            inputs, scratch.currents, scratch.membranes, scratch.spikes, scratch.gradient,
+            scratch.taps, scratch.sums,
         )  # fmt: skip
 
 
 @njit(nogil=True, cache=True)
 def send_back_pass(
-    start, stop, upper, upper_words, upper_planes, upper_gradient, gains, slopes, levels, turned, valid,
-    upper_inputs, neurons,
-    layer, words, planes, weights, biases, kept, gradient, tap_sums, current_sums, inputs, scratch,
+    start, stop, upper, upper_words, upper_planes, upper_weights, upper_biases, upper_received,
+    gains, slopes, levels, turned, upper_inputs, neurons,
+    layer, words, planes, weights, biases, valid, received, kept, tap_sums, current_sums, inputs, scratch,
 ):  # fmt: skip
-    """Back from the currents of a layer to those of the one before: `send_back`, then `backfire`."""
+    """Back from the currents of a layer to those of the layer before: `send_back`, then `backfire`.
+
+    `received` is written; `kept` says that it has a place for every group, for the next pass. One group after the
+    other, so that what the first kernel writes is in the cache for the second.
+    """
     for group in range(start, stop):
-        spread(upper, upper_words, group * upper.n_in * upper.height * upper.width, upper_planes, upper_inputs)
+        at = group * n_received(layer) if kept else 0
         send_back(
-            upper, group, upper_gradient, gains, slopes, levels, turned, valid,
-            upper_inputs, neurons, scratch.received,
+            upper, group, upper_words, upper_planes, upper_weights, upper_biases, valid,
+            upper_received, group * n_received(upper), gains, slopes, levels, turned, received, at,
+            upper_inputs, neurons, scratch.currents, scratch.membranes, scratch.spikes, scratch.gradient,
         )  # fmt: skip
-        spread(layer, words, group * layer.n_in * layer.height * layer.width, planes, inputs)
         backfire(
-            layer, group, weights, biases, scratch.received, kept, gradient, tap_sums, current_sums,
-            inputs, scratch.currents, scratch.membranes, scratch.spikes, scratch.taps, scratch.sums,
+            layer, group, words, planes, weights, biases, valid, received, at, tap_sums, current_sums,
+            inputs, scratch.currents, scratch.membranes, scratch.spikes, scratch.gradient,
+            scratch.taps, scratch.sums,
         )  # fmt: skip

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any
@@ -11,18 +10,22 @@ import numpy as np
 import numpy.typing as npt
 
 from sqdr_qiskit.encoder.lanes import LANES, vectors
-from sqdr_qiskit.encoder.layers import Layer
+from sqdr_qiskit.encoder.layers import Layer, n_columns, n_received, n_rows
 from sqdr_qiskit.encoder.passes import Scratch
 from sqdr_qiskit.parallel import n_threads, run_chunks
 
-__all__ = ["Plan", "WorkSpace", "code_fits", "make_plan"]
+__all__ = ["Call", "Plan", "WorkSpace", "code_fits", "make_plan"]
 
 Floats = npt.NDArray[np.float32]
+Call = tuple[Any, ...]
 
 
 @dataclass(frozen=True)
 class WorkSpace:
-    """One thread's work space: shared by all layers, and each layer's own, which keep a border of zeros."""
+    """One thread's work space: shared by all layers, and each layer's own, which keep a border of zeros.
+
+    The first layer has no `neurons`: nothing goes back from it.
+    """
 
     scratch: Scratch
     inputs: tuple[Floats, ...]
@@ -43,41 +46,44 @@ class Plan:
     energies: npt.NDArray[np.uint32]
     levels: npt.NDArray[np.int64]
     _free: list[WorkSpace] = field(default_factory=list, repr=False)
-    _large: list[Floats] = field(default_factory=list, repr=False)
+    _large: dict[str, list[npt.NDArray[Any]]] = field(default_factory=dict, repr=False)
 
-    def run(self, kernel: Callable[..., None], n_groups: int, *args: Any) -> None:
-        """Call `kernel(start, stop, *args)` over all groups, on all threads.
+    def run(self, n_groups: int, *calls: Call) -> None:
+        """Run passes over all groups, on all threads; of several, each thread runs one after the other on its groups.
 
-        Where an argument is a function, it is called with the thread's work space and its result is passed on.
+        A call is a kernel and its arguments after `start` and `stop`. A function among those is called with the
+        thread's work space, and its result passed on.
         """
 
         def part(start: int, stop: int) -> None:
             # list.pop and list.append are atomic: a work space has one thread at a time.
-            space = self._free.pop() if self._free else self._make_space()
             try:
+                space = self._free.pop()
+            except IndexError:
+                space = self._make_space()
+            for kernel, *args in calls:
                 kernel(start, stop, *(arg(space) if callable(arg) else arg for arg in args))
-            finally:
-                self._free.append(space)
+            self._free.append(space)
 
         run_chunks(part, n_groups, chunk=-(-n_groups // (4 * n_threads())))
 
-    def take(self, n_vectors: int) -> Floats:
-        """A large array, used before if there is one: fresh pages cost more than what is written to them."""
+    def take(self, name: str, n_vectors: int, dtype: type = np.float32) -> npt.NDArray[Any]:
+        """A large array, at least so long, used before if there is one: fresh pages cost more than filling them."""
         try:
-            array = self._large.pop()
+            array = self._large.setdefault(name, []).pop()
         except IndexError:
-            array = vectors(0)
-        return array if len(array) >= n_vectors * LANES else vectors(n_vectors)
+            array = vectors(0, dtype)
+        return array if len(array) >= n_vectors * LANES else vectors(n_vectors, dtype)
 
-    def give(self, array: Floats) -> None:
-        """Hand an array back for the next `take`."""
-        if len(self._large) < 2:
-            self._large.append(array)
+    def give(self, name: str, array: npt.NDArray[Any]) -> None:
+        """Hand an array back for the next `take`; few are held."""
+        held = self._large.setdefault(name, [])
+        if len(held) < 2:
+            held.append(array)
 
     def _make_space(self) -> WorkSpace:
         first, last = self.layers[0], self.layers[-1]
         steps = first.n_steps
-        received = max(layer.n_out * layer.pooled[0] * layer.pooled[1] for layer in self.layers) * steps
 
         def zeros(count: int) -> Floats:
             array = vectors(count)
@@ -90,16 +96,16 @@ class Plan:
             membranes=vectors(8 * steps),
             spikes=vectors(8, np.uint32),
             gradient=vectors(8 * steps),
+            received=vectors(n_received(first)),
             taps=zeros(9 * last.n_out * last.n_in),
             sums=zeros(last.n_out),
-            received=vectors(received),
             means=vectors(last.n_out * steps),
             inner=vectors(last.n_out * steps),
         )
         return WorkSpace(
             scratch,
-            tuple(zeros(layer.n_spread) for layer in self.layers),
-            tuple(zeros(layer._replace(n_in=layer.n_out).n_spread) for layer in self.layers),
+            tuple(zeros(layer.n_in * layer.n_planes * n_rows(layer) * n_columns(layer)) for layer in self.layers),
+            tuple(zeros(layer.n_out * steps * n_rows(layer) * n_columns(layer)) for layer in self.layers[1:]),
         )
 
 

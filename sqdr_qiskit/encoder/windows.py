@@ -16,7 +16,7 @@ from numba.extending import intrinsic
 
 from sqdr_qiskit.encoder.lanes import FLOATS, LANES, broadcast, element_address, load_at, multiply_add
 
-__all__ = ["N_PAIR_TAPS", "N_WINDOW", "add_taps", "add_window", "load_taps", "load_window", "store_many"]
+__all__ = ["N_PAIR_TAPS", "N_WINDOW", "add_taps", "add_window", "load_taps", "load_window", "put_window", "store_many"]
 
 N_WINDOW = 8  # vectors of a window: 2 channels x 2 rows x 2 columns
 N_PAIR_TAPS = 18  # weights of one input channel: 2 channels x 3 rows x 3 columns
@@ -121,6 +121,23 @@ def _loader(kind, count):
 
 load_window = _loader(WINDOW, N_WINDOW)  # 8 neighbouring vectors of an array, from vector `index` on
 load_taps = _loader(TAPS, N_PAIR_TAPS)  # 18 of them
+
+
+@intrinsic
+def put_window(typingctx, array, at, channel, row, column, window):
+    """Write a window at its place: two channels, two rows and two columns, at the given distances."""
+
+    def codegen(context, builder, signature, args):
+        array, at, *strides, window = args
+        for i, value in enumerate(_unpack(builder, window, N_WINDOW)):
+            index = at
+            for stride, used in zip(strides, (i // 4, i // 2 % 2, i % 2), strict=True):
+                index = builder.add(index, stride) if used else index
+            builder.store(value, element_address(context, builder, signature.args[0], array, index, FLOATS), align=4)
+        return context.get_dummy_value()
+
+    size = types.intp
+    return types.void(array, size, size, size, size, WINDOW), codegen
 
 
 @intrinsic
