@@ -1,0 +1,247 @@
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from sqdr_qiskit import records
+from sqdr_qiskit.backends import make_backend
+from sqdr_qiskit.data import DataSplits
+from sqdr_qiskit.errors import ArgumentError, CheckpointError, StorageError, TrainingError
+from sqdr_qiskit.model.checkpoint import load_weights, named_weights, read_checkpoint
+from sqdr_qiskit.model.network import SQDRCNN, ModelSettings, build_model
+from sqdr_qiskit.training import loop
+from sqdr_qiskit.training.loop import BEST, LAST, METRICS, STATE, TrainingProgress, train
+from sqdr_qiskit.training.metrics import evaluate
+from sqdr_qiskit.training.recipes import Recipe
+
+FILES = (BEST, LAST, METRICS)
+
+
+class StopError(Exception):
+    """Stands for a kill."""
+
+
+def test_training_learns_and_leaves_its_files(
+    model: SQDRCNN, settings: ModelSettings, data: DataSplits, recipe: Recipe, tmp_path: Path
+) -> None:
+    seen: list[TrainingProgress] = []
+    recipe = recipe.changed(epochs=25, flip=False, batch_size=8, learning_rate=0.03)
+    outcome = train(model, settings, data, recipe, folder=tmp_path, progress=seen.append)
+    assert sorted(path.name for path in tmp_path.iterdir()) == sorted((*FILES, STATE))
+    assert outcome.best.metrics["validation_accuracy"] > 0.8
+    history = outcome.history
+    assert [row["epoch"] for row in history] == list(range(1, 26))
+    assert history[-1]["loss"] < 0.7 * history[0]["loss"]
+    assert json.loads((tmp_path / METRICS).read_text())["history"] == [dict(row) for row in history]
+    assert sum(outcome.shares.values()) == pytest.approx(1.0)
+    assert min(outcome.shares.values()) > 0.0
+    assert [now.step for now in seen] == list(range(1, 151))
+    assert seen[-1].seconds_left == 0.0
+    assert (seen[-1].epoch, seen[-1].n_epochs, seen[-1].n_steps) == (25, 25, 150)
+    assert seen[-1].loss == history[-1]["loss"]
+    assert seen[6].validation == history[0]["validation_accuracy"]
+
+
+def test_the_best_checkpoint_is_the_first_of_the_best_validation_accuracies(
+    model: SQDRCNN, settings: ModelSettings, data: DataSplits, recipe: Recipe, tmp_path: Path
+) -> None:
+    outcome = train(model, settings, data, recipe.changed(epochs=6), folder=tmp_path)
+    accuracies = [row["validation_accuracy"] for row in outcome.history]
+    best = read_checkpoint(tmp_path / BEST)
+    assert best.metrics["epoch"] == 1 + accuracies.index(max(accuracies))
+    load_weights(model, best.weights)
+    assert data.validation is not None
+    found = evaluate(model, data.validation.images, data.validation.labels)
+    assert found.accuracy == max(accuracies)
+
+
+def test_the_first_convolution_gets_a_gradient_through_the_circuit(model: SQDRCNN, data: DataSplits) -> None:
+    logits = model(torch.from_numpy(data.train.images))
+    torch.nn.functional.cross_entropy(logits, torch.from_numpy(data.train.labels)).backward()
+    gradient = model.get_parameter("encoder.convs.0.weight").grad
+    assert gradient is not None
+    assert float(gradient.abs().max()) > 1e-6
+
+
+def test_one_seed_gives_the_same_bytes_and_another_one_others(
+    settings: ModelSettings, data: DataSplits, recipe: Recipe, tmp_path: Path
+) -> None:
+    for name, seed in (("a", 1), ("b", 1), ("c", 2)):
+        model = build_model(settings, make_backend("exact"))
+        train(model, settings, data, recipe, folder=tmp_path / name, seed=seed)
+    for file in FILES:
+        contents = [(tmp_path / name / file).read_bytes() for name in "abc"]
+        assert contents[0] == contents[1], file
+        assert contents[0] != contents[2], file
+
+
+@pytest.mark.parametrize("optimiser", ["adamw", "sgdr", "adagrad"])
+def test_a_run_stopped_in_mid_epoch_ends_as_if_undisturbed(
+    optimiser: str, settings: ModelSettings, data: DataSplits, recipe: Recipe, tmp_path: Path
+) -> None:
+    recipe = recipe.changed(optimiser=optimiser)
+    whole, parts = tmp_path / "whole", tmp_path / "parts"
+    train(build_model(settings, make_backend("exact")), settings, data, recipe, folder=whole)
+
+    stops = [7, 9]
+
+    def stop(now: TrainingProgress) -> None:
+        if stops and now.step == stops[0]:
+            del stops[0]
+            raise StopError
+
+    sittings = 0
+    while True:
+        model = build_model(settings, make_backend("exact"))
+        try:
+            outcome = train(
+                model, settings, data, recipe, folder=parts, resume=True, checkpoint_every_s=0.0,
+                progress=stop,
+            )  # fmt: skip
+        except StopError:
+            sittings += 1
+            continue
+        break
+    assert sittings == 2
+    assert outcome.sittings == 3
+    for file in FILES:
+        assert (whole / file).read_bytes() == (parts / file).read_bytes(), file
+
+
+def test_a_finished_run_resumed_changes_nothing(
+    model: SQDRCNN, settings: ModelSettings, data: DataSplits, recipe: Recipe, tmp_path: Path
+) -> None:
+    first = train(model, settings, data, recipe, folder=tmp_path)
+    before = {file: (tmp_path / file).read_bytes() for file in FILES}
+    (tmp_path / BEST).unlink()
+    again = train(model, settings, data, recipe, folder=tmp_path, resume=True)
+    assert {file: (tmp_path / file).read_bytes() for file in FILES} == before
+    assert again.history == first.history
+
+
+def test_another_run_is_not_gone_on_with(
+    model: SQDRCNN, settings: ModelSettings, data: DataSplits, recipe: Recipe, tmp_path: Path
+) -> None:
+    train(model, settings, data, recipe, folder=tmp_path)
+    with pytest.raises(CheckpointError, match=r"state.pt: field `fingerprint` differs"):
+        train(model, settings, data, recipe, folder=tmp_path, seed=9, resume=True)
+
+
+def test_patience_ends_a_run_that_gets_no_better(
+    model: SQDRCNN,
+    settings: ModelSettings,
+    data: DataSplits,
+    recipe: Recipe,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    real = loop.evaluate
+    accuracies = iter([0.5, 0.6, 0.6, 0.4, 0.7])
+
+    class Fixed:
+        def __init__(self) -> None:
+            self.accuracy, self.loss = next(accuracies), 1.0
+
+    monkeypatch.setattr(loop, "evaluate", lambda *args, **kwargs: real(*args, **kwargs) and Fixed())
+    outcome = train(model, settings, data, recipe.changed(epochs=9, patience=2), folder=tmp_path)
+    assert outcome.stopped_early
+    assert len(outcome.history) == 4
+    assert outcome.best.metrics["epoch"] == 2
+
+
+def test_without_validation_the_last_epoch_is_the_best(
+    model: SQDRCNN, settings: ModelSettings, data: DataSplits, recipe: Recipe, tmp_path: Path
+) -> None:
+    data = replace(data, validation=None)
+    outcome = train(model, settings, data, recipe, folder=tmp_path)
+    assert outcome.best.metrics["epoch"] == recipe.epochs
+    with pytest.raises(ArgumentError, match="`patience` must be None without validation images"):
+        train(model, settings, data, recipe.changed(patience=1), folder=tmp_path)
+
+
+def test_a_loss_that_is_no_number_stops_the_run_and_spares_its_files(
+    model: SQDRCNN, settings: ModelSettings, data: DataSplits, recipe: Recipe, tmp_path: Path
+) -> None:
+    def poison(now: TrainingProgress) -> None:
+        if now.step == 6:  # in the second epoch
+            model.get_parameter("head.weight").data.fill_(float("nan"))
+
+    with pytest.raises(TrainingError, match=r"stopped in epoch 2, step 2: loss is no finite number"):
+        train(model, settings, data, recipe, folder=tmp_path, progress=poison, checkpoint_every_s=1e9)
+    assert len(json.loads((tmp_path / METRICS).read_text())["history"]) == 1
+    for tensor in read_checkpoint(tmp_path / LAST).weights.values():
+        assert bool(torch.isfinite(tensor).all())
+
+
+def test_weights_that_are_no_numbers_are_never_written(
+    model: SQDRCNN, settings: ModelSettings, data: DataSplits, recipe: Recipe, tmp_path: Path
+) -> None:
+    def poison(now: TrainingProgress) -> None:
+        if now.step == now.n_steps:
+            model.get_parameter("quantum.weight").data[3] = float("inf")
+
+    with pytest.raises(TrainingError, match="weight `quantum.weight` is no finite number"):
+        train(model, settings, data, recipe.changed(epochs=1), folder=tmp_path, progress=poison)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_full_disk_stops_the_run_and_leaves_nothing_half_written(
+    model: SQDRCNN,
+    settings: ModelSettings,
+    data: DataSplits,
+    recipe: Recipe,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def full(descriptor: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(records.os, "fsync", full)
+    with pytest.raises(StorageError, match=r"Cannot write 'state.pt' .*No space left on device"):
+        train(model, settings, data, recipe, folder=tmp_path)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_test_images_do_not_matter_to_training(
+    settings: ModelSettings, data: DataSplits, recipe: Recipe, tmp_path: Path
+) -> None:
+    other = replace(data, test=data.train)
+    weights: list[dict[str, Any]] = []
+    for number, splits in enumerate((data, other)):
+        model = build_model(settings, make_backend("exact"))
+        train(model, settings, splits, recipe, folder=tmp_path / str(number))
+        weights.append({name: tensor.clone() for name, tensor in named_weights(model).items()})
+    assert all(torch.equal(weights[0][name], weights[1][name]) for name in weights[0])
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"in_channels": 3}, "`data` must have 3 channels, but bars has 1"),
+        ({"n_classes": 4}, "`data` must have 4 classes, but bars has 3"),
+        ({"angle_scale": 2.0}, "`settings` must have the recipe's angle scale 1.0, but has 2.0"),
+    ],
+)
+def test_data_that_do_not_fit_are_refused(
+    change: dict[str, Any],
+    message: str,
+    model: SQDRCNN,
+    settings: ModelSettings,
+    data: DataSplits,
+    recipe: Recipe,
+    tmp_path: Path,
+) -> None:
+    with pytest.raises(ArgumentError, match=message):
+        train(model, replace(settings, **change), data, recipe, folder=tmp_path)
+
+
+def test_a_device_that_is_not_there_is_refused(
+    model: SQDRCNN, settings: ModelSettings, data: DataSplits, recipe: Recipe, tmp_path: Path
+) -> None:
+    with pytest.raises(ArgumentError, match="`device` must be cpu, or cuda where there is one, but is 'tpu'"):
+        train(model, settings, data, recipe, folder=tmp_path, device="tpu")
