@@ -8,7 +8,14 @@ from threading import Lock
 import numpy as np
 from numpy.typing import NDArray
 from qiskit.circuit import QuantumCircuit
-from qiskit.primitives import BaseEstimatorV2, DataBin, EstimatorPubLike, PrimitiveJob, PrimitiveResult, PubResult
+from qiskit.primitives import (
+    BaseEstimatorV2,
+    DataBin,
+    EstimatorPubLike,
+    PrimitiveJob,
+    PrimitiveResult,
+    PubResult,
+)
 from qiskit.primitives.containers.estimator_pub import EstimatorPub
 from qiskit.primitives.containers.observables_array import ObservablesArray
 from qiskit.quantum_info import SparsePauliOp
@@ -100,7 +107,7 @@ def distinct_observables(observables: ObservablesArray) -> tuple[list[SparsePaul
     numbers: dict[tuple[tuple[str, float], ...], int] = {}
     which = np.zeros(observables.shape, dtype=np.int64)
     operators = observables.sparse_observables_array()
-    found = []
+    found: list[SparsePauliOp] = []
     for index in np.ndindex(*observables.shape):
         key = tuple(observables[index].items())
         if key not in numbers:

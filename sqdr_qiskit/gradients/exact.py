@@ -10,8 +10,8 @@ from qiskit.circuit import Parameter, QuantumCircuit
 from qiskit.quantum_info import SparsePauliOp
 
 from sqdr_qiskit.backends.exact import EngineCache, ExactEstimator
-from sqdr_qiskit.lightcone.channels import ChannelModel, noiseless
 from sqdr_qiskit.gradients.interface import BatchedEstimatorGradient
+from sqdr_qiskit.lightcone.channels import ChannelModel, noiseless
 
 __all__ = ["ExactGradient"]
 

@@ -19,8 +19,8 @@ __all__ = ["BatchedEstimatorGradient"]
 class BatchedEstimatorGradient(BaseEstimatorGradient):
     """A `BaseEstimatorGradient` whose unit of work is a batch.
 
-    Members implement `jacobian`; `run`, the standard interface, sorts its (circuit, observable, values) triples into
-    batches and calls it, so that every member also works in a stock `EstimatorQNN`.
+    Members implement `jacobian`; `run`, the standard interface, sorts its (circuit, observable, values)
+    triples into batches and calls it, so that every member also works in a stock `EstimatorQNN`.
     """
 
     @abstractmethod

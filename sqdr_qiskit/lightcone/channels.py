@@ -29,20 +29,24 @@ class Channel:
         size = 4 ** len(self.qubits)
         if len(self.qubits) not in (1, 2) or self.ptm.shape != (size, size):
             raise ArgumentError(
-                f"Argument `ptm` must have shape (4, 4) for one qubit or (16, 16) for two, but has {self.ptm.shape} "
-                f"for {len(self.qubits)} qubits."
+                f"Argument `ptm` must have shape (4, 4) for one qubit or (16, 16) for two, but has "
+                f"{self.ptm.shape} for {len(self.qubits)} qubits."
             )
         first_row = np.zeros(size)
         first_row[0] = 1.0
         if not np.allclose(self.ptm[0], first_row, atol=1e-9):
-            raise ArgumentError("Argument `ptm` must preserve the trace, but its first row is not (1, 0, ...).")
+            raise ArgumentError(
+                "Argument `ptm` must preserve the trace, but its first row is not (1, 0, ...)."
+            )
 
 
 class ChannelModel(Protocol):
     """A noise model as the engine sees it."""
 
     def after(self, gate: str, qubits: tuple[int, ...]) -> tuple[Channel, ...]:
-        """Channels that follow the gate of this label, or else name, on `qubits`, in the order in which they act."""
+        """Channels that follow the gate of this label, or else name, on `qubits`, in the order in which they
+        act.
+        """
         ...  # pragma: no cover
 
 

@@ -1,10 +1,10 @@
 """Backward light cones: which operations an expectation value depends on.
 
-An observable is pulled back through the circuit as, on each qubit, the set of Paulis that can stand there. A CZ brings
-its other qubit in only where X or Y can stand; a gate that leaves all Paulis of the sets as they are is dead; one that
-meets only the identity is outside. Exact with noise included, because a channel outside the cone preserves the trace.
-Source: the standard light-cone argument (e.g. Cerezo et al., Nat. Commun. 12, 1791 (2021)), sharpened from qubits to
-Paulis.
+An observable is pulled back through the circuit as, on each qubit, the set of Paulis that can stand there. A
+CZ brings its other qubit in only where X or Y can stand; a gate that leaves all Paulis of the sets as they
+are is dead; one that meets only the identity is outside. Exact with noise included, because a channel outside
+the cone preserves the trace. Source: the standard light-cone argument (e.g. Cerezo et al., Nat. Commun. 12,
+1791 (2021)), sharpened from qubits to Paulis.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from qiskit.circuit import QuantumCircuit
 from qiskit.quantum_info import SparsePauliOp
 
 from sqdr_qiskit.errors import UnsupportedError
-from sqdr_qiskit.lightcone.operations import CZ, Fixed, NormalForm, Operation, PairChannel, Rotation
+from sqdr_qiskit.lightcone.operations import Fixed, NormalForm, Operation, PairChannel, Rotation
 
 __all__ = ["Cone", "PauliTerm", "cone", "cone_circuit", "pauli_terms"]
 
@@ -88,7 +88,9 @@ def cone(form: NormalForm, term: PauliTerm) -> Cone:
 
 
 def _pull(op: Operation, sets: dict[int, int]) -> tuple[int, ...]:
-    """Pull the sets back through `op`; the qubits it acts on, or nothing if it changes no Pauli of the sets."""
+    """Pull the sets back through `op`; the qubits it acts on, or nothing if it changes no Pauli of the
+    sets.
+    """
     if isinstance(op, Rotation):
         turned = (_X | _Y | _Z) & ~(1 << op.axis)
         if not sets[op.qubit] & turned:
@@ -132,18 +134,14 @@ def _through_cz(own: int, other: int) -> int:
 
 
 def cone_circuit(circuit: QuantumCircuit, form: NormalForm, members: Iterable[Cone]) -> QuantumCircuit:
-    """The circuit of the instructions that the cones need, on all of the circuit's qubits under their own names.
+    """The circuit of the instructions that the cones need, on all of the circuit's qubits under their own
+    names.
 
-    SWAPs are undone: qubits carry the names that `form` gives them. Parameters keep their names; those that no cone
-    needs are gone.
+    SWAPs are undone: qubits carry the names that `form` gives them. Parameters keep their names; those that
+    no cone needs are gone.
     """
     needed = {index for member in members for index in member.instructions}
     reduced = QuantumCircuit(circuit.num_qubits)
     for index in sorted(needed):
         reduced.append(circuit.data[index].operation, form.instruction_lines[index])
     return reduced
-
-
-def operations_of(form: NormalForm, member: Cone) -> list[Rotation | Fixed | CZ | PairChannel]:
-    """The cone's operations, in the order in which they act."""
-    return [form.operations[index] for index in member.operations]

@@ -14,7 +14,9 @@ from sqdr_qiskit.lightcone.statevector import Statevectors
 
 __all__ = ["DeepCones", "cost"]
 
-_PER_AMPLITUDE = 6  # multiply-adds of a tape that one amplitude and operation are worth (measured, 2 to 9 qubits)
+_PER_AMPLITUDE = (
+    6  # multiply-adds of a tape that one amplitude and operation are worth (measured, 2 to 9 qubits)
+)
 _LARGEST = 2**15  # multiply-adds; no longer tape is written, it would take seconds
 
 
@@ -26,7 +28,10 @@ def cost(form: NormalForm, member: Cone) -> int:
 
 def _is_unitary(form: NormalForm, member: Cone) -> bool:
     operations = [form.operations[index] for index in member.operations]
-    return all(isinstance(op, Rotation | CZ) or (isinstance(op, Fixed) and op.unitary is not None) for op in operations)
+    return all(
+        isinstance(op, Rotation | CZ) or (isinstance(op, Fixed) and op.unitary is not None)
+        for op in operations
+    )
 
 
 class DeepCones:
@@ -66,7 +71,9 @@ class DeepCones:
     def add(
         self, angles: RealArray, start: int, with_jacobian: bool, values: RealArray, jacobian: RealArray
     ) -> None:
-        """Add expectation values and Jacobians of samples `start` on; `angles` has shape (n_angles, samples)."""
+        """Add expectation values and Jacobians of samples `start` on; `angles` has shape (n_angles,
+        samples).
+        """
         for numbers, weights, states in self._parts:
             expectations = np.zeros(len(numbers))
             slopes = np.zeros((len(numbers), len(angles)))
@@ -74,4 +81,6 @@ class DeepCones:
                 states.run(np.ascontiguousarray(angles[:, sample]), with_jacobian, expectations, slopes)
                 np.add.at(values[start + sample], numbers, weights * expectations)
                 if with_jacobian:
-                    np.add.at(jacobian[start + sample], numbers, (weights[:, None] * slopes) @ self._coefficients)
+                    np.add.at(
+                        jacobian[start + sample], numbers, (weights[:, None] * slopes) @ self._coefficients
+                    )

@@ -1,7 +1,7 @@
 """Sum over binary flags of a product of local factors, one flag after another.
 
-Bucket elimination (Dechter, Artif. Intell. 113, 41 (1999)): for factors that stand in a line the sum costs a fixed
-number of multiply-adds per factor, and in general 2^(width of the graph) of them.
+Bucket elimination (Dechter, Artif. Intell. 113, 41 (1999)): for factors that stand in a line the sum costs a
+fixed number of multiply-adds per factor, and in general 2^(width of the graph) of them.
 """
 
 from __future__ import annotations
@@ -11,12 +11,12 @@ from itertools import product
 
 from sqdr_qiskit.lightcone.tape import Tape, Value
 
-__all__ = ["Factor", "TooWide", "eliminate"]
+__all__ = ["Factor", "TooWideError", "eliminate"]
 
 _WIDEST_SCOPE = 10
 
 
-class TooWide(Exception):
+class TooWideError(Exception):
     """Writing this out would need more instructions than allowed; another method is cheaper."""
 
 
@@ -32,13 +32,15 @@ def eliminate(factors: list[Factor], tape: Tape) -> Value:
     """Sum over all flags of the product of all factors.
 
     Raises:
-        TooWide: A partial sum would depend on more than ten flags.
+        TooWideError: A partial sum would depend on more than ten flags.
     """
     while flags := {flag for factor in factors for flag in factor.scope}:
-        scopes = {flag: {f for factor in factors if flag in factor.scope for f in factor.scope} for flag in flags}
+        scopes = {
+            flag: {f for factor in factors if flag in factor.scope for f in factor.scope} for flag in flags
+        }
         flag = min(flags, key=lambda f: (len(scopes[f]), f))
         if len(scopes[flag]) > _WIDEST_SCOPE:
-            raise TooWide
+            raise TooWideError(f"a sum over {len(scopes[flag])} flags at once")
         bucket = [factor for factor in factors if flag in factor.scope]
         bucket.sort(key=lambda factor: len(factor.scope))
         factors = [factor for factor in factors if flag not in factor.scope]

@@ -1,8 +1,8 @@
 """The exact engine: expectation values and whole Jacobians of a circuit, from its light cones.
 
-A circuit and its observables are compiled once: each observable's cones become a tape (`expansion`), or, where a cone
-is too deep for that, a whole state of the cone's qubits (`deep`). Evaluation then costs a few microseconds a
-sample, and channels between the gates change nothing but numbers.
+A circuit and its observables are compiled once: each observable's cones become a tape (`expansion`), or,
+where a cone is too deep for that, a whole state of the cone's qubits (`deep`). Evaluation then costs a few
+microseconds a sample, and channels between the gates change nothing but numbers.
 """
 
 from __future__ import annotations
@@ -14,18 +14,18 @@ from qiskit.circuit import QuantumCircuit
 from qiskit.quantum_info import SparsePauliOp
 
 from sqdr_qiskit.errors import ArgumentError
-from sqdr_qiskit.parallel import n_threads, run_chunks
 from sqdr_qiskit.lightcone.channels import ChannelModel, noiseless
 from sqdr_qiskit.lightcone.cones import Cone, cone, pauli_terms
 from sqdr_qiskit.lightcone.deep import DeepCones, cost
-from sqdr_qiskit.lightcone.elimination import TooWide
+from sqdr_qiskit.lightcone.elimination import TooWideError
 from sqdr_qiskit.lightcone.expansion import expand
 from sqdr_qiskit.lightcone.kernels import LANES, evaluate
 from sqdr_qiskit.lightcone.operations import NormalForm, normal_form
 from sqdr_qiskit.lightcone.paulis import RealArray
-from sqdr_qiskit.lightcone.program import Program, assemble
+from sqdr_qiskit.lightcone.program import assemble
 from sqdr_qiskit.lightcone.sites import ChainTable, sites_of
 from sqdr_qiskit.lightcone.tape import Tape, Value
+from sqdr_qiskit.parallel import n_threads, run_chunks
 
 __all__ = ["ExactEngine"]
 
@@ -45,7 +45,10 @@ class ExactEngine:
     """
 
     def __init__(
-        self, circuit: QuantumCircuit, observables: Sequence[SparsePauliOp], channels: ChannelModel = noiseless
+        self,
+        circuit: QuantumCircuit,
+        observables: Sequence[SparsePauliOp],
+        channels: ChannelModel = noiseless,
     ) -> None:
         self._form = normal_form(circuit, channels)
         self._n_params = circuit.num_parameters
@@ -64,17 +67,20 @@ class ExactEngine:
                 member = cone(self._form, term)
                 try:
                     budget = cost(self._form, member)
-                    values.append((term.coefficient, expand(self._form, member, owner, chains, tape, budget=budget)))
-                except TooWide:
+                    values.append(
+                        (term.coefficient, expand(self._form, member, owner, chains, tape, budget=budget))
+                    )
+                except TooWideError:
                     deep.append((number, member))
             code = tape.finish(tape.dot(values))
             self._constants[number] += code.constant
             codes.append(code)
-        self._program: Program = assemble(self._form, chains.chains, codes)
+        self._program = assemble(self._form, chains.chains, codes)
         self._deep = DeepCones(self._form, deep) if deep else None
         held = self._deep.methods if self._deep is not None else {}
         self._methods = tuple(
-            "+".join((["expansion"] if code.result >= 0 else []) + sorted(held.get(number, set()))) or "expansion"
+            "+".join((["expansion"] if code.result >= 0 else []) + sorted(held.get(number, set())))
+            or "expansion"
             for number, code in enumerate(codes)
         )
 
@@ -85,7 +91,9 @@ class ExactEngine:
 
     @property
     def methods(self) -> tuple[str, ...]:
-        """How each output is computed: `expansion`, `statevector`, `pauli vector`, or several joined by `+`."""
+        """How each output is computed: `expansion`, `statevector`, `pauli vector`, or several joined by
+        `+`.
+        """
         return self._methods
 
     @property
@@ -117,7 +125,8 @@ class ExactEngine:
         parameters = np.ascontiguousarray(parameters, dtype=np.float64)
         if parameters.ndim != 2 or parameters.shape[1] != self._n_params:
             raise ArgumentError(
-                f"Argument `parameters` must have shape (batch, {self._n_params}), but has {parameters.shape}."
+                f"Argument `parameters` must have shape (batch, {self._n_params}), but has "
+                f"{parameters.shape}."
             )
         batch = len(parameters)
         values = np.tile(self._constants, (batch, 1))
@@ -128,7 +137,7 @@ class ExactEngine:
 
         def kernel(start: int, stop: int) -> None:
             cosines, sines = angles.part(start, stop)
-            evaluate(cosines, sines, *self._program.arrays, start, stop, with_jacobian, values, jacobian)
+            evaluate(cosines, sines, *self._program, start, stop, with_jacobian, values, jacobian)
             if self._deep is not None:
                 self._deep.add(angles.radians(start, stop), start, with_jacobian, values, jacobian)
 
@@ -167,5 +176,7 @@ class _Angles:
 
     def radians(self, start: int, stop: int) -> RealArray:
         """All angles, shape (n_angles, stop - start)."""
-        angles: RealArray = self._form.coefficients @ self._parameters[start:stop].T + self._form.offsets[:, None]
+        angles: RealArray = (
+            self._form.coefficients @ self._parameters[start:stop].T + self._form.offsets[:, None]
+        )
         return angles

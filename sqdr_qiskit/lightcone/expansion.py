@@ -1,16 +1,18 @@
 """The exact engine's mathematics: a Pauli pulled back through its cone as a short sum of product operators.
 
-On each qubit the pulled-back operator has coefficients (I, X, Y, Z). A CZ asks of a qubit only whether it holds one of
-{X, Y} (flag 1) or of {I, Z} (flag 0): it multiplies each neighbour of a flagged qubit by Z,
+On each qubit the pulled-back operator has coefficients (I, X, Y, Z). A CZ asks of a qubit only whether it
+holds one of {X, Y} (flag 1) or of {I, Z} (flag 0): it multiplies each neighbour of a flagged qubit by Z,
 
     flag 0: (I, Z) -> (Z, I)          flag 1: (X, Y) -> (-Y, X).
 
-For given flags a product stays a product, so a CZ turns one product into at most four, and into one where the flags
-are already settled; one-qubit channels between CZs change nothing about that. The circuit's first CZs act on a product
-state, and are not expanded at all: what is left there is a sum over flags of local numbers, contracted qubit by qubit
-(a chain for a line of qubits, bucket elimination in general; Dechter, Artif. Intell. 113, 41 (1999)).
+For given flags a product stays a product, so a CZ turns one product into at most four, and into one where the
+flags are already settled; one-qubit channels between CZs change nothing about that. The circuit's first CZs
+act on a product state, and are not expanded at all: what is left there is a sum over flags of local numbers,
+contracted qubit by qubit (a chain for a line of qubits, bucket elimination in general; Dechter, Artif.
+Intell. 113, 41 (1999)).
 
-Everything is written on a `Tape`; zeros vanish there, so that the structure of the circuit needs no special cases.
+Everything is written on a `Tape`; zeros vanish there, so that the structure of the circuit needs no special
+cases.
 """
 
 from __future__ import annotations
@@ -19,12 +21,12 @@ from collections.abc import Mapping
 from itertools import product
 
 from sqdr_qiskit.lightcone.cones import Cone
-from sqdr_qiskit.lightcone.elimination import Factor, TooWide, eliminate
+from sqdr_qiskit.lightcone.elimination import Factor, TooWideError, eliminate
 from sqdr_qiskit.lightcone.operations import CZ, NormalForm, PairChannel
 from sqdr_qiskit.lightcone.sites import ChainTable, Vector
 from sqdr_qiskit.lightcone.tape import Tape, Value, negative
 
-__all__ = ["TooWide", "expand"]
+__all__ = ["TooWideError", "expand"]
 
 _Event = tuple[int, int, int]  # (_SITE, qubit, site number) or (_CZ, qubit, qubit)
 _SITE, _CZ = 0, 1
@@ -49,7 +51,7 @@ def expand(
         budget: Multiply-adds that may be written.
 
     Raises:
-        TooWide: More than `budget` instructions, or a two-qubit channel.
+        TooWideError: More than `budget` instructions, or a two-qubit channel.
     """
     events = _events(form, member, owner)
     first_layer, rest = _split(events, chains, tape)
@@ -58,13 +60,13 @@ def expand(
     for event in reversed(rest):
         terms = [after for term in terms for after in _pull(term, event, chains, tape)]
         if _PER_TERM * len(terms) > budget or tape.n_instructions > limit:
-            raise TooWide
+            raise TooWideError(f"more than {budget} multiply-adds")
     layer = _FirstLayer(first_layer, chains, tape)
     values: list[Value] = []
     for term in terms:
         values.append(layer.contract(dict(term)))
         if tape.n_instructions > limit:
-            raise TooWide
+            raise TooWideError(f"more than {budget} multiply-adds")
     return tape.dot((1.0, value) for value in values)
 
 
@@ -77,7 +79,7 @@ def _events(form: NormalForm, member: Cone, owner: Mapping[int, int]) -> list[_E
         if isinstance(op, CZ):
             events.append((_CZ, *op.qubits))
         elif isinstance(op, PairChannel):
-            raise TooWide
+            raise TooWideError("a two-qubit channel")
         elif owner[index] not in seen:
             seen.add(owner[index])
             events.append((_SITE, op.qubit, owner[index]))
@@ -85,10 +87,13 @@ def _events(form: NormalForm, member: Cone, owner: Mapping[int, int]) -> list[_E
 
 
 def _split(events: list[_Event], chains: ChainTable, tape: Tape) -> tuple[list[_Event], list[_Event]]:
-    """Part the events into the first layer, which acts on a product state and settles no flag, and the rest."""
+    """Part the events into the first layer, which acts on a product state and settles no flag, and the
+    rest.
+    """
     untouched, open_, closed = 0, 1, 2
     state: dict[int, int] = {}
-    first, rest = [], []
+    first: list[_Event] = []
+    rest: list[_Event] = []
     for event in events:
         kind, a, b = event
         if kind == _CZ:
@@ -203,7 +208,9 @@ class _FirstLayer:
         return Factor(scope, table)
 
     def _state(self, q: int, near: tuple[int, ...]) -> Vector:
-        """The qubit's Pauli coefficients after the layer, given its neighbours' flags (one for each of its CZs)."""
+        """The qubit's Pauli coefficients after the layer, given its neighbours' flags (one for each of its
+        CZs).
+        """
         key = (q, near)
         if key not in self._states:
             flags = iter(near)

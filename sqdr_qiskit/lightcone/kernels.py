@@ -1,7 +1,7 @@
 """The compiled part of the exact engine: chains of rotations, tapes forward and backward, Jacobians.
 
-Samples lie side by side in lanes, innermost, so that every instruction is one multiply-add on a short vector of
-samples, and everything a sample needs stays in a few hundred kB of cache.
+Samples lie side by side in lanes, innermost, so that every instruction is one multiply-add on a short vector
+of samples, and everything a sample needs stays in a few hundred kB of cache.
 """
 
 from __future__ import annotations
@@ -16,15 +16,24 @@ __all__ = ["LANES", "evaluate"]
 LANES = 32
 
 
-@njit(nogil=True, cache=True, boundscheck=False, error_model="numpy", fastmath={"contract"})  # type: ignore[untyped-decorator]
+@njit(nogil=True, cache=True, boundscheck=False, error_model="numpy", fastmath={"contract"})
 def _run_chains(
-    first: int, cosines: Any, sines: Any, chains: Any, steps: Any, entries: Any, start: Any, with_tangents: bool,
-    vectors: Any, tangents: Any, scratch: Any,
+    first: int,
+    cosines: Any,
+    sines: Any,
+    chains: Any,
+    steps: Any,
+    entries: Any,
+    start: Any,
+    with_tangents: bool,
+    vectors: Any,
+    tangents: Any,
+    scratch: Any,
 ) -> None:
     """Push every chain's vector, and its derivative along each of its angles, through the chain's steps.
 
-    chains[g] = (first step, end, first tangent); steps[s] = (axis or 0, angle or first entry, sign or end of entries);
-    entries[e] = (row, column) with its value in `start`'s sibling; see `engine._Arrays`.
+    chains[g] = (first step, end, first tangent); steps[s] = (axis or 0, angle or first entry, sign or end of
+    entries); entries[e] = (row, column, value) of a fixed map.
     """
     for g in range(chains.shape[0]):
         vector = vectors[g]
@@ -71,9 +80,9 @@ def _run_chains(
                         _apply_map(entries, steps[s, 1], steps[s, 2], tangents[t], scratch)
 
 
-@njit(nogil=True, cache=True, boundscheck=False, error_model="numpy", fastmath={"contract"})  # type: ignore[untyped-decorator]
+@njit(nogil=True, cache=True, boundscheck=False, error_model="numpy", fastmath={"contract"})
 def _apply_map(entries: Any, begin: int, end: int, vector: Any, scratch: Any) -> None:
-    """vector = matrix @ vector, the matrix given by its nonzero entries (row, column, value)."""
+    """Vector = matrix @ vector, the matrix given by its nonzero entries (row, column, value)."""
     for c in range(4):
         for lane in range(LANES):
             scratch[c, lane] = 0.0
@@ -88,7 +97,7 @@ def _apply_map(entries: Any, begin: int, end: int, vector: Any, scratch: Any) ->
             vector[c, lane] = scratch[c, lane]
 
 
-@njit(nogil=True, cache=True, boundscheck=False, error_model="numpy", fastmath={"contract"})  # type: ignore[untyped-decorator]
+@njit(nogil=True, cache=True, boundscheck=False, error_model="numpy", fastmath={"contract"})
 def _forward(code: Any, coefficients: Any, begin: int, end: int, rows: Any) -> None:
     for i in range(begin, end):
         target = code[i, 0]
@@ -114,7 +123,7 @@ def _forward(code: Any, coefficients: Any, begin: int, end: int, rows: Any) -> N
                 rows[target, lane] = c if code[i, 3] else rows[target, lane] + c
 
 
-@njit(nogil=True, cache=True, boundscheck=False, error_model="numpy", fastmath={"contract"})  # type: ignore[untyped-decorator]
+@njit(nogil=True, cache=True, boundscheck=False, error_model="numpy", fastmath={"contract"})
 def _backward(code: Any, coefficients: Any, begin: int, end: int, rows: Any, adjoints: Any) -> None:
     for i in range(end - 1, begin - 1, -1):
         target = code[i, 0]
@@ -131,26 +140,44 @@ def _backward(code: Any, coefficients: Any, begin: int, end: int, rows: Any, adj
                 adjoints[a, lane] += c * adjoints[target, lane]
 
 
-@njit(nogil=True, cache=True, boundscheck=False, error_model="numpy", fastmath={"contract"})  # type: ignore[untyped-decorator]
+@njit(nogil=True, cache=True, boundscheck=False, error_model="numpy", fastmath={"contract"})
 def evaluate(
-    cosines: Any, sines: Any, chains: Any, steps: Any, entries: Any, start: Any, tapes: Any, code: Any,
-    coefficients: Any, outputs: Any, leaves: Any, slots: Any, slot_coefficients: Any, parameters: Any,
-    n_tangents: int, n_rows: int, n_local: int, offset: int, stop: int, with_jacobian: bool, values: Any, jacobian: Any,
+    cosines: Any,
+    sines: Any,
+    chains: Any,
+    steps: Any,
+    entries: Any,
+    start: Any,
+    tapes: Any,
+    code: Any,
+    coefficients: Any,
+    outputs: Any,
+    leaves: Any,
+    slots: Any,
+    slopes: Any,
+    parameters: Any,
+    n_tangents: int,
+    n_rows: int,
+    n_local: int,
+    offset: int,
+    stop: int,
+    with_jacobian: bool,
+    values: Any,
+    jacobian: Any,
 ) -> None:
-    """Expectation values, and on request their Jacobians, of samples offset to stop (exclusive).
+    """Expectation values, and on request their Jacobians, of samples `offset` to `stop` (exclusive).
 
-    Args:
-        cosines, sines: Of the angles, shape (n_angles, samples from `offset` on, padded to whole lanes).
-        chains, steps, entries, start: See `_run_chains`.
-        tapes: tapes[t] = (first instruction, end, number of leaves, number of rows, result row).
-        code, coefficients: Instructions of all tapes, one after the other.
-        outputs: outputs[o] = (tape, first leaf, first slot, end of slots, first parameter, end of parameters).
-        leaves: leaves[i] = (chain, component), the inputs of each output's tape in row order.
-        slots: slots[i] = (leaf row, tangent, component, local parameter): what enters the Jacobian.
-        slot_coefficients: The slope of the slot's angle along that parameter.
-        parameters: Column of the Jacobian of each output's local parameters.
-        values: Shape (samples, n_outputs); added to.
-        jacobian: Shape (samples, n_outputs, n_params); the entries of each output's parameters are added to.
+    cosines, sines: of the angles, shape (n_angles, samples from `offset` on, padded to whole lanes).
+    chains, steps, entries, start: see `_run_chains`; start[g] is a chain's vector before its steps.
+    tapes[t] = (first instruction, end, number of leaves, number of rows, result row or -1).
+    code, coefficients: the instructions of all tapes, one after the other; see `tape.TapeCode`.
+    outputs[o] = (tape, first leaf, first slot, end of slots, first parameter, end of parameters).
+    leaves[i] = (chain, component): the inputs of each output's tape, in row order.
+    slots[i] = (leaf row, tangent, component, local parameter): what enters the Jacobian, times slopes[i].
+    parameters: column of the Jacobian of each output's local parameters.
+    n_tangents, n_rows, n_local: sizes of the working arrays.
+    values: shape (samples, n_outputs), added to.
+    jacobian: shape (samples, n_outputs, n_params); the entries of each output's parameters are added to.
     """
     vectors = np.empty((chains.shape[0], 4, LANES))
     tangents = np.empty((n_tangents, 4, LANES))
@@ -160,7 +187,9 @@ def evaluate(
     scratch = np.empty((4, LANES))
     for first in range(0, stop - offset, LANES):
         used = min(LANES, stop - offset - first)
-        _run_chains(first, cosines, sines, chains, steps, entries, start, with_jacobian, vectors, tangents, scratch)
+        _run_chains(
+            first, cosines, sines, chains, steps, entries, start, with_jacobian, vectors, tangents, scratch
+        )
         for o in range(outputs.shape[0]):
             tape = tapes[outputs[o, 0]]
             if tape[4] < 0:  # nothing differs from sample to sample
@@ -192,7 +221,7 @@ def evaluate(
                 tangent = slots[i, 1]
                 component = slots[i, 2]
                 p = slots[i, 3]
-                c = slot_coefficients[i]
+                c = slopes[i]
                 for lane in range(LANES):
                     local[p, lane] += c * adjoints[leaf, lane] * tangents[tangent, component, lane]
             for lane in range(used):

@@ -1,8 +1,8 @@
 """A Qiskit circuit in the engine's own words: rotations, fixed one-qubit maps and CZ.
 
-Every fixed two-qubit gate becomes CZs between fixed one-qubit gates, a SWAP becomes a change of names, and a gate that
-is neither is taken apart by its own definition. Channels of a noise model follow the gate they belong to. What cannot
-be said in these words is refused by name.
+Every fixed two-qubit gate becomes CZs between fixed one-qubit gates, a SWAP becomes a change of names, and a
+gate that is neither is taken apart by its own definition. Channels of a noise model follow the gate they
+belong to. What cannot be said in these words is refused by name.
 """
 
 from __future__ import annotations
@@ -25,7 +25,9 @@ __all__ = ["CZ", "Fixed", "NormalForm", "Operation", "PairChannel", "Rotation", 
 
 @dataclass(frozen=True)
 class Rotation:
-    """exp(-i angle P / 2) about `axis` 1 = X, 2 = Y, 3 = Z, by the angle numbered `angle` of the normal form."""
+    """exp(-i angle P / 2) about `axis` 1 = X, 2 = Y, 3 = Z, by the angle numbered `angle` of the normal
+    form.
+    """
 
     qubit: int
     axis: int
@@ -35,7 +37,9 @@ class Rotation:
 
 @dataclass(frozen=True, eq=False)
 class Fixed:
-    """A one-qubit map without parameters; `unitary` is its matrix if it is a gate, None if it is a channel."""
+    """A one-qubit map without parameters; `unitary` is its matrix if it is a gate, None if it is a
+    channel.
+    """
 
     qubit: int
     ptm: RealArray
@@ -72,7 +76,8 @@ class NormalForm:
         operations: In the order in which they act.
         coefficients: Shape (n_angles, n_params): angles = coefficients @ parameters + offsets, in radians.
         offsets: Shape (n_angles,), radians.
-        line: `line[q]` is the name under which `operations` know the qubit that ends on wire q (SWAPs rename).
+        line: `line[q]` is the name under which `operations` know the qubit that ends on wire q (SWAPs
+            rename).
         instruction_lines: For each instruction of the circuit, the names of the qubits it acted on.
     """
 
@@ -87,7 +92,8 @@ class NormalForm:
     def has_channels(self) -> bool:
         """Whether any operation is not unitary."""
         return any(
-            isinstance(op, PairChannel) or (isinstance(op, Fixed) and op.unitary is None) for op in self.operations
+            isinstance(op, PairChannel) or (isinstance(op, Fixed) and op.unitary is None)
+            for op in self.operations
         )
 
 
@@ -111,8 +117,8 @@ def normal_form(circuit: QuantumCircuit, channels: ChannelModel = noiseless) -> 
     """Rewrite `circuit` as rotations, fixed one-qubit maps, CZs and the channels that follow its gates.
 
     Args:
-        circuit: One-qubit gates, fixed two-qubit gates, and gates whose definitions consist of them. Rotation angles
-            are affine in the circuit's parameters. Starts in |0...0>, does not measure.
+        circuit: One-qubit gates, fixed two-qubit gates, and gates whose definitions consist of them. Rotation
+            angles are affine in the circuit's parameters. Starts in |0...0>, does not measure.
         channels: The noise: which channels follow which gate.
 
     Returns:
@@ -185,8 +191,8 @@ class _Writer:
                 self._gate(item.operation, inner, index)
         else:
             raise UnsupportedError(
-                f"Gate `{gate.name}` on qubits {list(wires)} must be a one-qubit gate, a fixed two-qubit gate, or made "
-                f"of them, for light cones to be computed; the backend `aer` may run it."
+                f"Gate `{gate.name}` on qubits {list(wires)} must be a one-qubit or fixed two-qubit gate, "
+                f"or made of them, for light cones to be computed; the backend `aer` may run it."
             )
 
     def _fixed(self, gate: Instruction, wires: tuple[int, ...], index: int) -> None:
@@ -196,7 +202,9 @@ class _Writer:
             self._operations.append(Fixed(self._line[wires[0]], unitary_ptm(matrix), matrix, index))
             return
         if gate.name == "cx":
-            hadamard = Fixed(self._line[wires[1]], unitary_ptm(HGate().to_matrix()), HGate().to_matrix(), index)
+            hadamard = Fixed(
+                self._line[wires[1]], unitary_ptm(HGate().to_matrix()), HGate().to_matrix(), index
+            )
             self._operations += [hadamard, CZ((self._line[wires[0]], self._line[wires[1]]), index), hadamard]
             return
         for item in _decomposer()(matrix).data:
@@ -218,8 +226,9 @@ class _Writer:
                 slope = value.gradient(parameter)
                 if isinstance(slope, ParameterExpression) and slope.parameters:
                     raise UnsupportedError(
-                        f"Angle `{value}` of gate `{gate}` must be affine in the parameters (a sum of multiples of "
-                        f"them), but its slope along `{parameter.name}` is `{slope}`; use a parameter of its own for it."
+                        f"Angle `{value}` of gate `{gate}` must be affine in the parameters (a sum of "
+                        f"multiples), but its slope along `{parameter.name}` is `{slope}`; use a "
+                        f"parameter of its own for it."
                     )
                 terms.append((self._column[parameter], sign * float(slope)))
             offset = sign * float(value.bind(dict.fromkeys(value.parameters, 0.0)))

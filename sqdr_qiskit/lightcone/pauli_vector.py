@@ -1,8 +1,8 @@
 """Deep cones with noise: the density matrix of the cone's qubits as a vector of Pauli coefficients.
 
-The general and slow way, for what neither the expansion nor a statevector can take: any channel on one or two qubits.
-The state runs forward once; for each observable the pulled-back operator and the state meet at every rotation. Gates
-are undone on the way back, states before channels are kept.
+The general and slow way, for what neither the expansion nor a statevector can take: any channel on one or two
+qubits. The state runs forward once; for each observable the pulled-back operator and the state meet at every
+rotation. Gates are undone on the way back, states before channels are kept.
 """
 
 from __future__ import annotations
@@ -61,19 +61,25 @@ class PauliVectors:
         size = 4 ** len(qubits)
         if (self._n_kept + 3) * size * 8 > _LARGEST:
             raise UnsupportedError(
-                f"Noise on a light cone of {len(qubits)} qubits that is this deep must fit 2 GiB in the exact engine, but "
-                f"needs {(self._n_kept + 3) * size * 8 / 2**30:.0f} GiB; the backend `aer_noisy` with shots can sample it."
+                f"Noise on a light cone of {len(qubits)} qubits that is this deep must fit 2 GiB in the "
+                f"exact engine, but needs {(self._n_kept + 3) * size * 8 / 2**30:.0f} GiB; the backend "
+                f"`aer_noisy` with shots can sample it."
             )
         self._ones = np.array(ones).reshape(-1, 4, 4)
         self._pairs = np.array(pairs).reshape(-1, 16, 16)
         self._size = size
         self._targets = np.array(
-            [sum(letter << 2 * place[q] for q, letter in member.term.paulis) for member in cones], dtype=np.int64
+            [sum(letter << 2 * place[q] for q, letter in member.term.paulis) for member in cones],
+            dtype=np.int64,
         )
-        self._start = np.array([float(all(i >> 2 * q & 3 in (0, 3) for q in range(len(qubits)))) for i in range(size)])
+        self._start = np.array(
+            [float(all(i >> 2 * q & 3 in (0, 3) for q in range(len(qubits)))) for i in range(size)]
+        )
 
     def run(self, angles: RealArray, with_jacobian: bool, expectations: RealArray, slopes: RealArray) -> None:
-        """One sample: fill `expectations` (n_terms,) and `slopes` (n_terms, n_angles); `angles` in radians."""
+        """One sample: fill `expectations` (n_terms,) and `slopes` (n_terms, n_angles); `angles` in
+        radians.
+        """
         kept = np.empty((self._n_kept if with_jacobian else 0, self._size))
         state = self._start.copy()
         work = np.empty(self._size)
@@ -86,10 +92,20 @@ class PauliVectors:
                 operator = np.zeros(self._size)
                 operator[target] = 1.0
                 work[:] = state
-                _reverse(self._operations, self._ones, self._pairs, cosines, sines, work, operator, kept, slopes[row])
+                _reverse(
+                    self._operations,
+                    self._ones,
+                    self._pairs,
+                    cosines,
+                    sines,
+                    work,
+                    operator,
+                    kept,
+                    slopes[row],
+                )
 
 
-@njit(nogil=True, cache=True, boundscheck=False, error_model="numpy")  # type: ignore[untyped-decorator]
+@njit(nogil=True, cache=True, boundscheck=False, error_model="numpy")
 def _matrix(vector: Any, qubit: int, matrix: Any) -> None:
     """Multiply the qubit's four coefficients by `matrix` from the left."""
     step = 1 << 2 * qubit
@@ -105,7 +121,7 @@ def _matrix(vector: Any, qubit: int, matrix: Any) -> None:
                 )
 
 
-@njit(nogil=True, cache=True, boundscheck=False, error_model="numpy")  # type: ignore[untyped-decorator]
+@njit(nogil=True, cache=True, boundscheck=False, error_model="numpy")
 def _turn(vector: Any, qubit: int, axis: int, cosine: float, sine: float) -> None:
     step = 1 << 2 * qubit
     p = (axis % 3 + 1) * step
@@ -118,7 +134,7 @@ def _turn(vector: Any, qubit: int, axis: int, cosine: float, sine: float) -> Non
             vector[i + q] = sine * a + cosine * b
 
 
-@njit(nogil=True, cache=True, boundscheck=False, error_model="numpy")  # type: ignore[untyped-decorator]
+@njit(nogil=True, cache=True, boundscheck=False, error_model="numpy")
 def _cz(vector: Any, first: int, second: int) -> None:
     """CZ permutes the Paulis of a pair with a sign, and is its own inverse."""
     for i in range(vector.shape[0]):
@@ -136,7 +152,7 @@ def _cz(vector: Any, first: int, second: int) -> None:
             vector[i], vector[j] = sign * vector[j], sign * vector[i]
 
 
-@njit(nogil=True, cache=True, boundscheck=False, error_model="numpy")  # type: ignore[untyped-decorator]
+@njit(nogil=True, cache=True, boundscheck=False, error_model="numpy")
 def _pair(vector: Any, first: int, second: int, matrix: Any) -> None:
     """Multiply the pair's sixteen coefficients by `matrix` from the left; the first qubit counts by four."""
     old = np.empty(16)
@@ -152,7 +168,7 @@ def _pair(vector: Any, first: int, second: int, matrix: Any) -> None:
             vector[i + ((k >> 2) << 2 * first) + ((k & 3) << 2 * second)] = total
 
 
-@njit(nogil=True, cache=True, boundscheck=False, error_model="numpy")  # type: ignore[untyped-decorator]
+@njit(nogil=True, cache=True, boundscheck=False, error_model="numpy")
 def _forward(operations: Any, ones: Any, pairs: Any, cosines: Any, sines: Any, state: Any, kept: Any) -> None:
     n_kept = 0
     for k in range(operations.shape[0]):
@@ -171,9 +187,17 @@ def _forward(operations: Any, ones: Any, pairs: Any, cosines: Any, sines: Any, s
                 _matrix(state, a, ones[c])
 
 
-@njit(nogil=True, cache=True, boundscheck=False, error_model="numpy")  # type: ignore[untyped-decorator]
+@njit(nogil=True, cache=True, boundscheck=False, error_model="numpy")
 def _reverse(
-    operations: Any, ones: Any, pairs: Any, cosines: Any, sines: Any, state: Any, operator: Any, kept: Any, slopes: Any
+    operations: Any,
+    ones: Any,
+    pairs: Any,
+    cosines: Any,
+    sines: Any,
+    state: Any,
+    operator: Any,
+    kept: Any,
+    slopes: Any,
 ) -> None:
     n_kept = kept.shape[0]
     for k in range(operations.shape[0] - 1, -1, -1):

@@ -4,9 +4,9 @@ The Pauli-transfer matrix (PTM) of a map E on k qubits is the real matrix
 
     R[a, b] = Tr(P_a E(P_b)) / 2^k,          P = I, X, Y, Z  (0, 1, 2, 3).
 
-A state's Pauli coefficients are a column that R multiplies from the left (Schroedinger picture); an observable's are
-a row that R multiplies from the right (Heisenberg picture). For two qubits a = 4 * a_first + a_second, where `first`
-is the first qubit of the operation's own list.
+A state's Pauli coefficients are a column that R multiplies from the left (Schroedinger picture); an
+observable's are a row that R multiplies from the right (Heisenberg picture). For two qubits a = 4 * a_first +
+a_second, where `first` is the first qubit of the operation's own list.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ PAULIS: ComplexArray = np.array(
     [[[1, 0], [0, 1]], [[0, 1], [1, 0]], [[0, -1j], [1j, 0]], [[1, 0], [0, -1]]], dtype=complex
 )
 
-# Entries this near to -1, 0 or 1 are rounding of a gate that maps Paulis to Paulis. Light cones need them exact.
+# Entries this near to -1, 0 or 1 are rounding of a gate that maps Paulis to Paulis; cones need them exact.
 _ROUNDING = 1e-14
 
 
@@ -52,7 +52,10 @@ def unitary_ptm(unitary: ComplexArray) -> RealArray:
 def rotation_ptm(axis: int, angle: float) -> RealArray:
     """PTM of the rotation exp(-i angle P / 2) about `axis` 1 = X, 2 = Y or 3 = Z; `angle` in radians."""
     ptm = np.eye(4)
-    first, second = (axis % 3) + 1, ((axis + 1) % 3) + 1  # the pair that turns: Z: X -> Y, X: Y -> Z, Y: Z -> X
+    first, second = (
+        (axis % 3) + 1,
+        ((axis + 1) % 3) + 1,
+    )  # the pair that turns: Z: X -> Y, X: Y -> Z, Y: Z -> X
     ptm[first, first] = ptm[second, second] = np.cos(angle)
     ptm[second, first] = np.sin(angle)
     ptm[first, second] = -np.sin(angle)

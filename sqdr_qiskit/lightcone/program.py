@@ -3,104 +3,123 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any
+from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from sqdr_qiskit.lightcone.operations import NormalForm
+from sqdr_qiskit.lightcone.paulis import RealArray
 from sqdr_qiskit.lightcone.sites import Chain
 from sqdr_qiskit.lightcone.tape import TapeCode
 
 __all__ = ["Program", "assemble"]
 
+Table = NDArray[np.int64]
 
-@dataclass(frozen=True, eq=False)
-class Program:
-    """What `kernels.evaluate` reads, in the order of its arguments."""
 
-    arrays: tuple[Any, ...]
+class Program(NamedTuple):
+    """What `kernels.evaluate` reads, in the order of its arguments; the columns are described there."""
+
+    chains: Table
+    steps: Table
+    entries: RealArray
+    start: RealArray
+    tapes: Table
+    code: NDArray[np.int32]
+    coefficients: RealArray
+    outputs: Table
+    leaves: Table
+    slots: Table
+    slopes: RealArray
+    parameters: Table
+    n_tangents: int
+    n_rows: int
+    n_local: int
 
 
 def assemble(form: NormalForm, chains: Sequence[Chain], codes: Sequence[TapeCode]) -> Program:
-    """Lay out the chains that some tape reads, and the tapes, equal ones once."""
+    """Lay out the chains that some tape reads, and the tapes, equal ones once.
+
+    Args:
+        form: The circuit, for the slopes of its angles along its parameters.
+        chains: Under the numbers that the tapes' leaves name.
+        codes: One tape for each output.
+    """
     used = sorted({chain for code in codes for chain, _ in code.leaves})
-    number = {chain: i for i, chain in enumerate(used)}
-    chain_rows, steps, entries, tangents = [], [], [], 0
-    first_tangent = []
-    for chain in (chains[i] for i in used):
-        chain_rows.append((len(steps), len(steps) + len(chain.steps), tangents))
-        first_tangent.append(tangents)
-        tangents += len(chain.angles)
+    chain_rows, steps, entries = _chain_tables([chains[number] for number in used])
+    tape_rows: list[tuple[int, ...]] = []
+    written: list[TapeCode] = []
+    numbers: dict[bytes, int] = {}
+    outputs: list[tuple[int, ...]] = []
+    leaves: list[tuple[int, int]] = []
+    slots: list[tuple[int, ...]] = []
+    slopes: list[float] = []
+    parameters: list[int] = []
+    n_instructions = 0
+    for code in codes:
+        key = (
+            code.code.tobytes() + code.coefficients.tobytes() + str((len(code.leaves), code.result)).encode()
+        )
+        if key not in numbers:
+            numbers[key] = len(written)
+            end = n_instructions + len(code.code)
+            tape_rows.append((n_instructions, end, len(code.leaves), code.n_rows, code.result))
+            n_instructions = end
+            written.append(code)
+        first = (numbers[key], len(leaves), len(slots), len(parameters))
+        places = {chain: used.index(chain) for chain, _ in code.leaves}
+        leaves += [(places[chain], component) for chain, component in code.leaves]
+        columns: dict[int, int] = {}
+        found = []
+        for row, (chain, component) in enumerate(code.leaves):
+            for tangent, angle in enumerate(chains[chain].angles, start=chain_rows[places[chain]][2]):
+                for column in np.flatnonzero(form.coefficients[angle]).tolist():
+                    local = columns.setdefault(column, len(columns))
+                    found.append(((row, tangent, component, local), float(form.coefficients[angle, column])))
+        found.sort(key=lambda item: item[0][3])
+        slots += [slot for slot, _ in found]
+        slopes += [slope for _, slope in found]
+        parameters += list(columns)
+        outputs.append((first[0], first[1], first[2], len(slots), first[3], len(parameters)))
+    return Program(
+        chains=_table(chain_rows, 3),
+        steps=_table(steps, 3),
+        entries=np.array(entries, dtype=np.float64).reshape(-1, 3),
+        start=np.array([chains[number].start for number in used], dtype=np.float64).reshape(-1, 4),
+        tapes=_table(tape_rows, 5),
+        code=np.concatenate([np.zeros((0, 4), np.int32), *(code.code for code in written)]),
+        coefficients=np.concatenate([np.zeros(0), *(code.coefficients for code in written)]),
+        outputs=_table(outputs, 6),
+        leaves=_table(leaves, 2),
+        slots=_table(slots, 4),
+        slopes=np.array(slopes, dtype=np.float64),
+        parameters=np.array(parameters, dtype=np.int64),
+        n_tangents=sum(len(chains[number].angles) for number in used),
+        n_rows=max((code.n_rows for code in written), default=0),
+        n_local=max((row[5] - row[4] for row in outputs), default=0),
+    )
+
+
+def _chain_tables(
+    chains: Sequence[Chain],
+) -> tuple[list[tuple[int, int, int]], list[tuple[int, int, int]], list[tuple[float, float, float]]]:
+    rows: list[tuple[int, int, int]] = []
+    steps: list[tuple[int, int, int]] = []
+    entries: list[tuple[float, float, float]] = []
+    n_tangents = 0
+    for chain in chains:
+        rows.append((len(steps), len(steps) + len(chain.steps), n_tangents))
+        n_tangents += len(chain.angles)
         for step in chain.steps:
             if isinstance(step, tuple):
                 steps.append((step[0], step[1], int(step[2])))
             else:
                 begin = len(entries)
-                entries += [(float(r), float(c), step[r, c]) for r, c in np.argwhere(step != 0.0)]
+                entries += [(float(r), float(c), float(step[r, c])) for r, c in np.argwhere(step != 0.0)]
                 steps.append((0, begin, len(entries)))
-
-    tapes: dict[bytes, int] = {}
-    tape_rows, code, coefficients = [], [], []
-    outputs, leaves, slots, slopes, parameters = [], [], [], [], []
-    n_local = 0
-    for tape in codes:
-        key = tape.code.tobytes() + tape.coefficients.tobytes() + bytes([tape.result + 1 > 0])
-        if tape.result < 0:  # a known number: an empty tape whose one row the kernel never fills
-            outputs.append((_empty(tapes, tape_rows), len(leaves), len(slots), len(slots), 0, 0))
-            continue
-        if key not in tapes:
-            tapes[key] = len(tape_rows)
-            begin = sum(len(c) for c in code)
-            tape_rows.append((begin, begin + len(tape.code), len(tape.leaves), tape.n_rows, tape.result))
-            code.append(tape.code)
-            coefficients.append(tape.coefficients)
-        first_leaf, first_slot, first_parameter = len(leaves), len(slots), len(parameters)
-        columns: dict[int, int] = {}
-        found = []
-        for row, (chain, component) in enumerate(tape.leaves):
-            leaves.append((number[chain], component))
-            for k, angle in enumerate(chains[chain].angles):
-                for column in np.flatnonzero(form.coefficients[angle]):
-                    place = columns.setdefault(int(column), len(columns))
-                    slot = (row, first_tangent[number[chain]] + k, component, place)
-                    found.append((place, slot, form.coefficients[angle, column]))
-        found.sort(key=lambda item: item[0])
-        slots += [slot for _, slot, _ in found]
-        slopes += [slope for _, _, slope in found]
-        parameters += list(columns)
-        n_local = max(n_local, len(columns))
-        outputs.append(
-            (tapes[key], first_leaf, first_slot, len(slots), first_parameter, first_parameter + len(columns))
-        )
-    start = np.array([chains[i].start for i in used]).reshape(-1, 4)
-    return Program(
-        (
-            _table(chain_rows, 3),
-            _table(steps, 3),
-            np.array(entries, dtype=np.float64).reshape(-1, 3),
-            start,
-            _table(tape_rows, 5),
-            np.concatenate(code) if code else np.zeros((0, 4), np.int32),
-            np.concatenate(coefficients) if coefficients else np.zeros(0),
-            _table(outputs, 6),
-            _table(leaves, 2),
-            _table(slots, 4),
-            np.array(slopes, dtype=np.float64),
-            np.array(parameters, dtype=np.int64),
-            tangents,
-            max((row[3] for row in tape_rows), default=1),
-            max(n_local, 1),
-        )
-    )
+    return rows, steps, entries
 
 
-def _empty(tapes: dict[bytes, int], tape_rows: list[tuple[int, int, int, int, int]]) -> int:
-    if b"" not in tapes:
-        tapes[b""] = len(tape_rows)
-        tape_rows.append((0, 0, 0, 1, -1))
-    return tapes[b""]
-
-
-def _table(rows: Sequence[tuple[int, ...]], width: int) -> np.ndarray[Any, np.dtype[np.int64]]:
+def _table(rows: Sequence[tuple[int, ...]], width: int) -> Table:
     return np.array(rows, dtype=np.int64).reshape(-1, width)

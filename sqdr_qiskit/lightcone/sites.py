@@ -1,8 +1,9 @@
 """Runs of one-qubit operations between two-qubit gates, as rows and columns of their Pauli-transfer matrices.
 
-All one-qubit operations between two CZ layers multiply into one 4 x 4 matrix, a *site*; noise among them is one more
-factor. The engine never needs the whole matrix: a row of it (an observable's Pauli pulled back) or its action on |0>
-(the Bloch vector of the first site) is a vector pushed through a chain of rotations and fixed maps.
+All one-qubit operations between two CZ layers multiply into one 4 x 4 matrix, a *site*; noise among them is
+one more factor. The engine never needs the whole matrix: a row of it (an observable's Pauli pulled back) or
+its action on |0> (the Bloch vector of the first site) is a vector pushed through a chain of rotations and
+fixed maps.
 """
 
 from __future__ import annotations
@@ -130,4 +131,6 @@ class ChainTable:
                 reached = (matrix[:, varies] != 0.0).any(axis=1)
                 known, varies = matrix @ np.where(varies, 0.0, known), reached
             known = np.where(varies, 0.0, known)
-        return Chain(start, tuple(steps), (bool(varies[0]), bool(varies[1]), bool(varies[2]), bool(varies[3])), known)
+        return Chain(
+            start, tuple(steps), (bool(varies[0]), bool(varies[1]), bool(varies[2]), bool(varies[3])), known
+        )

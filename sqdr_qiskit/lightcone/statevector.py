@@ -1,7 +1,8 @@
 """Deep cones: a statevector of the cone's qubits, differentiated by the adjoint method.
 
-Where gates are so deep that a cone is the whole register, 2^n amplitudes are fewer than the terms of the pulled-back
-operator. Cones on the same qubits share one statevector. Source: Jones and Gacon, arXiv:2009.02823 (2020).
+Where gates are so deep that a cone is the whole register, 2^n amplitudes are fewer than the terms of the
+pulled-back operator. Cones on the same qubits share one statevector. Source: Jones and Gacon,
+arXiv:2009.02823 (2020).
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from numba import njit
 from sqdr_qiskit.errors import UnsupportedError
 from sqdr_qiskit.lightcone.cones import Cone
 from sqdr_qiskit.lightcone.operations import CZ, Fixed, NormalForm, Rotation
-from sqdr_qiskit.lightcone.paulis import RealArray
+from sqdr_qiskit.lightcone.paulis import ComplexArray, RealArray
 
 __all__ = ["Statevectors"]
 
@@ -39,11 +40,12 @@ class Statevectors:
     def __init__(self, form: NormalForm, qubits: tuple[int, ...], cones: Sequence[Cone]) -> None:
         if len(qubits) > _WIDEST:
             raise UnsupportedError(
-                f"Light cone of {len(qubits)} qubits must have at most {_WIDEST} for a statevector; use fewer blocks, or "
-                f"a circuit with a smaller cone."
+                f"Light cone of {len(qubits)} qubits must have at most {_WIDEST} for a statevector; use "
+                f"fewer blocks, or a circuit with a smaller cone."
             )
         place = {qubit: i for i, qubit in enumerate(qubits)}
-        operations, matrices = [], []
+        operations: list[tuple[int, int, int]] = []
+        matrices: list[ComplexArray] = []
         for index in sorted({i for member in cones for i in member.operations}):
             op = form.operations[index]
             if isinstance(op, Rotation):
@@ -53,6 +55,7 @@ class Statevectors:
             else:
                 assert isinstance(op, Fixed)
                 operations.append((0, place[op.qubit], len(matrices)))
+                assert op.unitary is not None
                 matrices.append(op.unitary)
         self._operations = np.array(operations, dtype=np.int64).reshape(-1, 3)
         self._matrices = np.array(matrices, dtype=complex).reshape(-1, 2, 2)
@@ -62,16 +65,26 @@ class Statevectors:
                 self._paulis[row, place[qubit]] = letter
 
     def run(self, angles: RealArray, with_jacobian: bool, expectations: RealArray, slopes: RealArray) -> None:
-        """One sample: fill `expectations` (n_terms,) and `slopes` (n_terms, n_angles); `angles` in radians."""
+        """One sample: fill `expectations` (n_terms,) and `slopes` (n_terms, n_angles); `angles` in
+        radians.
+        """
         state, other = np.empty((2, 2 ** self._paulis.shape[1]), dtype=complex)
         cosines, sines = np.cos(angles / 2), np.sin(angles / 2)
         _adjoint(
-            self._operations, self._matrices, self._paulis, cosines, sines, with_jacobian, state, other, expectations,
+            self._operations,
+            self._matrices,
+            self._paulis,
+            cosines,
+            sines,
+            with_jacobian,
+            state,
+            other,
+            expectations,
             slopes,
         )
 
 
-@njit(nogil=True, cache=True, boundscheck=False, error_model="numpy", fastmath={"contract"})  # type: ignore[untyped-decorator]
+@njit(nogil=True, cache=True, boundscheck=False, error_model="numpy", fastmath={"contract"})
 def _one_qubit(state: Any, qubit: int, u00: complex, u01: complex, u10: complex, u11: complex) -> None:
     step = 1 << qubit
     for block in range(0, state.shape[0], 2 * step):
@@ -82,8 +95,10 @@ def _one_qubit(state: Any, qubit: int, u00: complex, u01: complex, u10: complex,
             state[i + step] = u10 * a + u11 * b
 
 
-@njit(nogil=True, cache=True, boundscheck=False, error_model="numpy", fastmath={"contract"})  # type: ignore[untyped-decorator]
-def _apply(state: Any, kind: int, a: int, b: int, matrices: Any, cosines: Any, sines: Any, inverse: bool) -> None:
+@njit(nogil=True, cache=True, boundscheck=False, error_model="numpy", fastmath={"contract"})
+def _apply(
+    state: Any, kind: int, a: int, b: int, matrices: Any, cosines: Any, sines: Any, inverse: bool
+) -> None:
     """Apply one operation or its inverse; kind 0 fixed, 1 to 3 rotation, 4 CZ."""
     if kind == 4:
         mask = (1 << a) | (1 << b)
@@ -107,7 +122,7 @@ def _apply(state: Any, kind: int, a: int, b: int, matrices: Any, cosines: Any, s
             _one_qubit(state, a, co - 1j * si, 0j, 0j, co + 1j * si)
 
 
-@njit(nogil=True, cache=True, boundscheck=False, error_model="numpy", fastmath={"contract"})  # type: ignore[untyped-decorator]
+@njit(nogil=True, cache=True, boundscheck=False, error_model="numpy", fastmath={"contract"})
 def _times_pauli(state: Any, qubit: int, letter: int) -> None:
     if letter == 1:
         _one_qubit(state, qubit, 0j, 1.0 + 0j, 1.0 + 0j, 0j)
@@ -117,7 +132,7 @@ def _times_pauli(state: Any, qubit: int, letter: int) -> None:
         _one_qubit(state, qubit, 1.0 + 0j, 0j, 0j, -1.0 + 0j)
 
 
-@njit(nogil=True, cache=True, boundscheck=False, error_model="numpy", fastmath={"contract"})  # type: ignore[untyped-decorator]
+@njit(nogil=True, cache=True, boundscheck=False, error_model="numpy", fastmath={"contract"})
 def _imaginary_overlap(left: Any, right: Any, qubit: int, letter: int) -> float:
     """Im <left| P |right> for the Pauli `letter` on `qubit`."""
     step = 1 << qubit
@@ -135,12 +150,22 @@ def _imaginary_overlap(left: Any, right: Any, qubit: int, letter: int) -> float:
     return total
 
 
-@njit(nogil=True, cache=True, boundscheck=False, error_model="numpy", fastmath={"contract"})  # type: ignore[untyped-decorator]
+@njit(nogil=True, cache=True, boundscheck=False, error_model="numpy", fastmath={"contract"})
 def _adjoint(
-    operations: Any, matrices: Any, paulis: Any, cosines: Any, sines: Any, with_jacobian: bool, state: Any, other: Any,
-    expectations: Any, slopes: Any,
+    operations: Any,
+    matrices: Any,
+    paulis: Any,
+    cosines: Any,
+    sines: Any,
+    with_jacobian: bool,
+    state: Any,
+    other: Any,
+    expectations: Any,
+    slopes: Any,
 ) -> None:
-    """Expectation value of every Pauli string, and its slope along every angle; cosines and sines of half angles."""
+    """Expectation value of every Pauli string, and its slope along every angle; cosines and sines of half
+    angles.
+    """
     n_operations = operations.shape[0]
     state[:] = 0.0
     state[0] = 1.0
@@ -164,4 +189,6 @@ def _adjoint(
             _apply(other, kind, a, b, matrices, cosines, sines, True)
             _apply(state, kind, a, b, matrices, cosines, sines, True)
         for k in range(n_operations):
-            _apply(state, operations[k, 0], operations[k, 1], operations[k, 2], matrices, cosines, sines, False)
+            _apply(
+                state, operations[k, 0], operations[k, 1], operations[k, 2], matrices, cosines, sines, False
+            )

@@ -1,8 +1,8 @@
 """A straight-line program of multiply-adds, written once per circuit and run for every sample.
 
-Values are numbers known now or *rows*: quantities that differ from sample to sample. Arithmetic with known numbers is
-done at once, zeros and ones vanish, and equal expressions are written once. That is how structure turns into speed:
-what a light cone does not reach becomes a zero here, and no instruction is left of it.
+Values are numbers known now or *rows*: quantities that differ from sample to sample. Arithmetic with known
+numbers is done at once, zeros and ones vanish, and equal expressions are written once. That is how structure
+turns into speed: what a light cone does not reach becomes a zero here, and no instruction is left of it.
 """
 
 from __future__ import annotations
@@ -35,7 +35,8 @@ class TapeCode:
     Attributes:
         n_rows: Number of rows; the first `len(leaves)` are the inputs.
         leaves: Keys of the input rows, in row order.
-        code: Shape (n_instructions, 4): target, first row, second row (-1: none), 1 to start the target, 0 to add.
+        code: Shape (n_instructions, 4): target, first row, second row (-1: none), 1 to start the target, 0 to
+            add.
         coefficients: Shape (n_instructions,): target (+)= coefficient * first * second.
         constant: Known part of the result.
         result: Row that holds the rest of the result, or -1.
@@ -98,7 +99,7 @@ class Tape:
         if isinstance(result, float):
             return TapeCode(0, (), np.zeros((0, 4), np.int32), np.zeros(0), result, -1)
         if result.factor != 1.0:
-            terms = ((result.factor, result.index, _ONE),)
+            terms: tuple[_Product, ...] = ((result.factor, result.index, _ONE),)
             result = self._sums.setdefault(terms, Row(-2 - len(self._sums)))
         definitions = {row.index: terms for terms, row in self._sums.items()}
         needed: set[int] = set()
@@ -114,7 +115,10 @@ class Tape:
         number = {self._leaves[key].index: i for i, key in enumerate(leaves)}
         code: list[tuple[int, int, int, int]] = []
         coefficients: list[float] = []
-        for index, terms in definitions.items():  # in the order of writing, so that every row is ready when used
+        for (
+            index,
+            terms,
+        ) in definitions.items():  # in the order of writing, so that every row is ready when used
             if index not in needed:
                 continue
             number[index] = len(number)

@@ -21,8 +21,8 @@ __all__ = ["BroadcastEstimatorQNN"]
 class BroadcastEstimatorQNN(EstimatorQNN):
     """An `EstimatorQNN` that asks for a whole batch at once, and differentiates by its inputs.
 
-    The stock class sends one PUB per observable forward, and backward one circuit per sample, observable and shift.
-    This one sends one PUB of all observables and samples, and takes the Jacobian of the batch from a
+    The stock class sends one PUB per observable forward, and backward one circuit per sample, observable and
+    shift. This one sends one PUB of all observables and samples, and takes the Jacobian of the batch from a
     `BatchedEstimatorGradient`; any other gradient is asked through Qiskit's own interface.
 
     Args:
@@ -32,7 +32,8 @@ class BroadcastEstimatorQNN(EstimatorQNN):
         observables: The outputs.
         input_params: Parameters that carry data.
         weight_params: Parameters that are trained.
-        input_gradients: Whether to differentiate by the data, without which an encoder before it never learns.
+        input_gradients: Whether to differentiate by the data, without which an encoder before it never
+            learns.
         precision: Target standard error of an expectation value, 0 for exact ones; reaches the gradient too.
     """
 
@@ -75,7 +76,7 @@ class BroadcastEstimatorQNN(EstimatorQNN):
         if not isinstance(self.gradient, BatchedEstimatorGradient):
             inputs, trained = super()._backward(input_data, weights)
             return inputs, trained
-        values, _ = self._preprocess_forward(input_data, weights)
+        values = np.asarray(self._preprocess_forward(input_data, weights)[0])
         wanted = None if self._input_gradients else self._circuit.parameters[self._num_inputs :]
         jacobian = self.gradient.jacobian(
             self._circuit,

@@ -54,6 +54,7 @@ def quantum_layer(
         initial_weights = np.asarray(initial_weights, dtype=np.float64)
         if initial_weights.shape != (circuit.n_weights,):
             raise ArgumentError(
-                f"Argument `initial_weights` must have shape ({circuit.n_weights},), but has {initial_weights.shape}."
+                f"Argument `initial_weights` must have shape ({circuit.n_weights},), but has "
+                f"{initial_weights.shape}."
             )
     return TorchConnector(network, initial_weights)

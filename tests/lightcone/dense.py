@@ -37,9 +37,12 @@ def dense_values(
 
 
 class GateNoise:
-    """Channels by gate name and qubit position: for each gate `name`, one-qubit PTMs on each of its qubits."""
+    """Channels by gate name and qubit position: for each gate `name`, one-qubit PTMs on each of its
+    qubits."""
 
-    def __init__(self, ptms: dict[str, NDArray[np.float64]], pairs: dict[str, NDArray[np.float64]] | None = None) -> None:
+    def __init__(
+        self, ptms: dict[str, NDArray[np.float64]], pairs: dict[str, NDArray[np.float64]] | None = None
+    ) -> None:
         self._ptms = ptms
         self._pairs = pairs or {}
 
@@ -52,7 +55,8 @@ class GateNoise:
 
 
 def pauli_channel(*, scale: tuple[float, float, float], shift: float = 0.0) -> NDArray[np.float64]:
-    """PTM diag(1, scale) with `shift` from I to Z (amplitude damping has scale (s, s, s^2), shift 1 - s^2)."""
+    """PTM diag(1, scale) with `shift` from I to Z (amplitude damping has scale (s, s, s^2), shift 1 -
+    s^2)."""
     ptm = np.diag([1.0, *scale])
     ptm[3, 0] = shift
     return ptm
@@ -66,7 +70,8 @@ _PAIRS = ("cz", "cx", "cy", "swap", "ecr", "iswap", "dcx")
 def random_circuit(
     rng: np.random.Generator, n_qubits: int, n_gates: int, *, pairs: tuple[str, ...] = _PAIRS
 ) -> QuantumCircuit:
-    """A circuit of everything the engine takes; angles are parameters, multiples and sums of them, and numbers."""
+    """A circuit of everything the engine takes; angles are parameters, multiples and sums of them, and
+    numbers."""
     theta = ParameterVector("theta", 4)
     circuit = QuantumCircuit(n_qubits)
     circuit.rx(theta[0], 0)
@@ -103,5 +108,6 @@ def random_circuit(
 def random_observables(rng: np.random.Generator, n_qubits: int, number: int = 3) -> list[SparsePauliOp]:
     """Real sums of three Pauli strings each."""
     return [
-        SparsePauliOp(random_pauli_list(n_qubits, 3, seed=rng, phase=False), rng.normal(size=3)) for _ in range(number)
+        SparsePauliOp(random_pauli_list(n_qubits, 3, seed=rng, phase=False), rng.normal(size=3))
+        for _ in range(number)
     ]

@@ -23,7 +23,9 @@ PAIR_DEPOLARIZING = np.diag([1.0] + 15 * [0.93])
 NOISES: dict[str, ChannelModel] = {
     "none": noiseless,
     "after rotations": GateNoise({"u": FLIP @ DAMPING, "rx": FLIP, "ry": DAMPING, "rz": FLIP}),
-    "everywhere": GateNoise(dict.fromkeys(("u", "rx", "ry", "rz", "p", "h", "cz", "cx", "swap"), FLIP @ DAMPING)),
+    "everywhere": GateNoise(
+        dict.fromkeys(("u", "rx", "ry", "rz", "p", "h", "cz", "cx", "swap"), FLIP @ DAMPING)
+    ),
     "on pairs": GateNoise({"u": FLIP}, {"cz": PAIR_DEPOLARIZING, "cx": PAIR_DEPOLARIZING}),
     "tilted": GateNoise(dict.fromkeys(("u", "rx", "rz", "cz", "cx", "id"), TILT)),
 }
@@ -32,7 +34,9 @@ NOISES: dict[str, ChannelModel] = {
 def _slopes(engine: ExactEngine, parameters: np.ndarray, column: int, step: float = 1e-5) -> np.ndarray:
     shift = np.zeros(parameters.shape[1])
     shift[column] = step
-    difference: np.ndarray = (engine.values(parameters + shift) - engine.values(parameters - shift)) / (2 * step)
+    difference: np.ndarray = (engine.values(parameters + shift) - engine.values(parameters - shift)) / (
+        2 * step
+    )
     return difference
 
 
@@ -63,7 +67,9 @@ def test_random_circuits_equal_dense_simulation(noise: str, case: int, rng: np.r
     assert np.abs(values - reference).max() < 1e-11, circuit.draw()
     assert np.abs(engine.values(parameters) - values).max() < 1e-14
     for column in range(parameters.shape[1]):
-        assert np.abs(_slopes(engine, parameters, column) - jacobian[:, :, column]).max() < 1e-7, circuit.draw()
+        assert np.abs(_slopes(engine, parameters, column) - jacobian[:, :, column]).max() < 1e-7, (
+            circuit.draw()
+        )
 
 
 @pytest.mark.parametrize("noise", NOISES)
@@ -92,7 +98,9 @@ def test_both_methods_agree(noise: str, rng: np.random.Generator, monkeypatch: p
         assert np.abs(one - other).max() < 1e-13
 
 
-def test_results_do_not_depend_on_threads_or_batch(rng: np.random.Generator, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_results_do_not_depend_on_threads_or_batch(
+    rng: np.random.Generator, monkeypatch: pytest.MonkeyPatch
+) -> None:
     model = build_circuit("3b-6q")
     engine = ExactEngine(model.circuit, model.observables)
     parameters = rng.uniform(0, 7, (150, model.circuit.num_parameters))
