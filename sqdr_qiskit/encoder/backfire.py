@@ -1,8 +1,9 @@
 """Backward kernels of a spiking layer.
 
-`backfire` goes from the gradient of the pooled spikes back to that of the currents, and sums what the weights and the
-batch norm need. `send_back` goes on through batch norm and convolution to the spikes of the layer before; it needs those
-sums over the whole batch first, and computes the currents' gradient again rather than having it stored.
+`backfire` goes from the gradient of the pooled spikes back to that of the currents, and sums what the weights
+and the batch norm need. `send_back` goes on through batch norm and convolution to the spikes of the layer
+before; it needs those sums over the whole batch first, and computes the currents' gradient again rather than
+having it stored.
 """
 
 # mypy: disable-error-code="no-untyped-def"
@@ -34,8 +35,8 @@ def fire_gradient(layer, membranes, spikes, received, at, stride, keep, gradient
         layer: Sizes.
         membranes: float32 vectors, [step][8]: u_t.
         spikes: uint32 vectors, [8]: bit t is s_t.
-        received: float32 vectors: gradient of the pooled spikes, one for each step, from vector `at` on for the first
-            channel, `stride` further for the second.
+        received: float32 vectors: gradient of the pooled spikes, one for each step, from vector `at` on for
+            the first channel, `stride` further for the second.
         at: See `received`.
         stride: See `received`.
         keep: Word with all bits set for real samples, none for those that fill up a group.
@@ -111,7 +112,8 @@ def _flush(vectors, n, totals, at):
 
 @njit(nogil=True, cache=True, forceinline=True)
 def _window_gradient(
-    layer, y, x, pair, weights, biases, received, received_at, keep, inputs, currents, membranes, spikes, gradient
+    layer, y, x, pair, weights, biases, received, received_at, keep, inputs, currents, membranes, spikes,
+    gradient
 ):  # fmt: skip
     """Currents of one window, [plane][8], and their gradient, [step][8]."""
     high, wide = layer.height // 2, layer.width // 2
@@ -138,10 +140,11 @@ def backfire(
         weights: As in `fire`.
         biases: As in `fire`.
         valid: As in `fire`.
-        received: float32 vectors, [output channel][row][column][step] from vector `received_at` on: gradient of the
-            pooled spikes, rows and columns made even.
+        received: float32 vectors, [output channel][row][column][step] from vector `received_at` on: gradient
+            of the pooled spikes, rows and columns made even.
         received_at: See `received`.
-        tap_sums: float64 array, [group][pair][input channel][18], zeros, to be added to: gradient times input.
+        tap_sums: float64 array, [group][pair][input channel][18], zeros, to be added to: gradient times
+            input.
         current_sums: float64 array, [group][output channel], zeros, to be added to: gradient.
         inputs: Work space, as in `fire`.
         currents: Work space, [plane][8].
@@ -170,7 +173,7 @@ def backfire(
 
 @njit(nogil=True, cache=True, forceinline=True)
 def _normalise_back(layer, y, x, pair, has_gradient, gradient, currents, gains, slopes, levels, neurons):
-    """Gradient of the convolution's output on one window's place: gain * gradient + slope * current + level."""
+    """Gradient of the convolution's output on a window: gain * gradient + slope * current + level."""
     rows, columns, n_steps = n_rows(layer), n_columns(layer), layer.n_steps
     for i in range(8):
         channel, down, right = 2 * pair + i // 4, 2 * y + i // 2 % 2, 2 * x + i % 2
@@ -222,12 +225,14 @@ def send_back(
         valid: As in `fire`.
         received: As in `backfire`.
         received_at: As in `backfire`.
-        gains: float32 array of shape (n_out,): factor of the currents' gradient in that of the convolution's output.
+        gains: float32 array of shape (n_out,): factor of the currents' gradient in that of the convolution's
+            output.
         slopes: float32 array of shape (n_out,): factor of the current in it.
         levels: float32 array of shape (n_out,): what is added to it.
-        turned: float32 array, [pair of input channels][output channel][18]: weights, each 3 x 3 turned by 180 degrees.
-        sent: float32 vectors to write, [input channel][row][column][step] from vector `sent_at` on, rows and columns
-            made even; what lies outside the layer is without meaning.
+        turned: float32 array, [pair of input channels][output channel][18]: weights, each 3 x 3 turned by 180
+            degrees.
+        sent: float32 vectors to write, [input channel][row][column][step] from vector `sent_at` on, rows and
+            columns made even; what lies outside the layer is without meaning.
         sent_at: See `sent`.
         inputs: Work space, as in `fire`.
         neurons: Work space for the gradient of the convolution's output, spread out, zero at its border.

@@ -1,12 +1,12 @@
 """Batch norm's statistics from the spikes alone.
 
-A convolution is linear: the mean and variance of z = W s follow from the mean of s and from the second moments E[s_j s_k] of
-the inputs that its taps see. Spikes are bits, so a second moment is a count of bits in common: an AND and a population
-count in place of the convolution itself, and exact. The same moments serve the backward pass, where batch norm
-needs the sum of z times each input.
+A convolution is linear: the mean and variance of z = W s follow from the mean of s and from the second
+moments E[s_j s_k] of the inputs that its taps see. Spikes are bits, so a second moment is a count of bits in
+common: an AND and a population count in place of the convolution itself, and exact. The same moments serve
+the backward pass, where batch norm needs the sum of z times each input.
 
-The moment of taps j and k is the correlation of two images of spikes at the distance k - j, less what lies at an edge
-and has its centre outside: at most one row or column, as taps reach one pixel far.
+The moment of taps j and k is the correlation of two images of spikes at the distance k - j, less what lies at
+an edge and has its centre outside: at most one row or column, as taps reach one pixel far.
 """
 
 # mypy: disable-error-code="no-untyped-def"
@@ -23,10 +23,11 @@ from sqdr_qiskit.encoder.lanes import bit, load_words, popcount, total_words
 
 __all__ = ["N_TERMS", "correlate", "edge_sums", "tap_moments"]
 
-# Distances (down, right) in the upper half plane: 13 that two of the 3 x 3 taps can have. The other half is their mirror.
+# Distances (down, right) in the upper half plane: 13 that two of the 3 x 3 taps can have. The other half is
+# their mirror.
 _FAR = [(0, 0), (0, 1), (0, 2)] + [(down, right) for down in (1, 2) for right in (-2, -1, 0, 1, 2)]
-# What correlate() sums for a pair of channels: whole images at 13 distances, then the upper and lower edge rows and
-# the left and right edge columns at distances 0, 1, 2, then the four corners.
+# What correlate() sums for a pair of channels: whole images at 13 distances, then the upper and lower edge
+# rows and the left and right edge columns at distances 0, 1, 2, then the four corners.
 N_TERMS = 13 + 4 * 3 + 4
 
 # Rows that a 32-bit sum can hold: spread words are below 2^16, so 2^16 of them.
@@ -35,7 +36,7 @@ _MOST = 1 << 16
 
 @njit(nogil=True, cache=True)
 def _in_common(first, second, a, a_step, b, b_step, n, counted):
-    """Sum over `n` places, `step` apart, of what two packed images have in common: bits (`counted`) or words."""
+    """Sum over `n` places of what two packed images have in common: bits (`counted`) or words."""
     found = bit(0) ^ bit(0)
     if counted:
         for _ in range(n):
@@ -99,8 +100,8 @@ def correlate(words, at, n_channels, height, width, counted, terms):
 
 
 @lru_cache(maxsize=1)
-def _recipe() -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float64]]:
-    """Moments of taps from correlations: moment[j, k] = sum over terms of forward * terms[a, b] + mirrored * terms[b, a].
+def _recipe() -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+    """Moment of taps j, k of channels a, b: sum of forward * terms[a, b] + mirrored * terms[b, a].
 
     Returns:
         Two arrays of shape (9, 9, N_TERMS), the factors of terms[a, b] and of terms[b, a].
@@ -151,8 +152,8 @@ def edge_sums(sums: npt.NDArray[np.int64]) -> npt.NDArray[np.float64]:
     """Sums of the inputs that each tap of a 3 x 3 convolution with padding 1 sees.
 
     Args:
-        sums: Array of shape (n_channels, 9): over the whole image, the upper and lower row, the left and right
-            column, the four corners in reading order.
+        sums: Array of shape (n_channels, 9): over the whole image, the upper and lower row, the left and
+            right column, the four corners in reading order.
 
     Returns:
         Array of shape (9 n_channels,), taps in the order [channel][row][column].

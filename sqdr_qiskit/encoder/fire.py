@@ -1,8 +1,8 @@
 """Forward kernel of a spiking layer: convolution, batch norm, IF neurons and pooling, one window at a time.
 
-Batch norm is folded in: its gain into the weights, the rest into a bias, so that the convolution's sum is at once the
-current of a neuron. Nothing but packed spikes leaves the kernel; the backward pass computes the rest again, which
-costs less than writing and reading it.
+Batch norm is folded in: its gain into the weights, the rest into a bias, so that the convolution's sum is at
+once the current of a neuron. Nothing but packed spikes leaves the kernel; the backward pass computes the rest
+again, which costs less than writing and reading it.
 """
 
 # mypy: disable-error-code="no-untyped-def"

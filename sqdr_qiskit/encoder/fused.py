@@ -1,8 +1,8 @@
 """The whole encoder as one autograd function, on our kernels.
 
-Forward: pack the pixels, then fire layer by layer; in between, batch norm's statistics come from correlations of the
-spikes over the whole batch. Backward: the same way back, with everything but the packed spikes computed again.
-What is kept from forward to backward is a few kB for each image.
+Forward: pack the pixels, then fire layer by layer; in between, batch norm's statistics come from correlations
+of the spikes over the whole batch. Backward: the same way back, with everything but the packed spikes
+computed again. What is kept from forward to backward is a few kB for each image.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from torch import nn
 from sqdr_qiskit.encoder.correlations import N_TERMS, edge_sums, tap_moments
 from sqdr_qiskit.encoder.lanes import LANES, vectors
 from sqdr_qiskit.encoder.layers import n_received
-from sqdr_qiskit.encoder.normalise import Fold, Gradients
+from sqdr_qiskit.encoder.normalise import Fold
 from sqdr_qiskit.encoder.passes import (
     Scratch,
     fire_pass,
@@ -59,12 +59,16 @@ def _scratch(space: WorkSpace) -> Scratch:
     return space.scratch
 
 
-def _to_numpy(tensor: torch.Tensor) -> npt.NDArray[Any]:
-    return np.ascontiguousarray(tensor.detach().numpy())
+def _to_numpy(tensor: torch.Tensor | nn.Module) -> npt.NDArray[Any]:
+    return np.ascontiguousarray(cast("torch.Tensor", tensor).detach().numpy())
 
 
 def _forward(
-    images: npt.NDArray[np.uint8], convs: Sequence[nn.Module], norms: Sequence[nn.Module], linear: nn.Module, plan: Plan
+    images: npt.NDArray[np.uint8],
+    convs: Sequence[nn.Module],
+    norms: Sequence[nn.Module],
+    linear: nn.Module,
+    plan: Plan,
 ) -> tuple[npt.NDArray[np.float32], _Run]:
     n_images = len(images)
     n_groups = -(-n_images // LANES)
@@ -106,7 +110,7 @@ def _forward(
         )  # fmt: skip
         if i < 2:
             plan.run(n_groups, fire)
-    weights, biases = _to_numpy(cast(torch.Tensor, linear.weight)), _to_numpy(cast(torch.Tensor, linear.bias))
+    weights, biases = _to_numpy(linear.weight), _to_numpy(linear.bias)
     rates = vectors(n_groups * len(biases))
     area = last.pooled[0] * last.pooled[1]
     head = (head_pass, last.n_out, area, n_steps, words[-1], weights, biases, rates, _scratch)
@@ -116,7 +120,7 @@ def _forward(
 
 
 def _backward(run: _Run, gradient: npt.NDArray[np.float32]) -> list[npt.NDArray[np.float64]]:
-    """Gradients of the convolutions' weights, then of the batch norms' weights and biases, then of the linear map's."""
+    """Gradients of all parameters, in the order that `fused_rates` lists them."""
     plan, n_groups, words = run.plan, run.n_groups, run.words
     weights, biases = run.head
     n_features = len(biases)
@@ -128,7 +132,7 @@ def _backward(run: _Run, gradient: npt.NDArray[np.float32]) -> list[npt.NDArray[
     tap_sums = [np.zeros(n_groups * layer.n_out * layer.n_in * 9) for layer in plan.layers]
     current_sums = [np.zeros(n_groups * layer.n_out) for layer in plan.layers]
     # The first layer's are used at once, and need no place of their own for every group.
-    sent = [plan.take(f"sent {i}", n_groups * n_received(plan.layers[i])) if i else None for i in range(3)]
+    sent = {i: plan.take(f"sent {i}", n_groups * n_received(plan.layers[i])) for i in (1, 2)}
 
     def layer_arguments(i: int) -> Call:
         fold = run.folds[i]
@@ -167,7 +171,7 @@ class _FusedRates(torch.autograd.Function):
     """Rates of a batch; parameters are inputs so that autograd asks for their gradients."""
 
     @staticmethod
-    def forward(  # type: ignore[override]
+    def forward(
         ctx: Any,
         images: torch.Tensor,
         plan: Plan,
@@ -181,7 +185,7 @@ class _FusedRates(torch.autograd.Function):
 
     @staticmethod
     @torch.autograd.function.once_differentiable
-    def backward(ctx: Any, gradient: torch.Tensor) -> tuple[torch.Tensor | None, ...]:  # type: ignore[override]
+    def backward(ctx: Any, gradient: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
         found = _backward(ctx.run, _to_numpy(gradient))
         gradients = (torch.from_numpy(array.astype(np.float32)) for array in found)
         return (None, None, None, None, None, *gradients)

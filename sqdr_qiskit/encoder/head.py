@@ -78,10 +78,11 @@ def send_head_back(
         weights: As in `head_rates`.
         biases: As in `head_rates`.
         received: float32 vectors, [group][feature]: gradient of the rates.
-        weight_sums: float64 array of shape (groups, n_features, n_channels) to write: gradient of the weights.
+        weight_sums: float64 array of shape (groups, n_features, n_channels) to write: gradient of the
+            weights.
         bias_sums: float64 array of shape (groups, n_features) to write: gradient of the biases.
-        sent: float32 vectors to write, [channel][row][column][step] from vector `sent_at` on, rows and columns
-            made even.
+        sent: float32 vectors to write, [channel][row][column][step] from vector `sent_at` on, rows and
+            columns made even.
         sent_at: See `sent`.
         membranes: Work space, [step].
         inner: Work space, [channel][step].

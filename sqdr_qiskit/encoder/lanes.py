@@ -1,14 +1,15 @@
 """Vectors of 16 samples for numba kernels.
 
-The fused encoder keeps 16 samples side by side, innermost in memory, so that every operation on a pixel or a neuron is
-one operation on a whole vector. These are that vector's types and operations: each becomes one LLVM instruction, whatever
-the compiler's loop vectoriser thinks of the loop around it. Where a machine's registers are shorter, LLVM splits them.
+The fused encoder keeps 16 samples side by side, innermost in memory, so that every operation on a pixel or a
+neuron is one operation on a whole vector. These are that vector's types and operations: each becomes one LLVM
+instruction, whatever the compiler's loop vectoriser thinks of the loop around it. Where a machine's registers
+are shorter, LLVM splits them.
 
 A vector lives in a flat array; `load(array, i)` reads elements 16 i to 16 i + 15. Indices are not checked.
 """
 
 # numba's extension interface has no types, and its intrinsics are typed by what they return.
-# mypy: disable-error-code="no-untyped-def, no-untyped-call, misc, type-arg, no-any-return"
+# mypy: disable-error-code="no-untyped-def, no-untyped-call, misc, type-arg, no-any-return, call-arg"
 
 from __future__ import annotations
 
@@ -85,7 +86,9 @@ def _loader(kind):
 def _storer(kind):
     def typed(typingctx, array, index, value):
         def codegen(context, builder, signature, args):
-            builder.store(args[2], element_address(context, builder, signature.args[0], *args[:2], kind), align=4)
+            builder.store(
+                args[2], element_address(context, builder, signature.args[0], *args[:2], kind), align=4
+            )
             return context.get_dummy_value()
 
         return types.void(array, types.intp, kind), codegen
@@ -131,7 +134,7 @@ def multiply_add(builder, a, b, c):
 
 @intrinsic
 def fma(typingctx, a, b, c):
-    """a * b + c, rounded once where the machine can."""
+    """A * b + c, rounded once where the machine can."""
 
     def codegen(context, builder, signature, args):
         return multiply_add(builder, *args)
@@ -179,7 +182,9 @@ def total(typingctx, value):
         while width > 1:
             width //= 2
             halves = [
-                builder.shuffle_vector(wide, wide, ir.Constant(ir.VectorType(ir.IntType(32), width), list(part)))
+                builder.shuffle_vector(
+                    wide, wide, ir.Constant(ir.VectorType(ir.IntType(32), width), list(part))
+                )
                 for part in (range(width), range(width, 2 * width))
             ]
             wide = builder.fadd(*halves)
@@ -252,6 +257,6 @@ def vectors(count: int, dtype: type = np.float32) -> np.ndarray:
         Array of shape (16 count,).
     """
     size = LANES * count
-    raw = np.empty(size + LANES, dtype)
+    raw: np.ndarray = np.empty(size + LANES, dtype)
     start = -(raw.ctypes.data // 4) % LANES
     return raw[start : start + size]

@@ -1,11 +1,12 @@
 """Sizes of a spiking layer, and where its data lies in memory.
 
-Everything is in vectors of 16 samples (`lanes.py`); a group is 16 samples. Spikes rest packed: one 32-bit word for each
-neuron and sample, bit t for step t. For a kernel they are spread out to floats, [channel][row][column][plane], with
-a border of zeros and an even number of rows and columns, so that every pooling window sees a whole patch.
+Everything is in vectors of 16 samples (`lanes.py`); a group is 16 samples. Spikes rest packed: one 32-bit
+word for each neuron and sample, bit t for step t. For a kernel they are spread out to floats,
+[channel][row][column][plane], with a border of zeros and an even number of rows and columns, so that every
+pooling window sees a whole patch.
 
-A plane is an input that differs from step to step: step t sees plane t mod n_planes. The first layer has as many
-planes as the phase code has phases, the others one for each step.
+A plane is an input that differs from step to step: step t sees plane t mod n_planes. The first layer has as
+many planes as the phase code has phases, the others one for each step.
 """
 
 from __future__ import annotations

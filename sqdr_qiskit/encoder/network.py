@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from itertools import pairwise
 from typing import Literal, get_args
 
 import torch
@@ -23,11 +24,11 @@ MOMENTUM = math.sqrt(0.1)  # torch's convention: the new batch's share of the ru
 
 
 class SpikingEncoder(nn.Module):
-    """Phase code -> 3 x [Conv 3x3, BatchNorm, IF neuron, MaxPool 2x2] -> average pool -> Linear -> IF -> mean.
+    """Phase code, 3 x [Conv 3x3, BatchNorm, IF neuron, MaxPool 2x2], average pool, Linear, IF, mean.
 
-    Channels grow C -> 2C -> 4C -> 8C; convolutions have padding 1 and no bias. Batch norm takes its statistics
-    over steps and batch together, with momentum sqrt(0.1). Parameters for C = 1: 378 in the convolutions, 28 in
-    the batch norms, 9 in the linear map for each feature.
+    Channels grow C -> 2C -> 4C -> 8C; convolutions have padding 1 and no bias. Batch norm takes its
+    statistics over steps and batch together, with momentum sqrt(0.1). Parameters for C = 1: 378 in the
+    convolutions, 28 in the batch norms, 9 in the linear map for each feature.
 
     Args:
         in_channels: C, channels of an image.
@@ -35,8 +36,8 @@ class SpikingEncoder(nn.Module):
         n_steps: T, number of time steps.
         n_phases: K, number of phases (bits) of the code, 1 to 8.
         path: How `forward` computes. "fused": our kernels, for float32 on the CPU, T at most 16 and 3 K.
-            "reference": torch modules and snnTorch's neuron stepped in a loop, on any device. "auto": fused where
-            it can be, else reference. Both have the same spikes and gradients, up to float32 rounding.
+            "reference": torch modules and snnTorch's neuron stepped in a loop, on any device. "auto": fused
+            where it can be, else reference. Both have the same spikes and gradients, up to float32 rounding.
 
     Raises:
         ArgumentError: If a count is out of range or `path` is unknown.
@@ -67,8 +68,7 @@ class SpikingEncoder(nn.Module):
         self.path = path
         widths = [in_channels << layer for layer in range(N_LAYERS + 1)]
         self.convs = nn.ModuleList(
-            nn.Conv2d(narrow, wide, 3, padding=1, bias=False)
-            for narrow, wide in zip(widths, widths[1:], strict=False)
+            nn.Conv2d(narrow, wide, 3, padding=1, bias=False) for narrow, wide in pairwise(widths)
         )
         self.norms = nn.ModuleList(nn.BatchNorm2d(wide, momentum=MOMENTUM) for wide in widths[1:])
         self.linear = nn.Linear(widths[-1], n_features)
@@ -77,8 +77,8 @@ class SpikingEncoder(nn.Module):
         """Firing rates of a batch of images.
 
         Args:
-            images: Tensor of shape (batch, C, H, W): uint8, or floating point in [0, 1] (quantised to 8 bits).
-                H and W must be at least 8: three poolings halve them.
+            images: Tensor of shape (batch, C, H, W): uint8, or floating point in [0, 1] (quantised to 8
+                bits). H and W must be at least 8: three poolings halve them.
 
         Returns:
             float32 tensor of shape (batch, n_features), multiples of 1 / T in [0, 1].
@@ -123,5 +123,7 @@ class SpikingEncoder(nn.Module):
                 f"n_phases = {self.n_phases}"
             )
         if reason is not None and self.path == "fused":
-            raise ArgumentError(f"Argument `path` is fused, which needs {reason}; use path auto or reference.")
+            raise ArgumentError(
+                f"Argument `path` is fused, which needs {reason}; use path auto or reference."
+            )
         return reason is None

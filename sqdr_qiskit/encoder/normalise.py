@@ -1,12 +1,14 @@
 """Batch norm, folded into the convolution before it, forward and back.
 
-With z = W s the convolution's output, mu and v its mean and variance, and a = gamma / sqrt(v + eps): forward, the neurons' current a z + (beta - a mu) has the weights a W and a bias. Backward, with g the gradient of the
+With z = W s the convolution's output, mu and v its mean and variance, and a = gamma / sqrt(v + eps): forward,
+the neurons' current a z + (beta - a mu) has the weights a W and a bias. Backward, with g the gradient of the
 current and N the number of values,
 
     dL/dz = a (g - m1 - m2 zhat),  m1 = sum(g) / N,  m2 = sum(g zhat) / N,  zhat = (z - mu) / sqrt(v + eps),
 
-where a zhat = (current - beta) / sqrt(v + eps) is known from the neurons' current again, and all sums over z follow from sums over the inputs, z being linear in them. Without batch statistics m1 = m2 = 0.
-Everything here is float64 on a few hundred numbers.
+where a zhat = (current - beta) / sqrt(v + eps) is known from the neurons' current again, and all sums over z
+follow from sums over the inputs, z being linear in them. Without batch statistics m1 = m2 = 0. Everything
+here is float64 on a few hundred numbers.
 """
 
 from __future__ import annotations
@@ -26,14 +28,14 @@ Floats = npt.NDArray[np.float32]
 
 
 def in_pairs(weights: Doubles) -> Floats:
-    """Weights (n_out, n_in, 9) in the kernels' order, [pair of outputs][input][output of the pair][tap], flat."""
+    """Weights (n_out, n_in, 9) in the kernels' order, [pair][input][channel of the pair][tap], flat."""
     n_out, n_in, _ = weights.shape
     order = weights.reshape(n_out // 2, 2, n_in, 9).transpose(0, 2, 1, 3)
     return np.ascontiguousarray(order, np.float32).reshape(-1)
 
 
 def _double(tensor: torch.Tensor | nn.Module | None) -> Doubles:
-    return cast(torch.Tensor, tensor).detach().numpy().astype(np.float64)
+    return cast("torch.Tensor", tensor).detach().numpy().astype(np.float64)
 
 
 @dataclass(frozen=True)
@@ -53,8 +55,8 @@ class Gradients:
 class Fold:
     """A convolution and its batch norm as one.
 
-    `weights` and `biases` are what the kernels take; `raw` has shape (n_out, n_in, 9); `inputs` and `moments` are the
-    inputs' sums and sums of products for the taps, None where running statistics are used.
+    `weights` and `biases` are what the kernels take; `raw` has shape (n_out, n_in, 9); `inputs` and `moments`
+    are the inputs' sums and sums of products for the taps, None where running statistics are used.
     """
 
     weights: Floats
@@ -72,7 +74,7 @@ class Fold:
     def of(
         conv: nn.Module, norm: nn.Module, inputs: Doubles | None, moments: Doubles | None, n_values: int
     ) -> Fold:
-        """Fold a convolution with its batch norm, and update the running statistics from the batch's, if given.
+        """Fold a convolution with its batch norm; update the running statistics if the batch's are given.
 
         Args:
             conv: Convolution with weights (n_out, n_in, 3, 3).
@@ -90,7 +92,7 @@ class Fold:
             mean = flat @ inputs / n_values
             variance = np.maximum(np.einsum("oj,jk,ok->o", flat, moments, flat) / n_values - mean**2, 0.0)
             _update(norm, mean, variance * (n_values / (n_values - 1)))
-        scale = 1.0 / np.sqrt(variance + float(cast(float, norm.eps)))
+        scale = 1.0 / np.sqrt(variance + float(cast("float", norm.eps)))
         gamma, beta = _double(norm.weight), _double(norm.bias)
         gain = gamma * scale
         return Fold(
@@ -135,14 +137,16 @@ class Fold:
             gains=gain.astype(np.float32),
             slopes=slope.astype(np.float32),
             levels=(-slope * self.beta - gain * m1).astype(np.float32),
-            turned=in_pairs(self.raw[:, :, ::-1].transpose(1, 0, 2)) if n_in % 2 == 0 else np.empty(0, np.float32),
+            turned=in_pairs(self.raw[:, :, ::-1].transpose(1, 0, 2))
+            if n_in % 2 == 0
+            else np.empty(0, np.float32),
         )
 
 
 def _update(norm: nn.Module, mean: Doubles, variance: Doubles) -> None:
-    """Move the running statistics towards the batch's by torch's rule: variance unbiased, momentum its share."""
-    share = float(cast(float, norm.momentum))
+    """Move the running statistics towards the batch's, by torch's rule."""
+    share = float(cast("float", norm.momentum))
     with torch.no_grad():
         for name, value in (("running_mean", mean), ("running_var", variance)):
-            cast(torch.Tensor, getattr(norm, name)).lerp_(torch.from_numpy(value.astype(np.float32)), share)
-        cast(torch.Tensor, norm.num_batches_tracked).add_(1)
+            cast("torch.Tensor", getattr(norm, name)).lerp_(torch.from_numpy(value.astype(np.float32)), share)
+        cast("torch.Tensor", norm.num_batches_tracked).add_(1)

@@ -1,7 +1,7 @@
-"""Passes over the batch: what each thread does for its groups of samples between two sums over the whole batch.
+"""Passes over the batch: what a thread does for its groups of samples between two sums over all.
 
-Sums over a batch go to one slot for each group, and are added up in the order of the groups: no result depends on the
-number of threads.
+Sums over a batch go to one slot for each group, and are added up in the order of the groups: no result
+depends on the number of threads.
 """
 
 # mypy: disable-error-code="no-untyped-def"
@@ -19,7 +19,7 @@ from sqdr_qiskit.encoder.correlations import correlate
 from sqdr_qiskit.encoder.fire import fire
 from sqdr_qiskit.encoder.head import count_spikes, head_rates, send_head_back
 from sqdr_qiskit.encoder.lanes import LANES
-from sqdr_qiskit.encoder.layers import Layer, n_received
+from sqdr_qiskit.encoder.layers import n_received
 
 __all__ = [
     "Scratch",
@@ -47,7 +47,9 @@ class Scratch(NamedTuple):
 
 
 @njit(nogil=True, cache=True)
-def pack_pass(start, stop, layer, images, bits, energies, levels, words, valid, sums, terms, with_sums, scratch):
+def pack_pass(
+    start, stop, layer, images, bits, energies, levels, words, valid, sums, terms, with_sums, scratch
+):
     """Pixels to packed spikes, 16 samples side by side, and the sums that their statistics need.
 
     Args:
@@ -60,7 +62,8 @@ def pack_pass(start, stop, layer, images, bits, energies, levels, words, valid, 
         levels: int64 array of shape (256,): a pixel's sum of weights.
         words: uint32 vectors to write, [group][channel][row][column].
         valid: uint32 vectors to write, [group].
-        sums: int64 array of shape (groups, C, 9) to write, of levels: all, upper, lower row, left, right column, corners.
+        sums: int64 array of shape (groups, C, 9) to write, of levels: all, upper, lower row, left, right
+            column, corners.
         terms: int64 array of shape (groups, C, C, N_TERMS) to write: see `correlate`.
         with_sums: Whether to write `sums` and `terms`.
         scratch: Work space.
@@ -103,7 +106,7 @@ def pack_pass(start, stop, layer, images, bits, energies, levels, words, valid, 
 def fire_pass(
     start, stop, layer, words, planes, weights, biases, valid, pooled, terms, with_terms, inputs, scratch
 ):  # fmt: skip
-    """`fire` for groups `start` to `stop`, and the correlations of what comes out, if the next layer needs them."""
+    """`fire` for groups `start` to `stop`, and the correlations that the next layer's statistics need."""
     for group in range(start, stop):
         fire(
             layer, group, words, planes, weights, biases, valid, pooled,
@@ -154,8 +157,8 @@ def send_back_pass(
 ):  # fmt: skip
     """Back from the currents of a layer to those of the layer before: `send_back`, then `backfire`.
 
-    `received` is written; `kept` says that it has a place for every group, for the next pass. One group after the
-    other, so that what the first kernel writes is in the cache for the second.
+    `received` is written; `kept` says that it has a place for every group, for the next pass. One group after
+    the other, so that what the first kernel writes is in the cache for the second.
     """
     for group in range(start, stop):
         at = group * n_received(layer) if kept else 0

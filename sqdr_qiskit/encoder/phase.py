@@ -52,7 +52,8 @@ def quantise(images: torch.Tensor) -> torch.Tensor:
         )
     if images.requires_grad:
         raise ArgumentError(
-            "Argument `images` must not require a gradient, but it does: pixels become bits; pass `images.detach()`."
+            "Argument `images` must not require a gradient, but it does: a pixel becomes bits, "
+            "which have none; pass `images.detach()`."
         )
     if images.dtype == torch.uint8:
         return images.contiguous()

@@ -49,10 +49,10 @@ class Plan:
     _large: dict[str, list[npt.NDArray[Any]]] = field(default_factory=dict, repr=False)
 
     def run(self, n_groups: int, *calls: Call) -> None:
-        """Run passes over all groups, on all threads; of several, each thread runs one after the other on its groups.
+        """Run passes over all groups, on all threads; a thread runs one call after the other on its groups.
 
-        A call is a kernel and its arguments after `start` and `stop`. A function among those is called with the
-        thread's work space, and its result passed on.
+        A call is a kernel and its arguments after `start` and `stop`. A function among those is called with
+        the thread's work space, and its result passed on.
         """
 
         def part(start: int, stop: int) -> None:
@@ -68,7 +68,7 @@ class Plan:
         run_chunks(part, n_groups, chunk=-(-n_groups // (4 * n_threads())))
 
     def take(self, name: str, n_vectors: int, dtype: type = np.float32) -> npt.NDArray[Any]:
-        """A large array, at least so long, used before if there is one: fresh pages cost more than filling them."""
+        """A large array, at least so long; a used one if possible, as fresh pages cost more than filling."""
         try:
             array = self._large.setdefault(name, []).pop()
         except IndexError:
@@ -104,13 +104,15 @@ class Plan:
         )
         return WorkSpace(
             scratch,
-            tuple(zeros(layer.n_in * layer.n_planes * n_rows(layer) * n_columns(layer)) for layer in self.layers),
+            tuple(
+                zeros(layer.n_in * layer.n_planes * n_rows(layer) * n_columns(layer)) for layer in self.layers
+            ),
             tuple(zeros(layer.n_out * steps * n_rows(layer) * n_columns(layer)) for layer in self.layers[1:]),
         )
 
 
 def code_fits(n_steps: int, n_phases: int) -> bool:
-    """Whether the kernels take a code: at most 16 steps, which pack into a word, and at most 3 for each phase."""
+    """Whether the kernels take a code: at most 16 steps, and at most 3 for each phase."""
     return n_steps <= 16 and n_steps <= 3 * n_phases
 
 

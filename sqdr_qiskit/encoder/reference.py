@@ -6,6 +6,7 @@ It is what the fused kernels are held to, and the path that other devices take.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import cast
 
 import torch
 from snntorch import Leaky, SpikingNeuron, surrogate
@@ -40,7 +41,7 @@ def integrate_and_fire(currents: torch.Tensor) -> torch.Tensor:
     spikes = []
     for current in currents:
         spike, membrane = neuron(current, membrane)
-        spikes.append(spike)
+        spikes.append(spike.to(currents.dtype))  # snnTorch's spikes are float32
     return torch.stack(spikes)
 
 
@@ -64,9 +65,9 @@ def reference_rates(
         n_phases: K, number of phases of the code.
 
     Returns:
-        float32 tensor of shape (batch, n_features), multiples of 1 / T in [0, 1].
+        Tensor of shape (batch, n_features), of the parameters' type, multiples of 1 / T in [0, 1].
     """
-    spikes = phase_code(images, n_steps, n_phases)
+    spikes = phase_code(images, n_steps, n_phases).to(cast("torch.Tensor", linear.weight).dtype)
     for conv, norm in zip(convs, norms, strict=True):
         currents = norm(conv(spikes.flatten(0, 1)))
         fired = integrate_and_fire(currents.unflatten(0, spikes.shape[:2]))

@@ -1,12 +1,12 @@
 """Convolution on one pooling window, unrolled into registers.
 
-A window is 2 x 2 neurons of 2 channels, 8 vectors in the order [channel][row][column]; it sees a patch of 4 x 4
-inputs through 3 x 3 weights. That is 72 fused multiply-adds for 16 loads, and what they need stays within the
-32 vector registers of AVX-512: 8 sums, 18 weights, one input. Sizes are fixed by pooling, not tuned.
+A window is 2 x 2 neurons of 2 channels, 8 vectors in the order [channel][row][column]; it sees a patch of 4 x
+4 inputs through 3 x 3 weights. That is 72 fused multiply-adds for 16 loads, and what they need stays within
+the 32 vector registers of AVX-512: 8 sums, 18 weights, one input. Sizes are fixed by pooling, not tuned.
 """
 
 # numba's extension interface has no types, and its intrinsics are typed by what they return.
-# mypy: disable-error-code="no-untyped-def, misc, type-arg, no-any-return"
+# mypy: disable-error-code="no-untyped-def, misc, type-arg, no-any-return, call-arg"
 
 from __future__ import annotations
 
@@ -14,9 +14,18 @@ from llvmlite import ir
 from numba import types
 from numba.extending import intrinsic
 
-from sqdr_qiskit.encoder.lanes import FLOATS, LANES, broadcast, element_address, load_at, multiply_add
+from sqdr_qiskit.encoder.lanes import FLOATS, broadcast, element_address, load_at, multiply_add
 
-__all__ = ["N_PAIR_TAPS", "N_WINDOW", "add_taps", "add_window", "load_taps", "load_window", "put_window", "store_many"]
+__all__ = [
+    "N_PAIR_TAPS",
+    "N_WINDOW",
+    "add_taps",
+    "add_window",
+    "load_taps",
+    "load_window",
+    "put_window",
+    "store_many",
+]
 
 N_WINDOW = 8  # vectors of a window: 2 channels x 2 rows x 2 columns
 N_PAIR_TAPS = 18  # weights of one input channel: 2 channels x 3 rows x 3 columns
@@ -59,10 +68,14 @@ def add_window(typingctx, window, inputs, at, row, column, weights, weights_at):
     """`window` + convolution of one input channel at one step.
 
     Args:
+        typingctx: Numba's.
         window: 8 vectors.
-        inputs: float32 array of vectors; the patch starts at vector `at`, with `row` vectors from one row to
-            the next and `column` from one column to the next.
-        weights: float32 array of numbers; 18 of them, [channel][row][column], from number `weights_at` on.
+        inputs: float32 vectors.
+        at: Vector where the patch starts.
+        row: Vectors from one row of the patch to the next.
+        column: Vectors from one column to the next.
+        weights: float32 array of numbers, of which 18 are used: [channel][row][column].
+        weights_at: Number where they start.
     """
 
     def codegen(context, builder, signature, args):
@@ -133,7 +146,9 @@ def put_window(typingctx, array, at, channel, row, column, window):
             index = at
             for stride, used in zip(strides, (i // 4, i // 2 % 2, i % 2), strict=True):
                 index = builder.add(index, stride) if used else index
-            builder.store(value, element_address(context, builder, signature.args[0], array, index, FLOATS), align=4)
+            builder.store(
+                value, element_address(context, builder, signature.args[0], array, index, FLOATS), align=4
+            )
         return context.get_dummy_value()
 
     size = types.intp

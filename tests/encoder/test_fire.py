@@ -1,0 +1,68 @@
+"""The IF kernels alone, against snnTorch's neuron stepped in a loop."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+import torch
+from torch.nn import functional
+
+from sqdr_qiskit.encoder.backfire import fire_gradient
+from sqdr_qiskit.encoder.fire import integrate
+from sqdr_qiskit.encoder.lanes import LANES, vectors
+from sqdr_qiskit.encoder.layers import Layer
+from sqdr_qiskit.encoder.reference import integrate_and_fire
+
+N_STEPS = 10
+LAYER = Layer(n_in=1, n_out=2, height=2, width=2, n_planes=N_STEPS, n_steps=N_STEPS)
+
+
+def kernel(
+    currents: npt.NDArray[np.float32], received: npt.NDArray[np.float32]
+) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float32]]:
+    """Spikes (T, 2, 2, 2, 16) of a window and its currents' gradient; given the pooled spikes' (2, T, 16)."""
+    membranes, gradient = vectors(8 * N_STEPS), vectors(8 * N_STEPS)
+    words, keep = vectors(8, np.uint32), np.full(LANES, 0xFFFFFFFF, np.uint32)
+    integrate(LAYER, currents.reshape(-1), membranes, words)
+    fire_one_window(membranes, words, received.reshape(-1), keep, gradient)
+    spikes = words.reshape(2, 2, 2, LANES) >> np.arange(N_STEPS)[:, None, None, None, None] & 1
+    return spikes.astype(np.int64), gradient.reshape(N_STEPS, 2, 2, 2, LANES)
+
+
+def fire_one_window(
+    membranes: npt.NDArray[np.float32],
+    words: npt.NDArray[np.uint32],
+    received: npt.NDArray[np.float32],
+    keep: npt.NDArray[np.uint32],
+    gradient: npt.NDArray[np.float32],
+) -> None:
+    # A vector cannot cross from Python into a kernel: a thin one loads it.
+    from numba import njit
+
+    from sqdr_qiskit.encoder.lanes import load_words
+
+    @njit
+    def call(membranes, words, received, keep, gradient):  # type: ignore[no-untyped-def]
+        fire_gradient(LAYER, membranes, words, received, 0, N_STEPS, load_words(keep, 0), gradient)
+
+    call(membranes, words, received, keep, gradient)
+
+
+@pytest.mark.parametrize("grid", [False, True], ids=["random", "ties"])
+def test_equal_to_snntorch_forward_and_back(grid: bool, rng: np.random.Generator) -> None:
+    shape = (N_STEPS, 2, 2, 2, LANES)
+    # On a grid of quarters the membrane is often exactly 1.
+    values = rng.integers(-2, 5, shape) / 4 if grid else rng.normal(0.3, 0.6, shape)
+    currents = torch.tensor(values, dtype=torch.float32, requires_grad=True)
+    received = torch.from_numpy(rng.standard_normal((2, N_STEPS, LANES), dtype=np.float32))
+    spikes = integrate_and_fire(currents)
+    as_images = spikes.permute(0, 4, 1, 2, 3).reshape(-1, 2, 2, 2)
+    pooled = functional.max_pool2d(as_images, 2).reshape(N_STEPS, LANES, 2)
+    pooled.backward(received.permute(1, 2, 0))
+    assert currents.grad is not None
+
+    found, gradient = kernel(currents.detach().numpy(), received.numpy())
+    assert np.array_equal(found, spikes.detach().numpy())
+    assert 0.1 < found.mean() < 0.9
+    np.testing.assert_allclose(gradient, currents.grad.numpy(), rtol=1e-5, atol=1e-6)
