@@ -1,4 +1,4 @@
-"""Trains in children that kill themselves with SIGKILL at many moments, resumes each, and prints what differs.
+"""Trains in children that kill themselves with SIGKILL at many moments; resumes each; prints what differs.
 
 Run by test_kill.py in a process of its own, which must not have started any thread before it forks.
 """
@@ -16,7 +16,6 @@ from typing import Any
 import numpy as np
 import torch
 
-from sqdr_qiskit import records
 from sqdr_qiskit.backends import make_backend
 from sqdr_qiskit.data import DataSplits, ImageSet
 from sqdr_qiskit.model.network import ModelSettings, build_model
@@ -60,8 +59,8 @@ class Moments:
 
 def run(folder: Path, moment: int | None) -> int:
     moments = Moments(moment)
-    records.os.fsync = moments.around(FSYNC)  # type: ignore[attr-defined]
-    records.Path.replace = moments.around(REPLACE)  # type: ignore[method-assign]
+    os.fsync = moments.around(FSYNC)
+    Path.replace = moments.around(REPLACE)  # type: ignore[method-assign]
     settings = ModelSettings(circuit=circuit_spec("2b-3q"), n_classes=3)
     recipe = find_recipe("ours").changed(epochs=2, batch_size=16, averaging=0.9, angle_scale=1.0, flip=True)
     model = build_model(settings, make_backend("exact"))

@@ -40,7 +40,12 @@ def test_other_weights_hold_for_a_while_even_if_something_fails() -> None:
     model = nn.Linear(1, 1)
     own = model.weight.detach().clone()
     values = {"weight": torch.full((1, 1), 9.0), "bias": torch.zeros(1)}
-    with pytest.raises(RuntimeError, match="stop"), with_weights(model, values):
-        assert model.weight.tolist() == [[9.0]]
-        raise RuntimeError("stop")
+
+    def fail() -> None:
+        with with_weights(model, values):
+            assert model.weight.tolist() == [[9.0]]
+            raise RuntimeError("stop")
+
+    with pytest.raises(RuntimeError, match="stop"):
+        fail()
     assert torch.equal(model.weight, own)

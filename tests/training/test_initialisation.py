@@ -36,7 +36,7 @@ def test_each_distribution_has_its_range_and_mean(name: str, rng: np.random.Gene
 
 
 def test_an_unknown_distribution_is_refused(rng: np.random.Generator) -> None:
-    with pytest.raises(ArgumentError, match="`initialisation` must be one of uniform-2pi, .*'zeros'"):
+    with pytest.raises(ArgumentError, match=r"`initialisation` must be one of uniform-2pi, .*'zeros'"):
         initial_circuit_weights("zeros", 3, rng=rng)
 
 

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import os
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -8,13 +9,12 @@ from typing import Any
 import pytest
 import torch
 
-from sqdr_qiskit import records
 from sqdr_qiskit.backends import make_backend
 from sqdr_qiskit.data import DataSplits
 from sqdr_qiskit.errors import ArgumentError, CheckpointError, StorageError, TrainingError
 from sqdr_qiskit.model.checkpoint import load_weights, named_weights, read_checkpoint
 from sqdr_qiskit.model.network import SQDRCNN, ModelSettings, build_model
-from sqdr_qiskit.training import loop
+from sqdr_qiskit.training import loop, metrics
 from sqdr_qiskit.training.loop import BEST, LAST, METRICS, STATE, TrainingProgress, train
 from sqdr_qiskit.training.metrics import evaluate
 from sqdr_qiskit.training.recipes import Recipe
@@ -140,7 +140,7 @@ def test_patience_ends_a_run_that_gets_no_better(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    real = loop.evaluate
+    real = metrics.evaluate
     accuracies = iter([0.5, 0.6, 0.6, 0.4, 0.7])
 
     class Fixed:
@@ -185,7 +185,7 @@ def test_weights_that_are_no_numbers_are_never_written(
         if now.step == now.n_steps:
             model.get_parameter("quantum.weight").data[3] = float("inf")
 
-    with pytest.raises(TrainingError, match="weight `quantum.weight` is no finite number"):
+    with pytest.raises(TrainingError, match=r"weight `quantum.weight` is no finite number"):
         train(model, settings, data, recipe.changed(epochs=1), folder=tmp_path, progress=poison)
     assert list(tmp_path.iterdir()) == []
 
@@ -201,7 +201,7 @@ def test_a_full_disk_stops_the_run_and_leaves_nothing_half_written(
     def full(descriptor: int) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(records.os, "fsync", full)
+    monkeypatch.setattr(os, "fsync", full)
     with pytest.raises(StorageError, match=r"Cannot write 'state.pt' .*No space left on device"):
         train(model, settings, data, recipe, folder=tmp_path)
     assert list(tmp_path.iterdir()) == []

@@ -21,5 +21,5 @@ def test_every_optimiser_goes_downhill_and_decays_weights(name: str) -> None:
 
 
 def test_an_unknown_optimiser_is_refused() -> None:
-    with pytest.raises(ArgumentError, match="`optimiser` must be one of adam, .*, but is 'lion'"):
+    with pytest.raises(ArgumentError, match=r"`optimiser` must be one of adam, .*, but is 'lion'"):
         make_optimiser("lion", [], learning_rate=0.1, weight_decay=0.0)

@@ -67,7 +67,7 @@ def test_settings_out_of_range_are_refused(settings: dict[str, Any], message: st
 
 
 def test_an_unknown_recipe_and_a_damaged_record_are_refused() -> None:
-    with pytest.raises(ArgumentError, match="`recipe` must be one of .* did you mean 'ours'"):
+    with pytest.raises(ArgumentError, match=r"`recipe` must be one of .* did you mean 'ours'"):
         find_recipe("our")
     with pytest.raises(ArgumentError, match="differs in epochs"):
         Recipe.from_dict(

@@ -34,5 +34,5 @@ def test_warm_restarts_are_torchs() -> None:
     scheduler = CosineAnnealingWarmRestarts(optimiser, T_0=RESTART_EPOCHS)
     optimiser.step()
     for quarter in range(4 * 25):
-        scheduler.step(quarter / 4)  # type: ignore[arg-type]
+        scheduler.step(quarter / 4)
         assert warm_restarts(quarter / 4) == pytest.approx(optimiser.param_groups[0]["lr"], abs=1e-12)

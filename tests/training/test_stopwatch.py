@@ -30,10 +30,10 @@ class Staged(nn.Module):
         self.weight = nn.Parameter(torch.ones(2))
 
     def encode(self, images: torch.Tensor) -> torch.Tensor:
-        return Slow.apply(images * self.weight, 0.02)  # type: ignore[no-untyped-call]
+        return Slow.apply(images * self.weight, 0.02)
 
     def expectations(self, angles: torch.Tensor) -> torch.Tensor:
-        return Slow.apply(angles, 0.06)  # type: ignore[no-untyped-call]
+        return Slow.apply(angles, 0.06)
 
     def read_out(self, expectations: torch.Tensor) -> torch.Tensor:
         return expectations
