@@ -24,18 +24,27 @@ class Settings:
     burst_s: float = 0.4
     threads: int = 2
     batches: tuple[int, ...] | None = None
+    first_batch_only: bool = False
+
+    def batches_of(self, peer: Peer) -> list[int]:
+        """What to try; a peer whose own list is short for good reason keeps it."""
+        own = peer.batches if self.batches is None or peer.batches[0] < 8 else self.batches
+        return list(own[:1] if self.first_batch_only else own)
 
 
 @dataclass
 class Contender:
-    """A worker that is prepared and warmed up, with what that took."""
+    """A worker that is prepared, and what its first calls took."""
 
     worker: WorkerProcess
     task: Task
     modes: list[str]
     compile_s: dict[str, float] = field(default_factory=dict)
-    call_s: dict[str, float] = field(default_factory=dict)
     peak_mb: float = 0.0
+
+    def warm_up(self, mode: str, limit_s: float) -> None:
+        """The first call, which compiles where there is something to compile."""
+        self.compile_s[mode] = self.worker.ask({"do": "warm", "mode": mode}, limit_s=limit_s)["seconds"]
 
     def burst(self, mode: str, seconds: float, limit_s: float) -> list[float]:
         """Seconds of each call in one burst."""
@@ -45,56 +54,31 @@ class Contender:
         return times
 
 
-def _start(peer: Peer, task: Task, settings: Settings, *, limit_s: float, jacobian: bool = True) -> Contender:
-    """Start, prepare and warm up a worker; the time limit holds for all of it together.
-
-    The Jacobian is left out where n backward passes would not fit in the time limit.
-    """
-    end = time.monotonic() + limit_s
+def _start(peer: Peer, task: Task, settings: Settings, *, limit_s: float) -> Contender:
+    """Start a worker and prepare it."""
     worker = WorkerProcess(peer, task, threads=settings.threads, memory_mb=settings.memory_mb)
     try:
-        ready = worker.ask({"do": "prepare"}, limit_s=limit_s)
-        contender = Contender(worker, task, ready["modes"] if jacobian else ["backward"])
-        for mode in [] if peer.single_call else list(contender.modes):
-            if mode == "jacobian" and task.n_qubits * contender.call_s["backward"] > end - time.monotonic():
-                contender.modes = ["backward"]
-                break
-            try:
-                contender.compile_s[mode] = worker.ask(
-                    {"do": "warm", "mode": mode}, limit_s=max(1.0, end - time.monotonic())
-                )["seconds"]
-            except RowError:
-                if mode == "backward":
-                    raise
-                # The Jacobian did not fit in time or memory: the backward pass alone, in a fresh process.
-                worker.close()
-                worker = WorkerProcess(peer, task, threads=settings.threads, memory_mb=settings.memory_mb)
-                worker.ask({"do": "prepare"}, limit_s=limit_s)
-                worker.ask({"do": "warm", "mode": "backward"}, limit_s=limit_s)
-                contender.worker, contender.modes = worker, ["backward"]
-                break
-            contender.call_s[mode] = contender.burst(mode, 0.0, limit_s)[0]
+        return Contender(worker, task, worker.ask({"do": "prepare"}, limit_s=limit_s)["modes"])
     except BaseException:
         worker.close()
         raise
-    return contender
 
 
 def start_ours(n_qubits: int, n_blocks: int, noise: Noise | None, settings: Settings) -> Contender:
     """Ours at its fastest batch for forward + full Jacobian, ready to be timed in turns with the others."""
     best: tuple[float, Contender] | None = None
-    for batch in settings.batches or OURS.batches:
-        contender = _start(OURS, Task(n_qubits, n_blocks, batch, noise), settings, limit_s=settings.limit_s)
+    for batch in settings.batches_of(OURS):
+        task = Task(n_qubits, n_blocks, batch, noise)
+        contender = _start(OURS, task, settings, limit_s=settings.limit_s)
         for mode in contender.modes:
-            times = contender.burst(mode, settings.burst_s, settings.limit_s)
-            contender.call_s[mode] = statistics.median(times)
-        rate = batch / contender.call_s["jacobian"]
+            contender.warm_up(mode, settings.limit_s)
+        times = contender.burst("jacobian", settings.burst_s, settings.limit_s)
+        rate = batch / statistics.median(times)
+        slower = contender
         if best is None or rate > best[0]:
-            if best is not None:
-                best[1].worker.close()
-            best = (rate, contender)
-        else:
-            contender.worker.close()
+            best, slower = (rate, contender), best[1] if best else None
+        if slower is not None:
+            slower.worker.close()
     assert best is not None
     return best[1]
 
@@ -102,35 +86,51 @@ def start_ours(n_qubits: int, n_blocks: int, noise: Noise | None, settings: Sett
 def _measure(
     peer: Peer, task: Task, ours: Contender | None, settings: Settings, *, jacobian: bool
 ) -> dict[str, Any]:
-    """One peer at one batch: rates are samples a second, medians over calls of all rounds."""
+    """One peer at one batch: rates are samples a second, medians over calls of all rounds.
+
+    The time limit holds for warming up and timing one mode. The Jacobian is left out where n backward passes
+    would not fit in it, and where it fails.
+    """
     limit_s = settings.limit_s * peer.patience
-    contender = _start(peer, task, settings, limit_s=limit_s, jacobian=jacobian)
-    record: dict[str, Any] = {"batch": task.batch, "compile_s": contender.compile_s}
+    contender = _start(peer, task, settings, limit_s=limit_s)
     with contender.worker:
-        for mode in contender.modes:
-            theirs: list[float] = []
-            own: dict[str, list[float]] = {"backward": [], "jacobian": []}
-            end = time.monotonic() + limit_s
-            for _ in range(1 if peer.single_call else settings.rounds):
-                if ours is not None:
-                    for own_mode, times in own.items():
-                        times += ours.burst(own_mode, settings.burst_s / 2, settings.limit_s)
-                theirs += contender.burst(mode, 0.0 if peer.single_call else settings.burst_s, limit_s)
-                if time.monotonic() + 2 * max(theirs) > end:
-                    break
-            record[mode] = {"rate": task.batch / statistics.median(theirs), "calls": len(theirs)}
-            if ours is not None:
-                for own_mode, times in own.items():
-                    record[mode][f"ours_{own_mode}"] = ours.task.batch / statistics.median(times)
-            if (
-                peer.single_call
-            ):  # its one mode of work is the Jacobian; the contraction after it costs nothing
-                record["jacobian"] = dict(record[mode])
-                break
+        record: dict[str, Any] = {"batch": task.batch, "compile_s": contender.compile_s}
+        record["backward"] = _time(peer, contender, "backward", ours, settings, limit_s)
         record["peak_mb"] = contender.peak_mb
-        if not peer.single_call:
-            record["digest"] = contender.worker.ask({"do": "digest"}, limit_s=limit_s)
+        if peer.single_call:  # its one mode of work is the Jacobian; the contraction after it costs nothing
+            record["jacobian"] = dict(record["backward"])
+            return record
+        record["digest"] = contender.worker.ask({"do": "digest"}, limit_s=limit_s)
+        expected_s = task.n_qubits * task.batch / record["backward"]["rate"]
+        if jacobian and "jacobian" in contender.modes and expected_s < limit_s:
+            try:
+                record["jacobian"] = _time(peer, contender, "jacobian", ours, settings, limit_s)
+            except RowError as failure:
+                record["jacobian_note"] = str(failure)
     return record
+
+
+def _time(
+    peer: Peer, contender: Contender, mode: str, ours: Contender | None, settings: Settings, limit_s: float
+) -> dict[str, Any]:
+    """Warm up, then bursts in turns with ours."""
+    end = time.monotonic() + limit_s
+    if not peer.single_call:
+        contender.warm_up(mode, limit_s)
+    theirs: list[float] = []
+    own: dict[str, list[float]] = {"backward": [], "jacobian": []}
+    for _ in range(1 if peer.single_call else settings.rounds):
+        if ours is not None:
+            for own_mode, times in own.items():
+                times += ours.burst(own_mode, settings.burst_s / 2, settings.limit_s)
+        theirs += contender.burst(mode, 0.0 if peer.single_call else settings.burst_s, limit_s)
+        if time.monotonic() + 2 * max(theirs) > end:
+            break
+    found: dict[str, Any] = {"rate": contender.task.batch / statistics.median(theirs), "calls": len(theirs)}
+    if ours is not None:
+        for own_mode, times in own.items():
+            found[f"ours_{own_mode}"] = ours.task.batch / statistics.median(times)
+    return found
 
 
 def measure_row(
@@ -139,7 +139,7 @@ def measure_row(
     """The best over batches of one peer, or the reason why there is none; the Jacobian at the first batch."""
     tried: list[dict[str, Any]] = []
     notes: list[str] = []
-    batches = list(settings.batches or peer.batches) if len(peer.batches) > 1 else list(peer.batches)
+    batches = settings.batches_of(peer)
     smaller = list(peer.smaller)
     while batches:
         batch = batches.pop(0)

@@ -42,7 +42,8 @@ def main() -> int:
         rounds=3 if arguments.quick else 7,
         burst_s=0.2 if arguments.quick else 0.5,
         threads=len(cores),
-        batches=(64,) if arguments.quick else arguments.batches,
+        batches=arguments.batches,
+        first_batch_only=arguments.quick,
     )
     noise = Noise.from_file(arguments.noise_file) if arguments.noisy else None
     rows: list[dict[str, Any]] = []

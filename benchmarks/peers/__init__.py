@@ -81,6 +81,7 @@ PEERS = (
         noisy=True,
         batches=(1, 4),
         smaller=(),
+        patience=4.0,
     ),
     Peer(
         "EstimatorQNN stock on noisy Aer",
