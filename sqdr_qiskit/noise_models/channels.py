@@ -27,6 +27,7 @@ __all__ = [
     "minimal_kraus",
     "pauli_labels",
     "pauli_probabilities",
+    "ptm_to_kraus",
 ]
 
 ComplexArray = NDArray[np.complex128]
@@ -191,3 +192,13 @@ def average_gate_fidelity(ptm: FloatArray) -> float:
     """Average fidelity of a channel with the identity: (d F_e + 1) / (d + 1), with F_e = Tr(R) / d^2."""
     dim = math.isqrt(ptm.shape[0])
     return float((np.trace(ptm) / dim + 1.0) / (dim + 1.0))
+
+
+def ptm_to_kraus(ptm: FloatArray) -> ComplexArray:
+    """Kraus operators of a one-qubit channel given by its Pauli transfer matrix, shape (4, 4) -> (n <= 4, 2, 2)."""
+    paulis = np.stack([PAULI_MATRICES[letter] for letter in "IXYZ"])
+    # sum_ab R[a,b] / 2 P_a (x) P_b^T, entry ((i, j), (k, l)) = <i| E(|j><l|) |k>
+    choi = np.einsum("ab,aik,blj->ijkl", ptm / 2.0, paulis, paulis).reshape(4, 4)
+    values, vectors = np.linalg.eigh(choi)
+    keep = values > 4e-17
+    return np.asarray((np.sqrt(values[keep]) * vectors[:, keep]).T.reshape(-1, 2, 2))
