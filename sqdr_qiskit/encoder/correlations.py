@@ -144,8 +144,10 @@ def tap_moments(terms: npt.NDArray[np.int64]) -> npt.NDArray[np.float64]:
     """
     forward, mirrored = _recipe()
     n = len(terms)
-    whole = np.einsum("abt,jkt->ajbk", terms, forward) + np.einsum("bat,jkt->ajbk", terms, mirrored)
-    return whole.reshape(9 * n, 9 * n)
+    ahead = terms.reshape(n * n, N_TERMS).astype(np.float64)  # exact: counts stay below 2^53
+    behind = terms.transpose(1, 0, 2).reshape(n * n, N_TERMS).astype(np.float64)
+    whole = ahead @ forward.reshape(81, N_TERMS).T + behind @ mirrored.reshape(81, N_TERMS).T
+    return np.ascontiguousarray(whole.reshape(n, n, 9, 9).transpose(0, 2, 1, 3)).reshape(9 * n, 9 * n)
 
 
 def edge_sums(sums: npt.NDArray[np.int64]) -> npt.NDArray[np.float64]:

@@ -90,7 +90,7 @@ class Fold:
             mean, variance = _double(norm.running_mean), _double(norm.running_var)
         else:
             mean = flat @ inputs / n_values
-            variance = np.maximum(np.einsum("oj,jk,ok->o", flat, moments, flat) / n_values - mean**2, 0.0)
+            variance = np.maximum((flat @ moments * flat).sum(axis=1) / n_values - mean**2, 0.0)
             _update(norm, mean, variance * (n_values / (n_values - 1)))
         scale = 1.0 / np.sqrt(variance + float(cast("float", norm.eps)))
         gamma, beta = _double(norm.weight), _double(norm.bias)
