@@ -19,7 +19,7 @@ from qiskit.quantum_info import SparsePauliOp
 from sqdr_qiskit.errors import UnsupportedError
 from sqdr_qiskit.lightcone.operations import Fixed, NormalForm, Operation, PairChannel, Rotation
 
-__all__ = ["Cone", "PauliTerm", "cone", "cone_circuit", "pauli_terms"]
+__all__ = ["Cone", "PauliTerm", "cone", "cone_circuit", "pauli_terms", "pull", "through_cz"]
 
 _I, _X, _Y, _Z = 1, 2, 4, 8  # sets of Paulis as bits
 _IZ = _I | _Z
@@ -78,7 +78,7 @@ def cone(form: NormalForm, term: PauliTerm) -> Cone:
     qubits = {qubit for qubit, _ in term.paulis}
     alive: list[int] = []
     for index in range(len(form.operations) - 1, -1, -1):
-        touched = _pull(form.operations[index], sets)
+        touched = pull(form.operations[index], sets)
         if touched:
             alive.append(index)
             qubits.update(touched)
@@ -87,7 +87,7 @@ def cone(form: NormalForm, term: PauliTerm) -> Cone:
     return Cone(term, tuple(sorted(qubits)), tuple(alive), tuple(instructions))
 
 
-def _pull(op: Operation, sets: dict[int, int]) -> tuple[int, ...]:
+def pull(op: Operation, sets: dict[int, int]) -> tuple[int, ...]:
     """Pull the sets back through `op`; the qubits it acts on, or nothing if it changes no Pauli of the
     sets.
     """
@@ -116,8 +116,8 @@ def _pull(op: Operation, sets: dict[int, int]) -> tuple[int, ...]:
         return (first, second)
     if not (pair[0] | pair[1]) & _XY:
         return ()
-    sets[first] = _through_cz(pair[0], pair[1])
-    sets[second] = _through_cz(pair[1], pair[0])
+    sets[first] = through_cz(pair[0], pair[1])
+    sets[second] = through_cz(pair[1], pair[0])
     return (first, second)
 
 
@@ -125,7 +125,7 @@ def _bits(rows: np.ndarray) -> int:
     return sum(1 << int(a) for a in np.flatnonzero(np.any(rows != 0.0, axis=0)))
 
 
-def _through_cz(own: int, other: int) -> int:
+def through_cz(own: int, other: int) -> int:
     """The set on one side of a CZ: the other side's X or Y multiplies by Z."""
     kept = own if other & _IZ else 0
     if other & _XY:
