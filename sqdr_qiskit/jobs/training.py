@@ -20,7 +20,7 @@ from sqdr_qiskit.model.checkpoint import load_weights
 from sqdr_qiskit.model.network import build_model
 from sqdr_qiskit.records import RunRecord
 from sqdr_qiskit.specs.job import JobSpec
-from sqdr_qiskit.training.loop import BEST, LAST, METRICS, TrainingProgress, train
+from sqdr_qiskit.training.loop import BEST, LAST, METRICS, TrainingProgress, check_run, train
 from sqdr_qiskit.training.metrics import evaluate
 
 __all__ = ["TrainedRun", "carry_out_training", "job_of_run"]
@@ -92,6 +92,7 @@ def carry_out_training(
     data = data_of(job, progress=download_progress)
     recipe = recipe.fitted(len(data.train))
     settings = model_settings_of(job, recipe, data)
+    check_run(settings, data, recipe, device=job.device)
     model = build_model(settings, backend, gradient=job.gradient)
     inputs = {
         "job": job.to_dict(),

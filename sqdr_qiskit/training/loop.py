@@ -35,7 +35,7 @@ from sqdr_qiskit.training.seeding import draw, permutation
 from sqdr_qiskit.training.state import RunState, read_state, write_state
 from sqdr_qiskit.training.stopwatch import Stopwatch
 
-__all__ = ["BEST", "LAST", "METRICS", "STATE", "Outcome", "TrainingProgress", "train"]
+__all__ = ["BEST", "LAST", "METRICS", "STATE", "Outcome", "TrainingProgress", "check_run", "train"]
 
 BEST, LAST, METRICS, STATE = "best.safetensors", "last.safetensors", "metrics.json", "state.pt"
 
@@ -137,7 +137,7 @@ def train(
         TrainingError: If loss or weights stop being finite numbers; the files stay as they were.
         StorageError: If a file cannot be written.
     """
-    _check(settings, data, recipe, device)
+    check_run(settings, data, recipe, device=device)
     run = _Run(model, settings, data, recipe, Path(folder), seed, torch.device(device), dict(context or {}))
     run.prepare(resume)
     with _deterministic(device):
@@ -381,7 +381,12 @@ class _Run:
         )
 
 
-def _check(settings: ModelSettings, data: DataSplits, recipe: Recipe, device: str) -> None:
+def check_run(settings: ModelSettings, data: DataSplits, recipe: Recipe, *, device: str = "cpu") -> None:
+    """Refuse what `train` cannot train, before anything is made.
+
+    Raises:
+        ArgumentError: If network, data, recipe and device do not go together.
+    """
     if data.n_channels != settings.in_channels:
         raise ArgumentError(
             f"Argument `data` must have {settings.in_channels} channels, but {data.name} has "

@@ -1,0 +1,101 @@
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from sqdr_qiskit import records
+from sqdr_qiskit.errors import ArgumentError, CatalogError, CheckpointError, DataError
+from sqdr_qiskit.jobs import TrainedRun, carry_out_training
+from sqdr_qiskit.jobs.folders import RECORD
+from sqdr_qiskit.jobs.training import job_of_run
+from sqdr_qiskit.model.checkpoint import read_checkpoint
+from sqdr_qiskit.records import RunRecord
+from sqdr_qiskit.specs.job import JobSpec
+from sqdr_qiskit.training.loop import BEST, LAST, METRICS, STATE
+
+
+def test_a_run_leaves_its_record_checkpoints_and_metrics(run: TrainedRun, job: JobSpec) -> None:
+    assert sorted(path.name for path in run.folder.iterdir()) == sorted([RECORD, BEST, LAST, METRICS, STATE])
+    record = RunRecord.from_dict(json.loads((run.folder / RECORD).read_text()))
+    assert record.to_dict() == run.record.to_dict()
+    assert record.results["status"] == "finished"
+    assert record.command == ("sqdr-qiskit", "train")
+    assert record.seeds == {"run": 3}
+    assert record.inputs["data"]["train"]["images"] == 180
+    assert record.inputs["data"]["validation"]["images"] == 20
+    assert record.inputs["data"]["test"]["images"] == 200
+    assert record.inputs["recipe"]["name"] == "ours*"
+    assert {name: records.digest_file(run.folder / name) for name in record.digests} == record.digests
+    metrics = json.loads((run.folder / METRICS).read_text())
+    assert metrics["test"]["n_images"] == 200
+    assert metrics["test"]["accuracy"] == record.results["test_accuracy"]
+    assert len(metrics["history"]) == record.results["epochs"] == 2
+    assert job_of_run(run.folder) == job
+
+
+def test_a_checkpoint_names_what_made_it(run: TrainedRun) -> None:
+    found = read_checkpoint(run.folder / BEST)
+    assert found.settings.circuit.name == "2b-3q"
+    assert found.recipe["epochs"] == 2
+    assert found.dataset["name"] == "digits"
+    assert found.dataset["size"] == [8, 8]
+    assert len(found.dataset["class_names"]) == 10
+    assert found.seed == 3
+    assert "torch" in found.versions
+
+
+def test_the_same_job_gives_the_same_checkpoint(run: TrainedRun, job: JobSpec, tmp_path: Path) -> None:
+    again = carry_out_training(job, folder=tmp_path)
+    assert again.record.digests == run.record.digests
+
+
+def test_a_run_goes_on_where_it_was(run: TrainedRun, job: JobSpec, tmp_path: Path) -> None:
+    class StopError(Exception):
+        pass
+
+    def stop(now: object) -> None:
+        if getattr(now, "step", 0) == 12:
+            raise StopError
+
+    folder = tmp_path / "run"
+    with pytest.raises(StopError):
+        carry_out_training(job, folder=folder, progress=stop)
+    assert json.loads((folder / RECORD).read_text())["results"] == {"status": "running"}
+    resumed = carry_out_training(job_of_run(folder), folder=folder, resume=True)
+    assert resumed.record.digests == run.record.digests
+    assert resumed.record.results["sittings"] == 2
+
+
+def test_nothing_is_made_before_the_inputs_are_known_to_be_good(job: JobSpec, tmp_path: Path) -> None:
+    wrong = [
+        ({"circuit": "2b-9z"}, CatalogError, "There is no circuit '2b-9z'"),
+        ({"dataset": "mnst"}, DataError, "There is no data set 'mnst'"),
+        ({"backend": "exakt"}, ArgumentError, "did you mean `exact`"),
+        ({"recipe": "theirs"}, ArgumentError, "`recipe` must be one of ours, paper"),
+        ({"head": False}, ArgumentError, "`head` must be true"),
+        ({"shots": 5}, ArgumentError, "`shots` must be left out with backend exact"),
+        ({"noise": "paper"}, ArgumentError, "`noise` must be left out with backend exact"),
+        ({"gradient": "magic"}, ArgumentError, "gradient"),
+        ({"limit": 10**6}, ArgumentError, "`limit` must be from 1 to 1438"),
+        ({"validation": 0.0, "patience": 2}, ArgumentError, "`patience` must be None without validation"),
+        ({"task": "infer"}, ArgumentError, "`job` must have task train"),
+    ]
+    for number, (change, error, message) in enumerate(wrong):
+        folder = tmp_path / str(number)
+        with pytest.raises(error, match=message):
+            carry_out_training(replace(job, **change), folder=folder)  # type: ignore[arg-type]
+        assert not folder.exists(), change
+
+
+def test_a_folder_in_use_and_a_folder_without_a_run_are_refused(
+    run: TrainedRun, job: JobSpec, tmp_path: Path
+) -> None:
+    with pytest.raises(ArgumentError, match="`out` must be a new or an empty folder"):
+        carry_out_training(job, folder=run.folder)
+    with pytest.raises(CheckpointError, match="There is no run in"):
+        carry_out_training(job, folder=tmp_path, resume=True)
+    with pytest.raises(CheckpointError, match="There is no run in"):
+        job_of_run(tmp_path)
