@@ -93,7 +93,7 @@ class ExactEstimator(BaseEstimatorV2):
             last = self._last = (pub.observables, *distinct_observables(pub.observables))
         engine = self._engines.get(pub.circuit, last[1])
         parameters = pub.parameter_values.as_array(pub.circuit.parameters)
-        values = engine.values(parameters.reshape(-1, pub.circuit.num_parameters))
+        values = engine.values(parameters.reshape(pub.parameter_values.size, pub.circuit.num_parameters))
         rows = np.arange(len(values)).reshape(pub.parameter_values.shape)
         evs = np.asarray(values[rows, last[2]])
         return PubResult(

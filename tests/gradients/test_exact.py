@@ -1,0 +1,58 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from qiskit.primitives import StatevectorEstimator
+from qiskit_machine_learning.gradients import ParamShiftEstimatorGradient
+
+from sqdr_qiskit.backends import make_backend
+from sqdr_qiskit.circuits import build_circuit
+from sqdr_qiskit.errors import ArgumentError
+from sqdr_qiskit.gradients import make_gradient
+from sqdr_qiskit.gradients.exact import ExactGradient
+from tests.lightcone.dense import random_circuit, random_observables
+
+
+@pytest.mark.parametrize("name", ["2b-2q", "1b-3q"])
+def test_equals_the_parameter_shift_rule(name: str, rng: np.random.Generator) -> None:
+    model = build_circuit(name)
+    values = rng.uniform(-3, 3, (2, model.circuit.num_parameters))
+    jacobian = ExactGradient().jacobian(model.circuit, model.observables, values)
+    assert jacobian.shape == (2, model.n_outputs, model.circuit.num_parameters)
+    stock = ParamShiftEstimatorGradient(StatevectorEstimator())
+    for output, observable in enumerate(model.observables[:2]):
+        shifted = stock.run([model.circuit] * 2, [observable] * 2, values).result().gradients
+        assert np.abs(jacobian[:, output] - np.array(shifted)).max() < 1e-12
+
+
+@pytest.mark.parametrize("case", range(4))
+def test_standard_interface_equals_stock_on_random_circuits(case: int, rng: np.random.Generator) -> None:
+    circuit = random_circuit(rng, 3, 12, pairs=("cz", "cx", "cy"))
+    observables = random_observables(rng, 3, 2)
+    values = rng.uniform(-3, 3, (3, circuit.num_parameters))
+    order = [(0, 0), (1, 0), (1, 2), (0, 1), (0, 0)]  # observable, sample
+    arguments = (
+        [circuit] * len(order),
+        [observables[o] for o, _ in order],
+        np.array([values[s] for _, s in order]),
+        [[p] if i % 2 else None for i, p in enumerate([circuit.parameters[1]] * len(order))],
+    )
+    ours = ExactGradient().run(*arguments).result().gradients
+    stock = ParamShiftEstimatorGradient(StatevectorEstimator()).run(*arguments).result().gradients
+    for one, other in zip(ours, stock, strict=True):
+        assert np.abs(np.asarray(one) - np.asarray(other)).max() < 1e-12
+
+
+def test_chosen_parameters_come_in_the_order_asked_for(rng: np.random.Generator) -> None:
+    model = build_circuit("2b-3q")
+    values = rng.uniform(-3, 3, (1, model.circuit.num_parameters))
+    wanted = [model.w[4], model.x[0]]
+    column = list(model.circuit.parameters).index
+    whole = ExactGradient().jacobian(model.circuit, model.observables, values)
+    part = ExactGradient().jacobian(model.circuit, model.observables, values, parameters=wanted)
+    assert np.array_equal(part, whole[:, :, [column(p) for p in wanted]])
+
+
+def test_unknown_gradient_is_named() -> None:
+    with pytest.raises(ArgumentError, match="Argument `gradient` must be one of exact"):
+        make_gradient("exakt", make_backend())
