@@ -87,7 +87,7 @@ def quaternion_of(unitary: ComplexArray) -> RealArray:
 
 
 def euler_angles(gate: RealArray) -> RealArray:
-    """(theta, phi, lambda) with U(theta, phi, lambda) = `gate` but for a phase; shape (4, ...) -> (3, ...)."""
+    """(theta, phi, lambda) with U(theta, phi, lambda) = `gate` up to a phase: (4, ...) -> (3, ...)."""
     q0, q1, q2, q3 = gate
     theta = 2.0 * np.arctan2(np.hypot(q1, q2), np.hypot(q0, q3))
     half_sum, half_difference = np.arctan2(q3, q0), np.arctan2(-q1, q2)
