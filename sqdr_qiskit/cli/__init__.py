@@ -24,6 +24,7 @@ COMMANDS: Mapping[str, str] = {
     "evaluate": "sqdr_qiskit.cli.evaluate:evaluate",
     "infer": "sqdr_qiskit.cli.infer:infer",
     "run": "sqdr_qiskit.cli.run:run",
+    "noise": "sqdr_qiskit.cli.noise:app",
     "catalog": "sqdr_qiskit.cli.catalog:app",
 }
 """Name of a command -> module:attribute (a function, or a `typer.Typer` of sub-commands), in help's order."""

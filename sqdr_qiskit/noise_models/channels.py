@@ -28,10 +28,13 @@ __all__ = [
     "pauli_labels",
     "pauli_probabilities",
     "ptm_to_kraus",
+    "without_rounding",
 ]
 
 ComplexArray = NDArray[np.complex128]
 FloatArray = NDArray[np.float64]
+
+_ROUNDING = 1e-14
 
 PAULI_MATRICES: Mapping[str, ComplexArray] = {
     "I": np.eye(2, dtype=np.complex128),
@@ -185,7 +188,13 @@ def kraus_to_ptm(operators: ComplexArray) -> FloatArray:
     dim = operators.shape[-1]
     paulis = np.stack([_pauli_word(label) for label in pauli_labels(dim.bit_length() - 1)])
     mapped = np.einsum("nij,bjk,nlk->bil", operators, paulis, operators.conj())
-    return np.ascontiguousarray(np.einsum("aij,bji->ab", paulis, mapped).real / dim)
+    return without_rounding(np.einsum("aij,bji->ab", paulis, mapped).real / dim)
+
+
+def without_rounding(ptm: FloatArray) -> FloatArray:
+    """The matrix with entries within 1e-14 of -1, 0 and 1 set to them: light cones need exact zeros."""
+    nearest = np.round(ptm)
+    return np.ascontiguousarray(np.where(np.abs(ptm - nearest) < _ROUNDING, nearest, ptm) + 0.0)
 
 
 def average_gate_fidelity(ptm: FloatArray) -> float:
@@ -195,7 +204,7 @@ def average_gate_fidelity(ptm: FloatArray) -> float:
 
 
 def ptm_to_kraus(ptm: FloatArray) -> ComplexArray:
-    """Kraus operators of a one-qubit channel given by its Pauli transfer matrix, shape (4, 4) -> (n <= 4, 2, 2)."""
+    """Kraus operators, shape (n <= 4, 2, 2), of a one-qubit channel given by its transfer matrix (4, 4)."""
     paulis = np.stack([PAULI_MATRICES[letter] for letter in "IXYZ"])
     # sum_ab R[a,b] / 2 P_a (x) P_b^T, entry ((i, j), (k, l)) = <i| E(|j><l|) |k>
     choi = np.einsum("ab,aik,blj->ijkl", ptm / 2.0, paulis, paulis).reshape(4, 4)

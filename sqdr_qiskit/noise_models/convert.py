@@ -16,11 +16,10 @@ from qiskit.quantum_info import PTM, SuperOp
 from qiskit_aer.noise import NoiseModel, QuantumError, ReadoutError
 
 from sqdr_qiskit.errors import UnsupportedError
-from sqdr_qiskit.noise_models.channels import FloatArray
+from sqdr_qiskit.noise_models.channels import FloatArray, without_rounding
 
 __all__ = ["GateChannels", "NoiseChannel", "error_after", "error_ptm", "readout_after", "split_product"]
 
-_ROUNDING = 1e-14  # distance to -1, 0, 1 that is rounding: light cones need exact zeros
 _PRODUCT = 1e-13  # a two-qubit map this near to a product is one
 
 
@@ -123,8 +122,7 @@ def error_ptm(error: QuantumError) -> FloatArray:
     ptm = np.asarray(PTM(SuperOp(error)).data).real
     if n_qubits == 2:  # Qiskit's index is 4 * (second qubit) + (first qubit)
         ptm = ptm.reshape(4, 4, 4, 4).transpose(1, 0, 3, 2).reshape(16, 16)
-    nearest = np.round(ptm)
-    return np.ascontiguousarray(np.where(np.abs(ptm - nearest) < _ROUNDING, nearest, ptm) + 0.0)
+    return without_rounding(ptm)
 
 
 def _maps(error: QuantumError, gate: str) -> tuple[tuple[tuple[int, ...], FloatArray], ...]:

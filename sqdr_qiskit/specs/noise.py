@@ -37,6 +37,7 @@ TWO_QUBIT_GATES = ("cz", "cx", "cy", "ecr", "swap", "rzz", "rxx", "ryy", "cp")
 GROUPS: Mapping[str, tuple[str, ...]] = {
     "all_gates": tuple(name for name in (*ONE_QUBIT_GATES, *TWO_QUBIT_GATES) if name != "id"),
     "one_qubit_gates": tuple(name for name in ONE_QUBIT_GATES if name != "id"),
+    "pulsed_gates": ("u", "rx", "ry", "h", "x", "y", "sx", "sxdg"),  # on a chip, turns about Z are virtual
     "two_qubit_gates": TWO_QUBIT_GATES,
 }
 

@@ -1,0 +1,182 @@
+"""`sqdr-qiskit noise`: what a noise model does, and noise models from a device's calibration."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from sqdr_qiskit.cli.console import JsonOption, print_json, print_text
+from sqdr_qiskit.errors import ArgumentError, SpecError, UnsupportedError
+from sqdr_qiskit.specs.device import DeviceSnapshot
+from sqdr_qiskit.specs.noise import NoiseSpec, noise_spec
+
+__all__ = ["app", "from_device", "show"]
+
+app = typer.Typer(help="Look into noise models; make them from a device's calibration.", no_args_is_help=True)
+
+_CIRCUIT = "2b-9q"
+
+
+@app.command()
+def show(
+    name: Annotated[str, typer.Argument(help="A catalogue name, or the path of a TOML file.")],
+    *,
+    circuit: Annotated[
+        str | None,
+        typer.Option(help=f"Circuit whose gates' composed errors are shown.  [default: {_CIRCUIT}]"),
+    ] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Print Kraus operators, completeness, transfer matrices and fidelities of a noise model."""
+    spec = noise_spec(name)
+    facts = _facts(spec, circuit)
+    if as_json:
+        print_json(facts)
+    else:
+        print_text(_page(spec, facts))
+
+
+@app.command("from-device")
+def from_device(
+    device: Annotated[str, typer.Argument(help="A device's snapshot, such as fake_brisbane.")],
+    *,
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", help="Where to.  [default: DEVICE.toml]")
+    ] = None,
+    median: Annotated[
+        bool, typer.Option("--median", help="One noise for all qubits, for circuits that are not transpiled.")
+    ] = False,
+    force: Annotated[bool, typer.Option("--force", help="Overwrite the file.")] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Write a device's calibration as a noise model."""
+    from importlib.metadata import version
+
+    from sqdr_qiskit.backends.fake import fake_backend
+    from sqdr_qiskit.noise_models.snapshot import median_noise, snapshot
+    from sqdr_qiskit.records import write_text
+    from sqdr_qiskit.specs.noise_text import noise_text
+
+    path = output or Path(f"{device.replace('_', '-')}{'-median' if median else ''}.toml")
+    if path.suffix != ".toml":
+        raise ArgumentError(f"Option `--output` must end in .toml, but is {str(path)!r}.")
+    if path.exists() and not force:
+        raise ArgumentError(f"File {str(path)!r} exists already; give another `--output`, or `--force`.")
+    calibration = snapshot(fake_backend(device))
+    package = f"qiskit-ibm-runtime {version('qiskit-ibm-runtime')}"
+    source = f"{package}, snapshot {device}, calibrated {calibration.calibrated}"
+    if median:
+        spec = median_noise(calibration, name=path.stem, source=source)
+    else:
+        title = f"{device}: {calibration.n_qubits} qubits, calibrated {calibration.calibrated}"
+        spec = NoiseSpec(path.stem, title, source, device=calibration)
+    write_text(path, noise_text(spec))
+    if as_json:
+        facts = {"file": str(path), "device": device, "calibrated": calibration.calibrated}
+        print_json({**facts, "n_qubits": calibration.n_qubits, "median": median})
+    else:
+        print_text(f"Wrote {path}: {spec.title}.")
+
+
+def _facts(spec: NoiseSpec, circuit: str | None) -> dict[str, Any]:
+    from sqdr_qiskit.circuits import build_circuit
+    from sqdr_qiskit.noise_models.build import build_noise_model, noisy_circuit
+    from sqdr_qiskit.noise_models.describe import describe_channels, describe_gates
+
+    facts: dict[str, Any] = {"name": spec.name, "title": spec.title, "source": spec.source}
+    if spec.device is not None and circuit is None:
+        return {**facts, "device": _device_facts(spec.device)}
+    facts["channels"] = describe_channels(spec)
+    facts["readout"] = [
+        {"p01": r.p01, "p10": r.p10, "qubits": None if r.qubits is None else list(r.qubits)}
+        for r in spec.readout
+    ]
+    facts["circuit"] = circuit or _CIRCUIT
+    try:
+        model_circuit = noisy_circuit(spec, build_circuit(facts["circuit"]).circuit)
+        facts["gates"] = describe_gates(build_noise_model(spec, model_circuit), model_circuit)
+    except (SpecError, UnsupportedError) as error:
+        if circuit is not None:
+            raise
+        facts["does_not_fit"] = str(error)  # nobody asked for this circuit
+    return facts
+
+
+def _device_facts(device: DeviceSnapshot) -> dict[str, Any]:
+    from statistics import median
+
+    columns = {"t1_us": device.t1_us, "t2_us": device.t2_us, "p01": device.p01, "p10": device.p10}
+    known = {key: [value for value in values if value is not None] for key, values in columns.items()}
+    return {
+        "name": device.name,
+        "calibrated": device.calibrated,
+        "n_qubits": device.n_qubits,
+        "medians": {key: median(values) for key, values in known.items() if values},
+        "median_gate_errors": {name: device.median_error(name) for name in device.gate_names()},
+    }
+
+
+def _page(spec: NoiseSpec, facts: dict[str, Any]) -> str:
+    lines = [f"{spec.name}: {spec.title}", f"Source: {spec.source}"]
+    if "device" in facts:
+        device = facts["device"]
+        lines += [
+            "",
+            f"{device['name']}: {device['n_qubits']} qubits, calibrated {device['calibrated']}",
+            "",
+            "Medians:",
+        ]
+        lines += [f"  {key:<10}{value:>12.5g}" for key, value in device["medians"].items()]
+        lines += ["", "Median gate errors (average infidelity):"]
+        for name, error in device["median_gate_errors"].items():
+            lines.append(f"  {name:<10}{'unknown' if error is None else format(error, '.4g'):>12}")
+        return "\n".join(lines)
+    for channel in facts["channels"]:
+        lines += ["", f"{channel['description']} after {', '.join(channel['after'])}{_where(channel)}"]
+        for number, operator in enumerate(channel["kraus"]):
+            lines += _labelled(f"  K{number} = ", [[complex(*entry) for entry in row] for row in operator])
+        lines.append(f"  |sum K^dagger K - 1| = {channel['completeness_error']:.1e}")
+        lines += _labelled("  Pauli transfer matrix = ", channel["pauli_transfer_matrix"])
+        lines.append(f"  average gate fidelity = {channel['average_gate_fidelity']:.6f}")
+    for readout in facts["readout"]:
+        qubits = "all qubits" if readout["qubits"] is None else f"qubits {readout['qubits']}"
+        lines += [
+            "",
+            f"Readout of {qubits}: 1 for |0> with {readout['p01']:g}, 0 for |1> with {readout['p10']:g}",
+        ]
+    if "does_not_fit" in facts:
+        lines += ["", f"Not on {facts['circuit']}: {facts['does_not_fit']}"]
+    for gate in facts.get("gates", []):
+        places = ", ".join("-".join(str(q) for q in qubits) for qubits in gate["qubits"])
+        lines += ["", f"All that follows `{gate['gate']}` of {facts['circuit']} (qubits {places}):"]
+        for number, matrix in enumerate(gate.get("on_each_qubit", [gate["pauli_transfer_matrix"]])):
+            which = f" on its qubit {number}" if "on_each_qubit" in gate else ""
+            lines += _labelled(f"  Pauli transfer matrix{which} = ", matrix)
+        lines.append(f"  average gate fidelity = {gate['average_gate_fidelity']:.6f}")
+    return "\n".join(lines)
+
+
+def _where(channel: dict[str, Any]) -> str:
+    if channel["qubits"] is not None:
+        return f", on qubits {json.dumps(channel['qubits'])}"
+    if channel["pairs"] is not None:
+        return f", on pairs {json.dumps(channel['pairs'])}"
+    return ""
+
+
+def _labelled(label: str, matrix: list[list[complex]] | list[list[float]]) -> list[str]:
+    """A matrix with its name before the first row."""
+    texts = [[_number(entry) for entry in row] for row in matrix]
+    width = max(len(text) for row in texts for text in row)
+    rows = ["[" + "  ".join(text.rjust(width) for text in row) + "]" for row in texts]
+    return [(label if i == 0 else " " * len(label)) + row for i, row in enumerate(rows)]
+
+
+def _number(value: complex | float) -> str:
+    value = complex(value)
+    if value.imag == 0.0:
+        return f"{value.real:.5g}"
+    return f"{value.imag:.5g}i" if value.real == 0.0 else f"{value.real:.5g}{value.imag:+.5g}i"
