@@ -44,7 +44,7 @@ def density_matrix_by_aer(circuit: QuantumCircuit, model: NoiseModel) -> np.ndar
 
 
 def density_matrix_by_hand(circuit: QuantumCircuit, spec: NoiseSpec) -> np.ndarray:
-            # Ours have the first qubit as the most significant factor, Qiskit's superoperators the last one.
+    """Gate by gate, channel by channel, straight from the noise file: the twin of model and simulator."""
     rules = NoiseRules(spec, circuit.num_qubits)
     state = DensityMatrix.from_int(0, 2**circuit.num_qubits)
     for instruction in circuit.data:
