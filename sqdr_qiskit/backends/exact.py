@@ -12,7 +12,6 @@ from qiskit.primitives import (
     BaseEstimatorV2,
     DataBin,
     EstimatorPubLike,
-    PrimitiveJob,
     PrimitiveResult,
     PubResult,
 )
@@ -20,6 +19,7 @@ from qiskit.primitives.containers.estimator_pub import EstimatorPub
 from qiskit.primitives.containers.observables_array import ObservablesArray
 from qiskit.quantum_info import SparsePauliOp
 
+from sqdr_qiskit.backends.finished import FinishedJob
 from sqdr_qiskit.lightcone.channels import ChannelModel, noiseless
 from sqdr_qiskit.lightcone.engine import ExactEngine
 
@@ -71,21 +71,14 @@ class ExactEstimator(BaseEstimatorV2):
         self._engines = EngineCache(channels)
         self._last: tuple[ObservablesArray, list[SparsePauliOp], NDArray[np.int64]] | None = None
 
-    def run(
-        self, pubs: Iterable[EstimatorPubLike], *, precision: float | None = None
-    ) -> PrimitiveJob[PrimitiveResult[PubResult]]:
+    def run(self, pubs: Iterable[EstimatorPubLike], *, precision: float | None = None) -> FinishedJob:
         """Evaluate `pubs`; observables and parameters broadcast as Qiskit's interface says.
 
         Raises:
-            UnsupportedError: From the job's `result()`: the engine cannot take a circuit.
+            UnsupportedError: The engine cannot take a circuit.
         """
-        coerced = [EstimatorPub.coerce(pub, precision) for pub in pubs]
-        job: PrimitiveJob[PrimitiveResult[PubResult]] = PrimitiveJob(self._evaluate, coerced)
-        job._submit()
-        return job
-
-    def _evaluate(self, pubs: list[EstimatorPub]) -> PrimitiveResult[PubResult]:
-        return PrimitiveResult([self._pub(pub) for pub in pubs], metadata={"version": 2})
+        results = [self._pub(EstimatorPub.coerce(pub, precision)) for pub in pubs]
+        return FinishedJob(PrimitiveResult(results, metadata={"version": 2}))
 
     def _pub(self, pub: EstimatorPub) -> PubResult:
         last = self._last
