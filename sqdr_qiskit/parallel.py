@@ -1,7 +1,7 @@
 """One thread pool for the compiled kernels.
 
-Kernels release the GIL and work on fixed chunks of a batch. The chunks never depend on the number of threads, so
-results are the same to the bit on one core and on many.
+Kernels release the GIL and work on fixed chunks of a batch. The chunks never depend on the number of threads,
+so results are the same to the bit on one core and on many.
 """
 
 from __future__ import annotations
@@ -32,9 +32,11 @@ def run_chunks(kernel: Callable[[int, int], None], n_items: int, *, chunk: int) 
     """Call `kernel(start, stop)` for every chunk of `n_items`, on all threads.
 
     Args:
-        kernel: Writes its part of a result for items `start` to `stop` (exclusive); called from several threads.
+        kernel: Writes its part of a result for items `start` to `stop` (exclusive); called from several
+            threads.
         n_items: Number of items.
-        chunk: Items per call; the last call may have fewer. Part of the result's definition where a kernel sums.
+        chunk: Items per call; the last call may have fewer. Part of the result's definition where a kernel
+            sums.
 
     Raises:
         Exception: The first exception a kernel raised.

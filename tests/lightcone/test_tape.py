@@ -64,11 +64,12 @@ def test_scaled_leaf_as_result() -> None:
 @pytest.mark.parametrize("shape", ["line", "ring", "star"])
 def test_elimination_equals_the_sum_over_all_flags(shape: str, rng: np.random.Generator) -> None:
     size = 6
-    scopes = {
+    layouts: dict[str, list[tuple[int, ...]]] = {
         "line": [tuple(range(max(0, i - 1), min(size, i + 2))) for i in range(size)],
         "ring": [tuple(sorted({(i - 1) % size, i, (i + 1) % size})) for i in range(size)],
         "star": [(0, i) for i in range(1, size)],
-    }[shape]
+    }
+    scopes = layouts[shape]
     tape = Tape()
     leaves: dict[tuple[int, int], float] = {}
     factors = []
