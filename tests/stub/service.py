@@ -169,9 +169,9 @@ def snapshot(name: str, kind: str) -> dict[str, Any]:
 def _backend(name: str) -> Any:
     module = importlib.import_module(f"qiskit_ibm_runtime.fake_provider.backends.{name}.fake_{name}")
     for attribute, value in vars(module).items():
-        if attribute.startswith("Fake") and attribute.lower() in (f"fake{name}v2", f"fake{name}"):
-            if getattr(value, "__module__", "") == module.__name__:
-                return value()
+        ours = getattr(value, "__module__", "") == module.__name__
+        if ours and attribute.lower() in (f"fake{name}v2", f"fake{name}"):
+            return value()
     raise ValueError(f"there is no snapshot {name!r}")
 
 
