@@ -6,7 +6,9 @@ nothing on a chip, where the result is one `u` gate: two SX pulses, whatever wen
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 
 import numpy as np
 
@@ -32,14 +34,24 @@ class Run:
     steps: tuple[tuple[int, int] | RealArray, ...]
     columns: tuple[int | None, int | None, int | None]
 
-    def compose(self, angles: RealArray) -> RealArray:
-        """The run as quaternions: angles of shape (..., n_rotations), radians -> shape (4, ...)."""
+    def compose(self, angles: RealArray, shifts: Mapping[int, float] = MappingProxyType({})) -> RealArray:
+        """The run as quaternions.
+
+        Args:
+            angles: Shape (..., n_rotations), radians.
+            shifts: Added to the angles of single rotations, radians.
+
+        Returns:
+            Shape (4, ...).
+        """
         total = np.zeros((4, *angles.shape[:-1]))
         total[0] = 1.0
         for step in self.steps:
-            total = multiply(
-                rotation(step[1], angles[..., step[0]]) if isinstance(step, tuple) else step, total
-            )
+            if isinstance(step, tuple):
+                number, axis = step
+                total = multiply(rotation(axis, angles[..., number] + shifts.get(number, 0.0)), total)
+            else:
+                total = multiply(step.reshape(4, *[1] * (total.ndim - 1)), total)
         return total
 
 

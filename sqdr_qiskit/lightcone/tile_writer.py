@@ -16,7 +16,7 @@ from sqdr_qiskit.lightcone.operations import CZ, Fixed, NormalForm, Rotation
 from sqdr_qiskit.lightcone.paulis import RealArray
 from sqdr_qiskit.lightcone.runs import Run, euler_angles, quaternion_of
 
-__all__ = ["Block", "Written", "write_fused", "write_plain", "write_register"]
+__all__ = ["Block", "Written", "split_runs", "write_fused", "write_plain", "write_register"]
 
 
 @dataclass(frozen=True)
@@ -49,7 +49,7 @@ def write_fused(circuit: QuantumCircuit, form: NormalForm, groups: Sequence[Sequ
     for block, cones in zip(blocks, groups, strict=True):
         wire = dict(zip(block.qubits, block.wires, strict=True))
         sets = flow(form, block.operations, [member.term for member in cones])
-        for piece in _pieces(form, block.operations):
+        for piece in split_runs(form, block.operations):
             if isinstance(piece, CZ):
                 drafts.append((tuple(wire[qubit] for qubit in piece.qubits), None))
                 continue
@@ -78,7 +78,7 @@ def write_fused(circuit: QuantumCircuit, form: NormalForm, groups: Sequence[Sequ
     return Written(written, blocks, runs, ())
 
 
-def _pieces(form: NormalForm, operations: Sequence[int]) -> list[tuple[int, ...] | CZ]:
+def split_runs(form: NormalForm, operations: Sequence[int]) -> list[tuple[int, ...] | CZ]:
     """CZs, and between them the one-qubit operations on each qubit."""
     pending: dict[int, list[int]] = {}
     pieces: list[tuple[int, ...] | CZ] = []
