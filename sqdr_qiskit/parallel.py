@@ -1,7 +1,7 @@
 """One thread pool for the compiled kernels.
 
-Kernels release the GIL and work on fixed chunks of a batch. The chunks never depend on the number of threads,
-so results are the same to the bit on one core and on many.
+Kernels release the GIL and work on chunks of a batch. A kernel that sums over samples is given chunks that do
+not depend on the number of threads, so results are the same to the bit on one core and on many.
 """
 
 from __future__ import annotations
