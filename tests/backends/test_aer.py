@@ -346,3 +346,43 @@ def test_noise_that_does_not_fit_is_refused() -> None:
     noise = NoiseSpec("n", "t", "s", (ErrorSpec(ChannelSpec("bit_flip", (("p", 0.1),)), ("u",)),))
     with pytest.raises(SpecError, match=r"attaches bit_flip\(p = 0.1\) to 'u', but the circuit has only h"):
         AerConeEstimator(noise).run([(circuit, SparsePauliOp("Z"))]).result()
+
+
+# ---- derivatives and the whole register of 18 qubits -------------------------------------------------------
+
+
+@pytest.mark.parametrize("noise_name", ["paper", "two-qubit"])
+def test_the_engines_jacobian_is_parameter_shift_on_aer(noise_name: str, rng: np.random.Generator) -> None:
+    model = build_circuit(
+        "2b-5q"
+    )  # each weight stands in one gate, so two shifts by pi/2 give its derivative
+    noise, observables = noise_spec(noise_name), list(model.observables)
+    point = random_points(model.circuit, rng, 1)
+    place = {parameter: i for i, parameter in enumerate(model.circuit.parameters)}
+    columns = [place[parameter] for parameter in model.w]
+    shifts = np.zeros((2 * len(columns), point.shape[1]))
+    for row, column in enumerate(columns):
+        shifts[2 * row, column], shifts[2 * row + 1, column] = np.pi / 2, -np.pi / 2
+    shifted, _ = ask(AerConeEstimator(noise), model.circuit, observables, point + shifts)
+    by_shift = (shifted[0::2] - shifted[1::2]).T / 2  # (n_observables, n_weights)
+    _, jacobian = noisy_engine(noise)(model.circuit, observables).jacobian(point)
+    np.testing.assert_allclose(jacobian[0][:, columns], by_shift, atol=1e-8)
+
+
+def test_samples_of_a_whole_noisy_register_of_18_qubits_agree_with_cones(rng: np.random.Generator) -> None:
+    model = build_circuit("2b-18q")
+    point = random_points(model.circuit, rng, 1)
+    noise, shots = noise_spec("paper"), 40
+    bound = circuit_noise(noise, model.circuit)
+    measured = bound.circuit.assign_parameters(point[0])
+    measured.measure_all()
+    simulator = AerSimulator(
+        method="statevector", precision="single", noise_model=bound.model, seed_simulator=11
+    )
+    counts = simulator.run(measured, shots=shots).result().get_counts()
+    bits = np.array([[int(b) for b in word[::-1]] for word, n in counts.items() for _ in range(n)])
+    found = 1.0 - 2.0 * bits.mean(axis=0)
+    exact, _ = ask(AerConeEstimator(noise), model.circuit, list(model.observables), point)
+    scores = (found - exact[0]) / np.sqrt((1 - exact[0] ** 2) / shots)
+    assert (scores**2).sum() < 45  # chi-square of 18 degrees of freedom: 1 in 2,500 is larger
+    assert np.abs(scores).max() < 4

@@ -247,3 +247,13 @@ def test_specs_made_in_code_check_themselves() -> None:
 
 def test_the_catalogue_finds_noise_models() -> None:
     assert find("noise_models", "paper").name == "paper.toml"
+
+
+def test_the_example_in_the_documentation_is_a_noise_file(noise_file: Path) -> None:
+    page = Path(__file__).parents[2] / "docs" / "noise.md"
+    noise_file.write_text(
+        page.read_text(encoding="utf-8").split("```toml\n")[1].split("```")[0], encoding="utf-8"
+    )
+    spec = read_noise(noise_file)
+    assert [error.after for error in spec.errors] == [("u", "cz"), ("cz",)]
+    assert spec.readout[0].qubits == (3,)
