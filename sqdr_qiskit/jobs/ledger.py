@@ -119,6 +119,11 @@ class Ledger:
         self.close()
 
     @property
+    def is_open(self) -> bool:
+        """Whether it is open."""
+        return self._file is not None
+
+    @property
     def folder(self) -> Path:
         """The run's folder."""
         assert self._folder is not None, "the ledger has no folder yet"

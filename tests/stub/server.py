@@ -125,6 +125,16 @@ class _Handler(BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(data)
 
+    # ---- the stub itself -----------------------------------------------------------------------------------
+
+    def look(self, *, query: Any, body: bytes) -> _Answer:
+        states = [job.status for job in self.service.jobs.values()]
+        return 200, {"jobs": len(states), "states": states, "faults_left": self.service.faults.left}
+
+    def order(self, name: str, times: str, *, query: Any, body: bytes) -> _Answer:
+        self.service.faults.order(name, int(times))
+        return 204, ""
+
     # ---- identity and instances ----------------------------------------------------------------------------
 
     def token(self, *, query: Any, body: bytes) -> _Answer:
@@ -289,6 +299,8 @@ class _Handler(BaseHTTPRequestHandler):
 _Answer = tuple[int, Any] | None
 _API = "/experimental"
 _ROUTES: tuple[tuple[str, Any], ...] = (
+    (r"GET /stub", _Handler.look),
+    (r"POST /stub/faults/([a-z0-9-]+)/(\d+)", _Handler.order),
     (r"POST /identity/token", _Handler.token),
     (r"POST /v3/resources/search", _Handler.search),
     (rf"GET /api/v1/{_PLAN}", _Handler.plan),

@@ -9,6 +9,7 @@ import logging
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import datetime, timedelta
 from typing import Any
 
 from ibm_cloud_sdk_core import ApiException
@@ -34,10 +35,13 @@ class Connection:
     Args:
         device: `ibm_...`, or `least_busy` for the machine with the shortest queue.
         min_qubits: What `least_busy` must have.
+        calibrated: See the device as it was calibrated then (ISO 8601), so that a run that is taken up again
+            lays its circuits out as before; None or empty for now.
     """
 
-    def __init__(self, device: str, *, min_qubits: int = 1) -> None:
+    def __init__(self, device: str, *, min_qubits: int = 1, calibrated: str | None = None) -> None:
         self._wanted = device
+        self._calibrated = calibrated or None
         self._min_qubits = min_qubits
         self._service: QiskitRuntimeService | None = None
         self._device: IBMBackend | None = None
@@ -60,6 +64,8 @@ class Connection:
         if self._device is None:
             self._device = self._find(self._wanted)
             self._wanted = str(self._device.name)
+            if self._calibrated is not None:
+                _as_calibrated(self._device, self._calibrated)
         return self._device
 
     @property
@@ -93,6 +99,20 @@ class Connection:
                 raise ArgumentError(absent_device(name, _names(service))) from error
             except Exception as error:
                 raise translated(error, doing=f"looking for {name}") from error
+
+
+def _as_calibrated(device: IBMBackend, moment: str) -> None:
+    """Let a device be seen with the calibration of a moment, if another one is in force by now."""
+    then = datetime.fromisoformat(moment)
+    try:
+        with quiet_client():
+            now = device.properties()
+            if now is None or abs((now.last_update_date - then).total_seconds()) < 1:
+                return
+            device._properties = device.properties(datetime=then + timedelta(seconds=1))
+            device._target = None
+    except Exception as error:
+        raise translated(error, doing=f"fetching the calibration of {moment}") from error
 
 
 def _log_in(device: str) -> QiskitRuntimeService:

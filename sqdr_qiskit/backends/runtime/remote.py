@@ -116,6 +116,8 @@ class RuntimeSender:
         entry = self._book.find(digest, number)
         fresh = entry is None or entry.state in ("failed", "cancelled", "refused")
         if fresh:
+            self._book.kept("device", device)
+            self._book.kept("calibrated", self._calibrated() or "")
             check_isa(pubs, self._device())
             executions = executions_of(pubs, precision)
             planned = planned_seconds(executions)
@@ -316,6 +318,14 @@ class RuntimeSender:
             )
         )
         return done
+
+    def adopt(self, entry: Entry) -> bool:
+        """Find the job of a planned entry by its tag; whether there is one."""
+        job_id = self._look_for(entry)
+        if job_id is None:
+            return False
+        self._note_sent(entry, job_id)
+        return True
 
     def cancel(self, entry: Entry) -> None:
         """Cancel the job of an entry, if it is known and not at its end."""

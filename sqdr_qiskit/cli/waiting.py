@@ -1,0 +1,60 @@
+"""Waiting for hardware: what is shown meanwhile, and how to leave."""
+
+from __future__ import annotations
+
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from sqdr_qiskit.cli.console import print_note
+
+if TYPE_CHECKING:
+    from sqdr_qiskit.backends.runtime.waiting import Attention, Waiting
+
+__all__ = ["leaving_allowed", "show_waiting"]
+
+_SAME_LINE_EVERY_S = 30.0
+
+
+def show_waiting() -> Callable[[Waiting], None]:
+    """A watcher that prints every change on stderr, and a queue that does not move twice a minute."""
+    last: dict[str, Any] = {"text": "", "at": 0.0}
+
+    def show(now: Waiting) -> None:
+        moment = time.monotonic()
+        if now.text == last["text"] and moment - last["at"] < _SAME_LINE_EVERY_S:
+            return
+        last.update(text=now.text, at=moment)
+        count = f"[{now.done}/{now.total}] " if now.total > 1 and now.state not in ("cost", "outage") else ""
+        waited = f", waited {now.waited_s:.0f} s" if now.waited_s >= 1 and now.state != "outage" else ""
+        print_note(f"{count}{now.text}{waited}")
+
+    return show
+
+
+@contextmanager
+def leaving_allowed(attention: Attention) -> Iterator[None]:
+    """Let Ctrl-C end the waiting, not the jobs: once detaches, twice cancels, three times ends all."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def leave(number: int, frame: Any) -> None:
+        times = attention.ask()
+        if times == 1:
+            print_note(
+                f"Leaving; the jobs go on. Ctrl-C again within {attention.grace_s:.0f} s cancels them."
+            )
+        elif times == 2:
+            print_note("Cancelling the jobs that are under way.")
+        else:
+            raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGINT, leave)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
