@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from qiskit.circuit import Parameter, QuantumCircuit
 from qiskit.quantum_info import SparsePauliOp
 from qiskit_aer import AerSimulator
-from qiskit_aer.noise import NoiseModel, ReadoutError, coherent_unitary_error, depolarizing_error
+from qiskit_aer.noise import NoiseModel, ReadoutError, coherent_unitary_error, depolarizing_error, pauli_error
 
 from sqdr_qiskit.backends import aer as aer_module
 from sqdr_qiskit.backends import memory
@@ -143,7 +143,8 @@ def test_random_circuits_with_noise_on_every_gate(case: int, rng: np.random.Gene
     circuit = random_circuit(rng)
     noise = NoiseModel()
     noise.add_all_qubit_quantum_error(depolarizing_error(0.05, 1), ["rx", "ry", "u", "h"])
-    noise.add_all_qubit_quantum_error(depolarizing_error(0.1, 2), ["cx", "cz", "swap"])
+    noise.add_all_qubit_quantum_error(depolarizing_error(0.1, 2), ["cx", "cz"])
+    noise.add_all_qubit_quantum_error(pauli_error([("II", 0.6), ("IX", 0.3), ("ZZ", 0.1)]), ["swap"])
     noise.add_quantum_error(
         coherent_unitary_error(np.diag(np.exp([0.1j, -0.2j, 0.05j, 0.3j]))), ["ecr"], [1, 0]
     )
@@ -155,6 +156,26 @@ def test_random_circuits_with_noise_on_every_gate(case: int, rng: np.random.Gene
     values, _ = ask(AerConeEstimator(noise), circuit, observables, points)
     expected = [whole_register(noise, circuit, observables, point) for point in points]
     np.testing.assert_allclose(values, expected, atol=1e-9)
+
+
+@pytest.mark.parametrize("gate", ["cx", "cy", "ecr", "cz"])
+def test_what_remains_of_a_gate_at_which_a_cone_ends(gate: str, rng: np.random.Generator) -> None:
+    circuit = QuantumCircuit(2)
+    angles = [Parameter(f"t{i}") for i in range(4)]
+    for qubit in range(2):
+        circuit.rx(angles[2 * qubit], qubit)
+        circuit.ry(angles[2 * qubit + 1], qubit)
+    getattr(circuit, gate)(0, 1)
+    noise = NoiseModel()
+    noise.add_all_qubit_quantum_error(pauli_error([("II", 0.6), ("IX", 0.3), ("ZZ", 0.1)]), [gate])
+    observables = [SparsePauliOp(word) for word in ("IX", "IY", "IZ", "XI", "YI", "ZI")]
+    points = random_points(circuit, rng, 1)
+    estimator = AerConeEstimator(noise)
+    assert any(estimator.cone_sizes(circuit, [observable]) == (1,) for observable in observables)
+    for observable in observables:  # one by one: together they would share a program of both qubits
+        values, _ = ask(estimator, circuit, [observable], points)
+        expected = whole_register(noise, circuit, [observable], points[0])
+        np.testing.assert_allclose(values[0], expected, atol=1e-9)
 
 
 def test_batches_of_every_size_give_the_same_values(rng: np.random.Generator) -> None:
@@ -222,7 +243,7 @@ def test_samples_have_the_mean_and_the_spread_that_they_claim(rng: np.random.Gen
         (ReadoutSpec(0.1, 0.05), ReadoutSpec(0.3, 0.0, (1,))),
     )
     model = build_circuit("2b-5q")
-    observables = [*model.observables, SparsePauliOp(["ZIIIZ", "IXIII", "IIIYY"], [0.5, -1.0, 0.7])]
+    observables = [*model.observables, SparsePauliOp(["ZIIIZ", "IXIII", "IIIYI"], [0.5, -1.0, 0.7])]
     points = random_points(model.circuit, rng, 60)
     values, errors = ask(AerConeEstimator(noise, shots=300, seed=1), model.circuit, observables, points)
     exact = noisy_engine(noise)(model.circuit, observables).values(points)
@@ -240,6 +261,18 @@ def test_ideal_samples_agree_with_the_engine(rng: np.random.Generator) -> None:
     spread = np.sqrt((1 - exact**2) / 400)
     assert ((values - exact) / spread).std() == pytest.approx(1.0, abs=0.15)
     np.testing.assert_allclose(errors, np.sqrt((1 - values**2) / 400), atol=1e-12)
+
+
+def test_certain_outcomes_are_sampled_with_their_sign_along_every_axis() -> None:
+    circuit = QuantumCircuit(3)
+    circuit.h(0)  # +X
+    circuit.h(1)
+    circuit.sdg(1)  # -Y
+    circuit.x(2)  # -Z
+    observables = [SparsePauliOp(word) for word in ("IIX", "IYI", "ZII", "ZYX")]
+    data = AerConeEstimator(shots=20, seed=0).run([(circuit, observables)]).result()[0].data
+    np.testing.assert_array_equal(data.evs, [1.0, -1.0, -1.0, 1.0])
+    np.testing.assert_array_equal(data.stds, 0.0)
 
 
 def test_samples_of_different_outputs_and_rows_are_independent() -> None:
