@@ -3,27 +3,148 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass, fields
+from typing import Any
 
 from sqdr_qiskit.backends.interface import Backend
-from sqdr_qiskit.errors import ArgumentError
+from sqdr_qiskit.backends.noise import Noise
+from sqdr_qiskit.errors import ArgumentError, UnsupportedError
 from sqdr_qiskit.gradients.exact import ExactGradient
 from sqdr_qiskit.gradients.interface import BatchedEstimatorGradient
+from sqdr_qiskit.gradients.parameter_shift import PackedParameterShift
+from sqdr_qiskit.gradients.physics_aware import PhysicsAwareGradient
+from sqdr_qiskit.gradients.shots import Allocation
+from sqdr_qiskit.gradients.spsa import SPSAGradient
+from sqdr_qiskit.lightcone.channels import ChannelModel, noiseless
+from sqdr_qiskit.lightcone.packing import Unit
 
-__all__ = ["GRADIENTS", "BatchedEstimatorGradient", "ExactGradient", "make_gradient"]
+__all__ = [
+    "GRADIENTS",
+    "BatchedEstimatorGradient",
+    "ExactGradient",
+    "GradientOptions",
+    "PackedParameterShift",
+    "PhysicsAwareGradient",
+    "SPSAGradient",
+    "is_device",
+    "make_gradient",
+    "noise_of",
+]
 
-# The one list of gradients: name on the command line -> maker.
-GRADIENTS: dict[str, Callable[[Backend], BatchedEstimatorGradient]] = {
-    "exact": lambda backend: ExactGradient(backend.channels),
+
+@dataclass(frozen=True, kw_only=True)
+class GradientOptions:
+    """Choices that some gradients have; None leaves a choice to the gradient.
+
+    Attributes:
+        shots_per_step: Shots for one batch's gradient, split over its executions.
+        shot_allocation: How they are split: `even` or `proportional`.
+        averages: Random perturbations averaged (spsa).
+        step: Size of a perturbation, radians (spsa).
+        seed: Seed of the perturbations (spsa).
+        model: Noise of the model that gives the derivatives (physics-aware); None takes the backend's own.
+        control_every: Compare the model with a measurement at every so many steps (physics-aware).
+    """
+
+    shots_per_step: int | None = None
+    shot_allocation: Allocation | None = None
+    averages: int | None = None
+    step: float | None = None
+    seed: int | None = None
+    model: ChannelModel | None = None
+    control_every: int | None = None
+
+    def given(self) -> dict[str, Any]:
+        """The choices that are made."""
+        return {f.name: getattr(self, f.name) for f in fields(self) if getattr(self, f.name) is not None}
+
+
+Maker = Callable[[Backend, GradientOptions], BatchedEstimatorGradient]
+
+
+def _exact(backend: Backend, options: GradientOptions) -> BatchedEstimatorGradient:
+    return ExactGradient(backend.channels)
+
+
+def _shift(unit: Unit) -> Maker:
+    def make(backend: Backend, options: GradientOptions) -> BatchedEstimatorGradient:
+        budget: dict[str, Any] = {
+            "shots_per_step": options.shots_per_step,
+            "allocation": options.shot_allocation or "even",
+        }
+        if is_device(backend):
+            return PackedParameterShift(backend.estimator, assume="virtual-rz", unit=unit, **budget)
+        noise = noise_of(backend)
+        if noise is None and backend.channels is noiseless:
+            return PackedParameterShift(backend.estimator, assume="ideal", unit=unit, **budget)
+        if unit == "gate":
+            raise UnsupportedError(
+                f"Gradient `gate-shift` must run on an ideal simulator or a device, but backend "
+                f"{backend.name} has noise after single gates, which it would merge; use `parameter-shift`."
+            )
+        return PackedParameterShift(
+            backend.estimator, assume="structural", channels=backend.channels, noise=noise, **budget
+        )
+
+    return make
+
+
+def _spsa(backend: Backend, options: GradientOptions) -> BatchedEstimatorGradient:
+    noisy = noise_of(backend) is not None or backend.channels is not noiseless
+    return SPSAGradient(
+        backend.estimator,
+        averages=options.averages or 1,
+        step=options.step,
+        seed=options.seed or 0,
+        tiling=False if noisy else None,
+    )
+
+
+def _physics_aware(backend: Backend, options: GradientOptions) -> BatchedEstimatorGradient:
+    model = ExactGradient(backend.channels if options.model is None else options.model)
+    every = options.control_every or 0
+    control = _shift("rotation")(backend, GradientOptions()) if every else None
+    return PhysicsAwareGradient(backend.estimator, model, control=control, control_every=every)
+
+
+# The one list of gradients: name on the command line -> maker, and the options that it has.
+GRADIENTS: dict[str, tuple[Maker, frozenset[str]]] = {
+    "exact": (_exact, frozenset()),
+    "parameter-shift": (_shift("rotation"), frozenset({"shots_per_step", "shot_allocation"})),
+    "gate-shift": (_shift("gate"), frozenset({"shots_per_step", "shot_allocation"})),
+    "spsa": (_spsa, frozenset({"averages", "step", "seed"})),
+    "physics-aware": (_physics_aware, frozenset({"model", "control_every"})),
 }
 
 
-def make_gradient(name: str | None, backend: Backend) -> BatchedEstimatorGradient:
+def make_gradient(
+    name: str | None, backend: Backend, options: GradientOptions | None = None
+) -> BatchedEstimatorGradient:
     """The gradient called `name` for `backend`; the backend's default if None.
 
     Raises:
-        ArgumentError: No gradient of that name.
+        ArgumentError: No gradient of that name, or an option that it does not have.
+        UnsupportedError: The gradient does not fit the backend.
     """
     chosen = backend.default_gradient if name is None else name
     if chosen not in GRADIENTS:
         raise ArgumentError(f"Argument `gradient` must be one of {', '.join(GRADIENTS)}, but is `{chosen}`.")
-    return GRADIENTS[chosen](backend)
+    maker, known = GRADIENTS[chosen]
+    wanted = options or GradientOptions()
+    for option in wanted.given():
+        if option not in known:
+            raise ArgumentError(
+                f"Argument `{option}` must be left out with gradient {chosen}, which has no use for it."
+            )
+    return maker(backend, wanted)
+
+
+def is_device(backend: Backend) -> bool:
+    """Whether a backend is a quantum computer or stands for one: its RZ is a change of frame."""
+    return backend.name.startswith(("fake_", "ibm_"))
+
+
+def noise_of(backend: Backend) -> Noise | None:
+    """The noise file or Aer noise model that a backend simulates."""
+    noise: Noise | None = getattr(backend.estimator, "noise", None)
+    return noise

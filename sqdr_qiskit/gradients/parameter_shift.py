@@ -1,0 +1,212 @@
+"""The parameter-shift rule, its executions packed by light cone: all derivatives from one broadcast PUB."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+from qiskit.circuit import Parameter, QuantumCircuit
+from qiskit.primitives import BaseEstimatorV2
+from qiskit.quantum_info import SparsePauliOp
+
+from sqdr_qiskit.backends.noise import Noise
+from sqdr_qiskit.errors import ArgumentError
+from sqdr_qiskit.gradients.interface import BatchedEstimatorGradient
+from sqdr_qiskit.gradients.plans import PlanBook, Results, columns_of, execute
+from sqdr_qiskit.gradients.shots import ALLOCATIONS, Allocation, GradientReport, repetitions
+from sqdr_qiskit.lightcone.channels import ChannelModel, noiseless
+from sqdr_qiskit.lightcone.packing import ShiftPlan, Unit
+from sqdr_qiskit.lightcone.pieces import Assumption
+
+__all__ = ["PackedParameterShift"]
+
+
+class PackedParameterShift(BatchedEstimatorGradient):
+    """Exact derivatives from few executions: 26 a sample for a 2-block re-uploading circuit of any size.
+
+    d<O>/da = (<O>(a + pi/2) - <O>(a - pi/2)) / 2 for every rotation by an angle a, by the chain rule for
+    every parameter that angles are affine in. What is turned in which execution: `plan(...).describe()`.
+
+    Args:
+        estimator: Any `BaseEstimatorV2`.
+        assume: When rotations may be taken to have equal derivatives: `ideal`, `virtual-rz` (a chip), or
+            `structural` (as the noise that is given allows); see `lightcone.pieces`.
+        unit: `rotation`, or `gate` for fewer executions: turn whole one-qubit gates (see `lightcone.probes`).
+        tiling: Lay cones side by side; None: yes, unless noise is given.
+        channels: With `structural`, the noise of the estimator.
+        noise: With `structural`, the noise of the estimator as a noise file or Aer has it, readout included.
+        shots_per_step: Shots for one call, split over its executions; None leaves precision to the caller.
+        allocation: How they are split: `even`, or `proportional` to the root of the expected variance that an
+            execution adds, from the last call's values.
+
+    Raises:
+        ArgumentError: A value out of range.
+    """
+
+    def __init__(
+        self,
+        estimator: BaseEstimatorV2,
+        *,
+        assume: Assumption = "ideal",
+        unit: Unit = "rotation",
+        tiling: bool | None = None,
+        channels: ChannelModel = noiseless,
+        noise: Noise | None = None,
+        shots_per_step: int | None = None,
+        allocation: Allocation = "even",
+    ) -> None:
+        super().__init__(estimator)
+        if shots_per_step is not None and shots_per_step < 1:
+            raise ArgumentError(f"Argument `shots_per_step` must be at least 1, but is {shots_per_step}.")
+        if allocation not in ALLOCATIONS:
+            raise ArgumentError(
+                f"Argument `allocation` must be one of {', '.join(ALLOCATIONS)}, but is {allocation!r}."
+            )
+        if allocation == "proportional" and shots_per_step is None:
+            raise ArgumentError(
+                "Argument `allocation` must be even without `shots_per_step`, a budget to split."
+            )
+        self._book = PlanBook(assume=assume, unit=unit, tiling=tiling, channels=channels, noise=noise)
+        self._shots_per_step = shots_per_step
+        self._allocation = allocation
+        self._spread: dict[int, NDArray[np.float64]] = {}  # plan -> last mean of 1 - <O>^2, (rows, n_terms)
+        self.last_report: GradientReport | None = None
+        self._sent = 0
+        self.executions = 0  # since it was made
+
+    def plan(
+        self,
+        circuit: QuantumCircuit,
+        observables: Sequence[SparsePauliOp],
+        parameters: Sequence[Parameter] | None = None,
+    ) -> ShiftPlan:
+        """What will be executed for this circuit.
+
+        Args:
+            circuit: The circuit.
+            observables: The observables, on its qubits.
+            parameters: Those to differentiate by; all if None.
+
+        Raises:
+            UnsupportedError: A gate, an angle or observables that the rule cannot take, by name.
+        """
+        return self._book.get(circuit, observables, columns_of(circuit, parameters))
+
+    def jacobian(
+        self,
+        circuit: QuantumCircuit,
+        observables: Sequence[SparsePauliOp],
+        values: NDArray[np.float64],
+        *,
+        parameters: Sequence[Parameter] | None = None,
+        precision: float | None = None,
+    ) -> NDArray[np.float64]:
+        """See `BatchedEstimatorGradient.jacobian`.
+
+        Raises:
+            UnsupportedError: A gate, an angle or observables that the rule cannot take, by name.
+        """
+        plan = self.plan(circuit, observables, parameters)
+        return self._measure(plan, np.asarray(values, dtype=np.float64), precision, with_values=False)[1]
+
+    def values_and_jacobian(
+        self,
+        circuit: QuantumCircuit,
+        observables: Sequence[SparsePauliOp],
+        values: NDArray[np.float64],
+        *,
+        parameters: Sequence[Parameter] | None = None,
+        precision: float | None = None,
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Expectation values and Jacobian from one PUB, one execution a sample more than the Jacobian's.
+
+        Returns:
+            Values, shape (batch, n_observables), and the Jacobian as `jacobian` gives it.
+        """
+        plan = self.plan(circuit, observables, parameters)
+        return self._measure(plan, np.asarray(values, dtype=np.float64), precision, with_values=True)
+
+    def _measure(
+        self, plan: ShiftPlan, parameters: NDArray[np.float64], precision: float | None, *, with_values: bool
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        tiled, batch, first = plan.tiled, len(parameters), int(with_values)
+        n_rows = plan.n_executions + first
+        if n_rows == 0 or batch == 0:  # nothing depends on the parameters
+            empty = np.zeros((batch, len(tiled.observables), len(plan.wanted)))
+            return np.zeros((batch, len(tiled.observables))), empty
+        rows = plan.values(parameters, with_values=with_values)
+        results = self._send(plan, rows, precision, self._repeats(plan, parameters, first))
+        turned = results.values[:, first:].transpose(1, 2, 0)  # (executions, batch, n_terms)
+        differences = (turned[0::2] - turned[1::2]) / 2
+        jacobian = plan.jacobian(parameters, differences)
+        self._report(plan, parameters, jacobian, results, rows.shape[0] * batch, first)
+        values = (
+            results.values[:, 0].T @ tiled.weights.T if with_values else np.zeros((batch, len(tiled.weights)))
+        )
+        return values + tiled.constants, jacobian
+
+    def _repeats(
+        self, plan: ShiftPlan, parameters: NDArray[np.float64], first: int
+    ) -> NDArray[np.int64] | None:
+        """How often each row, of shape (n_rows, batch), is sent; None for once."""
+        if self._allocation == "even":
+            return None
+        shares = np.repeat(plan.variance_shares(parameters), 2, axis=0) / 4  # (executions, batch, n_terms)
+        spread = self._spread.get(id(plan))
+        if spread is not None:
+            shares = shares * spread[:, None, :]
+        variances = shares.sum(axis=2)
+        if first:  # the values count as much as an average execution
+            variances = np.concatenate([np.full((1, len(parameters)), variances.mean()), variances])
+        return repetitions(variances.reshape(-1)).reshape(variances.shape)
+
+    def _send(
+        self,
+        plan: ShiftPlan,
+        rows: NDArray[np.float64],
+        precision: float | None,
+        repeats: NDArray[np.int64] | None,
+    ) -> Results:
+        """Results of shape (n_terms, n_rows, batch), repeated rows averaged."""
+        n_sent = int(rows.shape[0] * rows.shape[1] if repeats is None else repeats.sum())
+        if self._shots_per_step is not None:
+            precision = float(np.sqrt(n_sent / max(self._shots_per_step, n_sent)))
+        self.executions += rows.shape[0] * rows.shape[1]
+        self._sent = n_sent
+        if repeats is None:
+            return execute(self._estimator, plan.tiled, rows, precision)
+        counts = repeats.reshape(-1)
+        flat = np.repeat(rows.reshape(-1, rows.shape[2]), counts, axis=0)
+        found = execute(self._estimator, plan.tiled, flat, precision)
+        starts = np.concatenate([[0], np.cumsum(counts)[:-1]])
+        shape = (len(found.values), *rows.shape[:2])
+        means = np.add.reduceat(found.values, starts, axis=1) / counts
+        errors = np.sqrt(np.add.reduceat(found.errors**2, starts, axis=1)) / counts
+        return Results(means.reshape(shape), errors.reshape(shape), found.shots)
+
+    def _report(
+        self,
+        plan: ShiftPlan,
+        parameters: NDArray[np.float64],
+        jacobian: NDArray[np.float64],
+        results: Results,
+        executions: int,
+        first: int,
+    ) -> None:
+        squared = results.errors[:, first:].transpose(1, 2, 0) ** 2
+        variance = 0.0
+        if squared.any():
+            shares = plan.variance_shares(parameters, jacobian)
+            variance = float((shares * (squared[0::2] + squared[1::2]) / 4).sum())
+        if self._allocation == "proportional":
+            spread = 1.0 - np.clip(results.values[:, first:], -1.0, 1.0) ** 2
+            # never quite 0: an execution that seemed certain must not be starved for good
+            self._spread[id(plan)] = np.maximum(spread.mean(axis=2).T, 0.05)
+        self.last_report = GradientReport(
+            executions=executions,
+            rows=self._sent,
+            shots=results.shots,
+            norm=float(np.linalg.norm(jacobian)),
+            norm_standard_error=float(np.sqrt(variance)),
+        )
