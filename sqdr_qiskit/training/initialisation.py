@@ -71,7 +71,7 @@ def initial_circuit_weights(name: str, n_weights: int, *, rng: np.random.Generat
     return INITIALISATIONS[name](rng, n_weights)
 
 
-def initialise(model: nn.Module, *, circuit: str, seed: int) -> None:
+def initialise(model: nn.Module, *, circuit: str, seed: int, positive: bool = False) -> None:
     """Set every parameter of a network to its starting value, in place.
 
     Convolutions and linear maps: weights and biases U(-1, 1) / sqrt(fan in), torch's default. Batch norms:
@@ -82,14 +82,18 @@ def initialise(model: nn.Module, *, circuit: str, seed: int) -> None:
         model: A network with parameters `encoder.*`, `quantum.*` and maybe `head.*`.
         circuit: Name in `INITIALISATIONS`.
         seed: The run's seed.
+        positive: Whether the encoder's linear map starts with 0 in place of its negative weights. Its inputs
+            are rates, so a neuron with mostly negative weights never fires and, far below its threshold,
+            hardly learns to; of 27 features a handful is lost that way at torch's default.
     """
     with torch.no_grad():
         for number, (name, parameter) in enumerate(model.named_parameters()):
             rng = draw(seed, "weights", step=number)
             owner = model.get_submodule(name.rpartition(".")[0])
-            parameter.copy_(
-                torch.from_numpy(_start(owner, name, parameter, circuit, rng)).to(parameter.dtype)
-            )
+            start = _start(owner, name, parameter, circuit, rng)
+            if positive and name == "encoder.linear.weight":
+                start = np.maximum(start, 0.0)
+            parameter.copy_(torch.from_numpy(start).to(parameter.dtype))
 
 
 def _start(

@@ -187,11 +187,11 @@ class _Run:
         recipe = self.recipe
         for norm in self.model.encoder.norms:
             norm.momentum = recipe.norm_momentum  # type: ignore[assignment]
-        initialise(self.model, circuit=recipe.initialisation, seed=self.seed)
+        initialise(self.model, circuit=recipe.initialisation, seed=self.seed, positive=recipe.positive)
         self.model.to(self.device)
         self.optimiser: Optimizer = make_optimiser(
             recipe.optimiser,
-            self.model.parameters(),
+            [list(self.model.encoder.parameters()), self._read_out()],
             learning_rate=recipe.learning_rate,
             weight_decay=recipe.weight_decay,
         )
@@ -207,6 +207,11 @@ class _Run:
                 self.write_results()  # a kill may have come between the state and what is derived from it
         self.done_before = self.state.epoch * self.steps_per_epoch + self.state.step
         self.begun = perf_counter()
+
+    def _read_out(self) -> list[torch.nn.Parameter]:
+        """The weights after the encoder: the circuit's and the head's."""
+        head = [] if self.model.head is None else list(self.model.head.parameters())
+        return [*self.model.quantum.parameters(), *head]
 
     # ---- one epoch -----------------------------------------------------------------------------------------
 
@@ -237,8 +242,8 @@ class _Run:
         images, labels = images.to(self.device), labels.to(self.device)
         done = epoch * self.steps_per_epoch + step
         rate = self.learning_rate(done)
-        for group in self.optimiser.param_groups:
-            group["lr"] = rate
+        for group, factor in zip(self.optimiser.param_groups, (1.0, recipe.readout_rate), strict=True):
+            group["lr"] = factor * rate
         logits = self.stopwatch.forward(self.model, images)
         loss = functional.cross_entropy(logits, labels, label_smoothing=recipe.label_smoothing)
         value = float(loss.detach())

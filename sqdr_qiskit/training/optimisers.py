@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from types import MappingProxyType
 
 import torch
@@ -12,8 +12,11 @@ from sqdr_qiskit.errors import ArgumentError
 
 __all__ = ["OPTIMISERS", "make_optimiser"]
 
-# (parameters, learning rate, weight decay) -> optimiser. `sgdr` is SGD; its warm restarts are in `schedules`.
-OPTIMISERS: Mapping[str, Callable[[list[torch.Tensor], float, float], Optimizer]] = MappingProxyType(
+Group = dict[str, list[torch.Tensor]]
+
+# (groups of parameters, learning rate, weight decay) -> optimiser. `sgdr` is SGD; its warm restarts are in
+# `schedules`.
+OPTIMISERS: Mapping[str, Callable[[list[Group], float, float], Optimizer]] = MappingProxyType(
     {
         "adam": lambda weights, rate, decay: Adam(weights, lr=rate, betas=(0.9, 0.999), weight_decay=decay),
         "adamw": lambda weights, rate, decay: AdamW(weights, lr=rate, betas=(0.9, 0.999), weight_decay=decay),
@@ -25,14 +28,18 @@ OPTIMISERS: Mapping[str, Callable[[list[torch.Tensor], float, float], Optimizer]
 
 
 def make_optimiser(
-    name: str, weights: Iterable[torch.Tensor], *, learning_rate: float, weight_decay: float
+    name: str,
+    groups: Iterable[Sequence[torch.Tensor]],
+    *,
+    learning_rate: float,
+    weight_decay: float,
 ) -> Optimizer:
-    """An optimiser for some weights.
+    """An optimiser for groups of weights, each of which has a learning rate of its own to set.
 
     Args:
         name: Name in `OPTIMISERS`.
-        weights: Parameters to change.
-        learning_rate: Its largest learning rate.
+        groups: Parameters to change, group by group.
+        learning_rate: Every group's learning rate to begin with.
         weight_decay: Factor of the weights that is added to their gradient (AdamW: subtracted from the
             weights).
 
@@ -41,4 +48,4 @@ def make_optimiser(
     """
     if name not in OPTIMISERS:
         raise ArgumentError(f"Argument `optimiser` must be one of {', '.join(OPTIMISERS)}, but is {name!r}.")
-    return OPTIMISERS[name](list(weights), learning_rate, weight_decay)
+    return OPTIMISERS[name]([{"params": list(group)} for group in groups], learning_rate, weight_decay)

@@ -31,6 +31,7 @@ class Recipe:
         optimiser: Name in `optimisers.OPTIMISERS`.
         learning_rate: Largest learning rate of the schedule.
         weight_decay: The optimiser's, 0 or more.
+        readout_rate: Learning rate of the circuit and the head, as a multiple of the encoder's.
         schedule: Name in `schedules.SCHEDULES`; `sgdr` brings its own and takes only `constant`.
         warm_up: Fraction of the steps that `one-cycle` rises for.
         final: Learning rate at the very end, as a fraction of the largest, for `cosine` and `one-cycle`.
@@ -39,6 +40,7 @@ class Recipe:
         norm_momentum: Share of a new batch in batch norm's running statistics (torch's convention).
         initialisation: Distribution of the circuit's first weights, a name in
             `initialisation.INITIALISATIONS`.
+        positive: Whether the encoder's linear map starts without negative weights, see `initialise`.
         angle_scale: Radians of a rotation for a firing rate of 1.
         flip: Whether half the images of each batch, at random, are mirrored left to right.
         label_smoothing: Probability taken from the right class and shared among all, 0 to below 1.
@@ -58,11 +60,13 @@ class Recipe:
     learning_rate: float
     weight_decay: float
     schedule: str
+    readout_rate: float = 1.0
     warm_up: float = 0.2
     final: float = 0.001
     averaging: float = 0.0
     norm_momentum: float = math.sqrt(0.1)
     initialisation: str = "uniform-2pi"
+    positive: bool = False
     angle_scale: float = 1.0
     flip: bool = False
     label_smoothing: float = 0.0
@@ -144,6 +148,7 @@ class Recipe:
 _RANGES = (
     ("learning_rate", 0.0, math.inf, False),
     ("weight_decay", 0.0, math.inf, False),
+    ("readout_rate", 0.0, math.inf, False),
     ("warm_up", 0.0, 1.0, False),
     ("final", 0.0, 1.0, True),
     ("averaging", 0.0, 1.0, False),
@@ -153,7 +158,7 @@ _RANGES = (
     ("clip", 0.0, math.inf, False),
     ("least_steps", 0, math.inf, False),
 )
-_POSITIVE = frozenset({"learning_rate", "angle_scale", "norm_momentum", "clip"})
+_POSITIVE = frozenset({"learning_rate", "readout_rate", "angle_scale", "norm_momentum", "clip"})
 
 
 def _choice(argument: str, value: str, choices: tuple[str, ...]) -> None:
@@ -170,19 +175,19 @@ RECIPES: Mapping[str, Recipe] = MappingProxyType(
         "ours": Recipe(
             name="ours",
             epochs=20,
-            batch_size=32,
+            batch_size=64,
             optimiser="adam",
             learning_rate=2e-2,
             weight_decay=0.0,
             schedule="one-cycle",
+            readout_rate=3.0,
             averaging=0.998,
+            positive=True,
             angle_scale=math.pi,
             clip=1.0,
             least_steps=3000,
         ),
-        # PHYSICS: Adam 1e-3, weight decay 1e-3, random flip, U(0, 2 pi), 100 epochs; the batch size is ours,
-        # the
-        # paper's text names none.
+        # The paper's text names no batch size.
         "paper": Recipe(
             name="paper",
             epochs=100,

@@ -73,3 +73,12 @@ def test_layers_start_in_torchs_own_ranges(seed: int) -> None:
     assert torch.equal(model.get_parameter("encoder.norms.1.weight"), torch.ones(4))
     assert torch.equal(model.get_parameter("encoder.norms.1.bias"), torch.zeros(4))
     assert float(model.get_parameter("quantum.weight").detach().max()) > 3.0
+
+
+def test_a_positive_start_cuts_the_linear_maps_negative_weights_and_nothing_else(seed: int) -> None:
+    first, second = build(), build()
+    initialise(first, circuit="uniform-2pi", seed=seed)
+    initialise(second, circuit="uniform-2pi", seed=seed, positive=True)
+    for (name, one), two in zip(first.named_parameters(), second.parameters(), strict=True):
+        assert torch.equal(one.clamp(min=0) if name == "encoder.linear.weight" else one, two), name
+    assert float(first.get_parameter("encoder.linear.weight").detach().min()) < 0.0

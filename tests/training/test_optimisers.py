@@ -10,7 +10,7 @@ from sqdr_qiskit.training.optimisers import OPTIMISERS, make_optimiser
 @pytest.mark.parametrize("name", OPTIMISERS)
 def test_every_optimiser_goes_downhill_and_decays_weights(name: str) -> None:
     weight = torch.tensor([2.0], requires_grad=True)
-    optimiser = make_optimiser(name, [weight], learning_rate=0.1, weight_decay=0.5)
+    optimiser = make_optimiser(name, [[weight]], learning_rate=0.1, weight_decay=0.5)
     for _ in range(3):
         optimiser.zero_grad()
         (weight * 0.0).sum().backward()  # no slope: only the decay moves it
