@@ -54,8 +54,17 @@ class JobSpec:
         validation: Share of the training images that is held out to choose by.
         seed: The run's one seed.
         head: Whether a linear layer follows the circuit.
-        checkpoint: Path of a checkpoint, for `evaluate` and `infer`.
+        checkpoint: Path of a checkpoint, for `evaluate` and `infer`; for `train` where its weights start.
         device: Where the encoder and the head run, `cpu` or `cuda`.
+        layout: On a device: `tiled` or `whole`.
+        steps: Train so many steps and no more, whatever `epochs` says.
+        mode: On hardware: `job` or `batch`.
+        resilience: On hardware: error mitigation 0, 1 or 2.
+        dynamical_decoupling: On hardware: `XX`, `XpXm` or `XY4`.
+        twirling: On hardware: whether two-qubit gates are twirled.
+        max_execution_s: On hardware: quantum seconds after which a job is ended.
+        job_tags: On hardware: tags of every job, separated by commas.
+        max_qpu_seconds: On hardware: quantum seconds that the run may use.
 
     Raises:
         ArgumentError: A value is out of range.
@@ -87,6 +96,15 @@ class JobSpec:
     head: bool = True
     checkpoint: str | None = None
     device: str = "cpu"
+    layout: str | None = None
+    steps: int | None = None
+    mode: str | None = None
+    resilience: int | None = None
+    dynamical_decoupling: str | None = None
+    twirling: bool | None = None
+    max_execution_s: int | None = None
+    job_tags: str | None = None
+    max_qpu_seconds: float | None = None
 
     def __post_init__(self) -> None:
         given = {key: value for key, value in asdict(self).items() if value is not None}
@@ -169,6 +187,16 @@ def _read(table: Table, *, task_needed: bool = True) -> dict[str, Any]:
         "averaging": table.number("averaging", default=None, at_least=0, below=1),
         "angle_scale": table.number("angle_scale", default=None, above=0),
         "validation": table.number("validation", default=None, at_least=0, below=1),
+        "steps": table.integer("steps", default=None, at_least=1),
+        "resilience": table.integer("resilience", default=None, at_least=0, at_most=2),
+        "max_execution_s": table.integer("max_execution_s", default=None, at_least=1),
+        "max_qpu_seconds": table.number("max_qpu_seconds", default=None, above=0),
+        "layout": table.text("layout", default=None, choices=("tiled", "whole")),
+        "mode": table.text("mode", default=None, choices=("job", "batch")),
+        "dynamical_decoupling": table.text(
+            "dynamical_decoupling", default=None, choices=("XX", "XpXm", "XY4")
+        ),
+        "twirling": table.flag("twirling", default=None),
         "flip": table.flag("flip", default=None),
         "head": table.flag("head", default=None),
     }
