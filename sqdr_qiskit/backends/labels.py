@@ -8,6 +8,7 @@ import numpy as np
 from qiskit.quantum_info import Kraus
 from qiskit_aer.noise import NoiseModel, QuantumError
 
+from sqdr_qiskit.noise_models.attach import attach
 from sqdr_qiskit.noise_models.channels import ptm_to_kraus
 from sqdr_qiskit.noise_models.convert import error_ptm, split_product
 
@@ -83,7 +84,7 @@ class NoiseLabels:
             return None
         model = NoiseModel()
         for label, error in self._errors.items():
-            model.add_all_qubit_quantum_error(error, [label], warnings=False)
+            attach(model, error, label, None)
         return model
 
     def _new(self, gate: str, error: QuantumError) -> str:

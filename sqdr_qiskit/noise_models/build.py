@@ -9,6 +9,7 @@ from qiskit.circuit import QuantumCircuit
 from qiskit.quantum_info import Kraus, Pauli
 from qiskit_aer.noise import NoiseModel, QuantumError, ReadoutError, pauli_error
 
+from sqdr_qiskit.noise_models.attach import attach
 from sqdr_qiskit.noise_models.channels import (
     ComplexArray,
     compose,
@@ -17,6 +18,7 @@ from sqdr_qiskit.noise_models.channels import (
     pauli_probabilities,
 )
 from sqdr_qiskit.noise_models.check import check_gates
+from sqdr_qiskit.noise_models.convert import error_ptm
 from sqdr_qiskit.noise_models.places import gate_key, with_places
 from sqdr_qiskit.noise_models.rules import NoiseRules, PlacedChannel
 from sqdr_qiskit.specs.channels import ChannelSpec
@@ -69,10 +71,8 @@ def build_noise_model(spec: NoiseSpec, circuit: QuantumCircuit) -> NoiseModel:
         if not placed:
             continue
         error = quantum_error(placed, len(qubits))
-        if where is None:
-            model.add_all_qubit_quantum_error(error, [key], warnings=False)
-        else:
-            model.add_quantum_error(error, [key], qubits, warnings=False)
+        if not np.array_equal(error_ptm(error), np.eye(4 ** len(qubits))):
+            attach(model, error, key, where)
     for qubit in range(circuit.num_qubits):
         p01, p10 = rules.readout(qubit)
         if p01 or p10:

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from qiskit_aer.noise import NoiseModel
 
 from sqdr_qiskit.errors import UnsupportedError
+from sqdr_qiskit.noise_models.attach import attach
 
 __all__ = ["restrict"]
 
@@ -31,11 +32,11 @@ def restrict(model: NoiseModel, qubits: Sequence[int]) -> NoiseModel:
     position = {qubit: i for i, qubit in enumerate(qubits)}
     part = NoiseModel(basis_gates=model.basis_gates)
     for gate, error in model._default_quantum_errors.items():
-        part.add_all_qubit_quantum_error(error, [gate], warnings=False)
+        attach(part, error, gate, None)
     for gate, table in model._local_quantum_errors.items():
         for where, error in table.items():
             if all(qubit in position for qubit in where):
-                part.add_quantum_error(error, [gate], [position[qubit] for qubit in where], warnings=False)
+                attach(part, error, gate, tuple(position[qubit] for qubit in where))
     if model._default_readout_error is not None:
         part.add_all_qubit_readout_error(model._default_readout_error, warnings=False)
     for where, readout in model._local_readout_errors.items():

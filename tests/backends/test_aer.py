@@ -21,7 +21,7 @@ from sqdr_qiskit.errors import ArgumentError, BackendError, SpecError, Unsupport
 from sqdr_qiskit.lightcone.engine import ExactEngine
 from sqdr_qiskit.noise_models.readout import read_observable
 from sqdr_qiskit.specs.channels import ChannelSpec
-from sqdr_qiskit.specs.noise import ErrorSpec, NoiseSpec, ReadoutSpec, noise_spec
+from sqdr_qiskit.specs.noise import ErrorSpec, NoiseSpec, ReadoutSpec, noise_spec, single_channel_noise
 
 LOGICAL = [name for name in list_names("noise_models") if noise_spec(name).device is None]
 Floats = NDArray[np.float64]
@@ -419,3 +419,15 @@ def test_samples_of_a_whole_noisy_register_of_18_qubits_agree_with_cones(rng: np
     scores = (found - exact[0]) / np.sqrt((1 - exact[0] ** 2) / shots)
     assert (scores**2).sum() < 45  # chi-square of 18 degrees of freedom: 1 in 2,500 is larger
     assert np.abs(scores).max() < 4
+
+
+@pytest.mark.parametrize("channel", ["bit_flip", "amplitude_damping", "depolarizing"])
+def test_weak_noise_is_the_same_on_cones_and_in_the_engine(channel: str, rng: np.random.Generator) -> None:
+    model = build_circuit("2b-4q")
+    points = random_points(model.circuit, rng, 2)
+    weak = single_channel_noise(channel, 1e-9)
+    values, _ = ask(AerConeEstimator(weak), model.circuit, list(model.observables), points)
+    engine = noisy_engine(weak)(model.circuit, list(model.observables)).values(points)
+    ideal = ExactEngine(model.circuit, list(model.observables)).values(points)
+    np.testing.assert_allclose(values, engine, atol=1e-13)
+    assert np.abs(engine - ideal).max() > 1e-10

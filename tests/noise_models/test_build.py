@@ -14,7 +14,7 @@ from sqdr_qiskit.circuits import build_circuit
 from sqdr_qiskit.errors import SpecError, UnsupportedError
 from sqdr_qiskit.noise_models.build import build_noise_model, noisy_circuit
 from sqdr_qiskit.noise_models.channels import kraus_operators, kraus_to_ptm
-from sqdr_qiskit.noise_models.convert import GateChannels, error_after, readout_after
+from sqdr_qiskit.noise_models.convert import GateChannels, error_after, error_ptm, readout_after
 from sqdr_qiskit.noise_models.places import gate_key
 from sqdr_qiskit.noise_models.rules import NoiseRules
 from sqdr_qiskit.specs.channels import ChannelSpec
@@ -39,7 +39,11 @@ def bound(circuit: QuantumCircuit, rng: np.random.Generator) -> QuantumCircuit:
 def density_matrix_by_aer(circuit: QuantumCircuit, model: NoiseModel) -> np.ndarray:
     saved = circuit.copy()
     saved.save_density_matrix()
-    result = AerSimulator(method="density_matrix", noise_model=model).run(saved, shots=1).result()
+    result = (
+        AerSimulator(method="density_matrix", noise_model=model, zero_threshold=1e-16)
+        .run(saved, shots=1)
+        .result()
+    )
     return np.asarray(result.data(0)["density_matrix"])
 
 
@@ -96,6 +100,24 @@ def test_one_rot_is_one_noisy_gate(rng: np.random.Generator) -> None:
     circuit.u(0.0, 0.0, 0.0, 0)
     model = build_noise_model(noise_spec("bit-flip"), circuit)
     assert density_matrix_by_aer(circuit, model)[1, 1] == pytest.approx(0.02, abs=1e-12)
+
+
+@pytest.mark.parametrize("p", [1e-6, 1e-9])
+def test_weak_noise_is_not_dropped(p: float) -> None:
+    circuit = QuantumCircuit(2)
+    circuit.u(0.0, 0.0, 0.0, 0)
+    circuit.cz(0, 1)
+    spec = spec_of(
+        ErrorSpec(ChannelSpec("bit_flip", (("p", p),)), ("u",)),
+        ErrorSpec(ChannelSpec("pauli", (("II", 1 - p), ("IX", p))), ("cz",)),
+        ErrorSpec(ChannelSpec("phase_damping", (("lambda", p),)), ("cz",)),
+    )
+    model = build_noise_model(spec, circuit)
+    np.testing.assert_allclose(np.diag(density_matrix_by_aer(circuit, model)).real[[1, 2]], p, rtol=1e-3)
+    weak = spec_of(ErrorSpec(ChannelSpec("amplitude_damping", (("gamma", p),)), ("u",)))
+    damping = error_after(build_noise_model(weak, circuit), "u", (0,))
+    assert damping is not None
+    assert error_ptm(damping)[3, 0] == pytest.approx(p, rel=1e-3)
 
 
 def test_noise_of_strength_zero_is_an_ideal_model() -> None:
