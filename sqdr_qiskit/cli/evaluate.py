@@ -12,6 +12,7 @@ from sqdr_qiskit.cli.options import (
     BackendOption,
     DataDirOption,
     DeviceOption,
+    LayoutOption,
     NoiseOption,
     SeedOption,
     ShotsOption,
@@ -41,6 +42,7 @@ def evaluate(
     backend: BackendOption = "exact",
     noise: NoiseOption = None,
     shots: ShotsOption = None,
+    layout: LayoutOption = None,
     seed: SeedOption = 0,
     device: DeviceOption = "cpu",
     figure: Annotated[Path | None, typer.Option(help="Draw the confusion matrix into this PNG file.")] = None,
@@ -60,6 +62,7 @@ def evaluate(
         backend=backend,
         noise=noise,
         shots=shots,
+        layout=layout,
         seed=seed,
         device=device,
     )

@@ -13,6 +13,7 @@ from sqdr_qiskit.cli.options import (
     BackendOption,
     DataDirOption,
     DeviceOption,
+    LayoutOption,
     NoiseOption,
     ShotsOption,
     download_progress,
@@ -52,6 +53,7 @@ def infer(
     backend: BackendOption = "exact",
     noise: NoiseOption = None,
     shots: ShotsOption = None,
+    layout: LayoutOption = None,
     seed: Annotated[
         int | None, typer.Option(help="Chooses the images that --limit takes, and shots. [default: 0]", min=0)
     ] = None,
@@ -80,6 +82,7 @@ def infer(
         backend=backend,
         noise=noise,
         shots=shots,
+        layout=layout,
         seed=seed or 0,
         device=device,
     )

@@ -18,6 +18,7 @@ __all__ = [
     "BackendOption",
     "DataDirOption",
     "DeviceOption",
+    "LayoutOption",
     "NoiseOption",
     "SeedOption",
     "ShotsOption",
@@ -41,6 +42,13 @@ DataDirOption: TypeAlias = Annotated[
 ]
 SeedOption: TypeAlias = Annotated[
     int, typer.Option("--seed", help="The one seed of everything random.", min=0)
+]
+LayoutOption: TypeAlias = Annotated[
+    str | None,
+    typer.Option(
+        "--layout",
+        help="On a device: tiled (each output's light cone on a line of its own) or whole. [default: tiled]",
+    ),
 ]
 DeviceOption: TypeAlias = Annotated[
     str, typer.Option("--device", help="Where encoder and head compute: cpu, or cuda where there is one.")

@@ -67,6 +67,7 @@ def _run_one(job: JobSpec, *, out: Path | None, resume: Path | None, as_json: bo
         "backend": job.backend,
         "noise": job.noise,
         "shots": job.shots,
+        "layout": job.layout,
         "seed": job.seed,
         "device": job.device,
         "as_json": as_json,

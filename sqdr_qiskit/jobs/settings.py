@@ -7,10 +7,12 @@ from dataclasses import replace
 import numpy as np
 
 from sqdr_qiskit.backends import Backend, make_backend
+from sqdr_qiskit.backends.devices import is_hardware
 from sqdr_qiskit.data import DATASETS, DataSplits, ImageSet, load_dataset
 from sqdr_qiskit.data import Progress as DownloadProgress
 from sqdr_qiskit.data.splits import balanced_subset
 from sqdr_qiskit.errors import ArgumentError
+from sqdr_qiskit.jobs.hardware import HARDWARE_FIELDS, Hardware
 from sqdr_qiskit.model.network import ModelSettings
 from sqdr_qiskit.specs.circuit import circuit_spec
 from sqdr_qiskit.specs.job import JobSpec
@@ -50,19 +52,47 @@ def recipe_of(job: JobSpec) -> Recipe:
     )
 
 
-def backend_of(job: JobSpec) -> Backend:
+def backend_of(job: JobSpec, hardware: Hardware | None = None) -> Backend:
     """The job's backend.
 
+    Args:
+        job: The job.
+        hardware: What a quantum computer needs; None where none can be used.
+
     Raises:
-        ArgumentError: If there is none of that name, or it has no use for the job's noise or shots.
+        ArgumentError: If there is none of that name, or it has no use for one of the job's settings.
+        BackendError: If a quantum computer cannot be reached.
     """
+    if is_hardware(job.backend):
+        if job.noise is not None:
+            raise ArgumentError(
+                f"Argument `noise` must be left out with backend {job.backend}, which has its own, but is "
+                f"{job.noise!r}."
+            )
+        if hardware is None:
+            raise ArgumentError(
+                f"Argument `backend` must be a simulator for task {job.task}, but is {job.backend!r}; `infer` and "
+                "`train` run on quantum computers."
+            )
+        return hardware.backend(job)
+    for option in HARDWARE_FIELDS:
+        if getattr(job, option) is not None:
+            raise ArgumentError(
+                f"Argument `{option}` must be left out with backend {job.backend}, where it has no effect, but is "
+                f"{getattr(job, option)!r}."
+            )
     for option in ("noise", "shots"):
         if job.backend == "exact" and getattr(job, option) is not None:
             raise ArgumentError(
                 f"Argument `{option}` must be left out with backend exact, which is noiseless and exact, "
                 f"but is {getattr(job, option)!r}."
             )
-    return make_backend(job.backend)
+    if job.backend.startswith("fake_") and job.noise is not None:
+        raise ArgumentError(
+            f"Argument `noise` must be left out with backend {job.backend}, which has its device's own noise, "
+            f"but is {job.noise!r}."
+        )
+    return make_backend(job.backend, shots=job.shots, seed=job.seed, layout=job.layout)
 
 
 def data_of(job: JobSpec, *, progress: DownloadProgress | None = None) -> DataSplits:

@@ -1,0 +1,32 @@
+"""`fake_<device>`: a device's calibration snapshot on this machine, by the same path as the device itself."""
+
+from __future__ import annotations
+
+from sqdr_qiskit.backends.chip import chip_of
+from sqdr_qiskit.backends.device_estimator import DEFAULT_SHOTS, DeviceEstimator
+from sqdr_qiskit.backends.fake import fake_backend
+from sqdr_qiskit.backends.interface import Backend
+from sqdr_qiskit.backends.local_sender import LocalSender
+from sqdr_qiskit.backends.transpilation import LayoutOptions
+
+__all__ = ["make_fake"]
+
+
+def make_fake(
+    name: str, *, shots: int | None = None, seed: int | None = None, layout: LayoutOptions | None = None
+) -> Backend:
+    """The backend `fake_<device>`: laid out as on the device, run by Aer with its snapshot's noise.
+
+    Args:
+        name: Such as `fake_brisbane`.
+        shots: Samples per expectation value; 4096 if None.
+        seed: Makes samples repeatable; None draws fresh ones.
+        layout: How circuits are laid out.
+
+    Raises:
+        ArgumentError: No such snapshot, or fewer than 1 shot.
+    """
+    chip = chip_of(fake_backend(name))
+    samples = DEFAULT_SHOTS if shots is None else shots
+    estimator = DeviceEstimator(chip, LocalSender(chip, seed=seed), shots=samples, options=layout)
+    return Backend(name, estimator, default_gradient="parameter-shift", shots=samples)

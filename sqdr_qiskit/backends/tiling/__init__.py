@@ -1,0 +1,3 @@
+"""Cones as disjoint lines on a chip's best-calibrated places."""
+
+from __future__ import annotations
