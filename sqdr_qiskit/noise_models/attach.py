@@ -10,7 +10,7 @@ __all__ = ["attach"]
 def attach(model: NoiseModel, error: QuantumError, gate: str, qubits: tuple[int, ...] | None) -> None:
     """Let `error` follow a gate, on these qubits or (None) on all.
 
-    The same as `NoiseModel.add_quantum_error` and `add_all_qubit_quantum_error` into an empty place, but those
+    The same as `NoiseModel.add_quantum_error` and `add_all_qubit_quantum_error` in an empty place, but those
     leave out Kraus errors weaker than about 1e-8 as "ideal".
 
     Args:
