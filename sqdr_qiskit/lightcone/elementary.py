@@ -77,4 +77,11 @@ def _parts(
         )
     for item in gate.definition.data:
         inner = tuple(wires[gate.definition.find_bit(qubit).index] for qubit in item.qubits)
-        yield from _parts(item.operation, inner, channels)
+        part = item.operation
+        if gate.name == "r" and channels.after(part.label or part.name, inner):
+            # the one gate that runs whole elsewhere: its part would bring noise that it does not have
+            raise UnsupportedError(
+                f"Gate `r` on qubits {list(wires)} must be written as rx and rz, or as u, where gate "
+                f"`{part.name}` has noise: the parameter-shift rule cannot turn it whole."
+            )
+        yield from _parts(part, inner, channels)

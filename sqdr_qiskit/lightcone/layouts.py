@@ -10,7 +10,7 @@ from qiskit.quantum_info import SparsePauliOp
 
 from sqdr_qiskit.errors import ArgumentError, UnsupportedError
 from sqdr_qiskit.lightcone.channels import ChannelModel, noiseless
-from sqdr_qiskit.lightcone.cones import Cone, PauliTerm, pauli_terms
+from sqdr_qiskit.lightcone.cones import Cone, PauliTerm, cone, pauli_terms
 from sqdr_qiskit.lightcone.elementary import elementary
 from sqdr_qiskit.lightcone.flow import tight_cone
 from sqdr_qiskit.lightcone.operations import NormalForm, Rotation, normal_form
@@ -58,8 +58,14 @@ def tile_circuit(
     cones = [tight_cone(form, PauliTerm(1.0, paulis)) for paulis in terms]
     chosen = _joined(cones) if groups is None else [tuple(group) for group in groups]
     _check_groups(chosen, terms)
-    write = write_fused if fuse else write_plain
-    written = write(flat, form, [[cones[i] for i in group] for group in chosen])
+    if fuse:
+        written = write_fused(flat, form, [[cones[i] for i in group] for group in chosen])
+    else:
+        # An instruction is kept or left out whole. Operations that are dead from the end may come back with
+        # it, those that do nothing to |0...0> only if nothing was left out before them: so not the tight
+        # cones here.
+        whole = [cone(form, member.term) for member in cones]
+        written = write_plain(flat, form, [[whole[i] for i in group] for group in chosen])
     weights, constants = _weights(observables, form, terms)
     tiles = tuple(
         Tile(
