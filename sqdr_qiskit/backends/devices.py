@@ -21,6 +21,7 @@ __all__ = [
     "RETIRED",
     "Device",
     "absent_device",
+    "is_hardware",
     "fake_name",
     "retirement",
     "snapshot_folder",
@@ -151,6 +152,11 @@ def fake_name(device: str) -> str | None:
     """`--backend` name of the snapshot of a device, None if there is none."""
     city = _city(device)
     return f"fake_{city}" if city in snapshot_names() else None
+
+
+def is_hardware(backend: str) -> bool:
+    """Whether a `--backend` name means a quantum computer at IBM."""
+    return backend == "least_busy" or backend.startswith("ibm_")
 
 
 def retirement(device: str) -> str | None:

@@ -25,6 +25,7 @@ COMMANDS: Mapping[str, str] = {
     "infer": "sqdr_qiskit.cli.infer:infer",
     "run": "sqdr_qiskit.cli.run:run",
     "noise": "sqdr_qiskit.cli.noise:app",
+    "jobs": "sqdr_qiskit.cli.jobs:app",
     "catalog": "sqdr_qiskit.cli.catalog:app",
 }
 """Name of a command -> module:attribute (a function, or a `typer.Typer` of sub-commands), in help's order."""

@@ -4,11 +4,24 @@ from __future__ import annotations
 
 import csv
 import io
-from typing import TYPE_CHECKING, Annotated
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from sqdr_qiskit.cli.console import JsonOption, Progress, print_json, print_note, print_text
+from sqdr_qiskit.cli.hardware import (
+    CeilingOption,
+    DecouplingOption,
+    MaxExecutionOption,
+    ModeOption,
+    OutOption,
+    ResilienceOption,
+    ResumeOption,
+    TagsOption,
+    TwirlingOption,
+)
 from sqdr_qiskit.cli.options import (
     BackendOption,
     DataDirOption,
@@ -17,11 +30,13 @@ from sqdr_qiskit.cli.options import (
     NoiseOption,
     ShotsOption,
     download_progress,
+    typed_command,
 )
 from sqdr_qiskit.errors import ArgumentError
 
 if TYPE_CHECKING:
-    from sqdr_qiskit.jobs import Answer
+    from sqdr_qiskit.jobs import Answer, Chosen
+    from sqdr_qiskit.specs.job import JobSpec
 
 __all__ = ["infer"]
 
@@ -58,21 +73,38 @@ def infer(
         int | None, typer.Option(help="Chooses the images that --limit takes, and shots. [default: 0]", min=0)
     ] = None,
     device: DeviceOption = "cpu",
+    mode: ModeOption = None,
+    resilience: ResilienceOption = None,
+    dynamical_decoupling: DecouplingOption = None,
+    twirling: TwirlingOption = None,
+    max_execution_s: MaxExecutionOption = None,
+    job_tags: TagsOption = None,
+    max_qpu_seconds: CeilingOption = None,
+    out: OutOption = None,
+    resume: ResumeOption = None,
     as_csv: Annotated[bool, typer.Option("--csv", help="Print comma-separated values.")] = False,
     as_json: JsonOption = False,
 ) -> None:
     """Say what pictures show: the class and every class's probability.
 
     With no picture and no data set named, a few held-out images of the checkpoint's own data set.
+
+    On a quantum computer (--backend ibm_<device> or least_busy) the run has a folder with a ledger of its
+    jobs: cut short at any moment, --resume FOLDER goes on without sending anything twice.
     """
+    here = dict(locals())
+    from sqdr_qiskit.backends.devices import is_hardware
     from sqdr_qiskit.jobs import choose_checkpoint, infer_dataset, infer_files
     from sqdr_qiskit.jobs.use import A_FEW
     from sqdr_qiskit.specs.job import JobSpec
 
-    checkpoint, files = _sorted_out(checkpoint, pictures or [], inputs or [])
-    _refuse(files, dataset=dataset, data_dir=data_dir, limit=limit)
     if as_csv and as_json:
         raise ArgumentError("Option `--csv` must be left out with --json, but both are given.")
+    if resume is not None:
+        _show(*_resumed(resume, here), as_csv=as_csv, as_json=as_json)
+        return
+    checkpoint, files = _sorted_out(checkpoint, pictures or [], inputs or [])
+    _refuse(files, dataset=dataset, data_dir=data_dir, limit=limit)
     chosen = choose_checkpoint(checkpoint, dataset=dataset)
     job = JobSpec(
         task="infer",
@@ -85,15 +117,36 @@ def infer(
         layout=layout,
         seed=seed or 0,
         device=device,
+        mode=mode,
+        resilience=resilience,
+        dynamical_decoupling=dynamical_decoupling,
+        twirling=twirling,
+        max_execution_s=max_execution_s,
+        job_tags=job_tags,
+        max_qpu_seconds=max_qpu_seconds,
     )
     if not as_json:
         print_note(chosen.title)
+    if is_hardware(job.backend):
+        answers, folder = _on_hardware(job, chosen, files, folder=out, resume=False)
+        _show(job, chosen, answers, folder, as_csv=as_csv, as_json=as_json)
+        return
+    if out is not None:
+        raise ArgumentError(
+            f"Option `--out` must be left out with backend {job.backend}, which needs no folder for its jobs."
+        )
     with Progress("classifying", unit="images") as bar:
         answers = (
             infer_files(chosen, files, job, progress=bar.update)
             if files
             else infer_dataset(chosen, job, progress=bar.update, download_progress=download_progress())
         )
+    _show(job, chosen, answers, None, as_csv=as_csv, as_json=as_json)
+
+
+def _show(
+    job: JobSpec, chosen: Chosen, answers: list[Answer], folder: Path | None, *, as_csv: bool, as_json: bool
+) -> None:
     if as_json:
         print_json(
             {
@@ -102,12 +155,63 @@ def infer(
                 "circuit": chosen.checkpoint.settings.circuit.name,
                 "backend": job.backend,
                 "answers": [answer.to_dict() for answer in answers],
+                **({} if folder is None else {"folder": str(folder)}),
             }
         )
     elif as_csv:
         print_text(_csv(answers).rstrip("\n"))
     else:
         print_text(_table(answers))
+
+
+def _on_hardware(
+    job: JobSpec, chosen: Chosen, files: Sequence[str], *, folder: Path | None, resume: bool
+) -> tuple[list[Answer], Path]:
+    """Classify on a quantum computer, with a folder."""
+    from sqdr_qiskit.backends.runtime.waiting import Attention
+    from sqdr_qiskit.cli.waiting import leaving_allowed, show_waiting
+    from sqdr_qiskit.jobs.hardware import Hardware
+    from sqdr_qiskit.jobs.inference import carry_out_inference
+
+    attention = Attention()
+    with leaving_allowed(attention), Hardware(show_waiting(), attention) as hardware:
+        run = carry_out_inference(
+            job,
+            chosen,
+            files,
+            hardware=hardware,
+            folder=folder,
+            resume=resume,
+            command=typed_command(),
+            started=lambda path: print_note(f"run {path} on {job.backend}"),
+            download_progress=download_progress(),
+        )
+    facts = run.record.results["hardware"]
+    print_note(
+        f"{len(facts['jobs'])} jobs on {facts['device']} (calibrated {facts['calibrated']}): "
+        f"{facts['used_s']:.1f} s of quantum time used, {facts['planned_s']:.1f} s planned; in {run.folder}"
+    )
+    return list(run.answers), run.folder
+
+
+def _resumed(folder: Path, here: dict[str, Any]) -> tuple[JobSpec, Chosen, list[Answer], Path]:
+    """Go on with an inference on hardware, with what it was started with."""
+    from sqdr_qiskit.jobs.inference import inference_of_run
+
+    usual = {"backend": "exact", "device": "cpu"}
+    for name, value in here.items():
+        if name not in ("resume", "as_csv", "as_json") and value not in (None, [], usual.get(name)):
+            option = "CHECKPOINT" if name == "checkpoint" else "--" + name.replace("_", "-")
+            raise ArgumentError(
+                f"Option `{option}` must be left out with --resume, which goes on with what the run was "
+                "started with."
+            )
+    job, chosen, files = inference_of_run(folder)
+    if job.task != "infer":
+        raise ArgumentError(
+            f"Option `--resume` must name an inference, but {str(folder)!r} holds a run of task {job.task}."
+        )
+    return job, chosen, *_on_hardware(job, chosen, files, folder=folder, resume=True)
 
 
 def _sorted_out(

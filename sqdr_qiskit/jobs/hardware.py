@@ -6,21 +6,29 @@ import os
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from types import TracebackType
+from typing import TYPE_CHECKING, Any
 
-from sqdr_qiskit.backends.runtime.accounts import LEAST_BUSY, Connection
-from sqdr_qiskit.backends.runtime.book import Entry
-from sqdr_qiskit.backends.runtime.options import RuntimeSettings
-from sqdr_qiskit.backends.runtime.remote import RuntimeSender
-from sqdr_qiskit.backends.runtime.waiting import Attention, Waiting, nobody
+from sqdr_qiskit.backends import Backend
 from sqdr_qiskit.errors import RunError, SqdrError
 from sqdr_qiskit.jobs.ledger import Ledger
+from sqdr_qiskit.specs.job import JobSpec
 
-__all__ = ["Collected", "Hardware", "cancel_jobs", "collect_jobs", "is_hardware"]
+if TYPE_CHECKING:  # the runtime's client takes a second to import
+    from sqdr_qiskit.backends.runtime.book import Entry
+    from sqdr_qiskit.backends.runtime.remote import RuntimeSender
+    from sqdr_qiskit.backends.runtime.waiting import Attention, Waiting
 
+__all__ = ["HARDWARE_FIELDS", "Collected", "Hardware", "cancel_jobs", "collect_jobs"]
 
-def is_hardware(backend: str) -> bool:
-    """Whether a backend's name means a quantum computer at IBM."""
-    return backend == LEAST_BUSY or backend.startswith("ibm_")
+# Fields of a job that only a quantum computer has a use for.
+HARDWARE_FIELDS = (
+    "mode",
+    "resilience",
+    "dynamical_decoupling",
+    "twirling",
+    "max_execution_s",
+    "job_tags",
+)
 
 
 @dataclass
@@ -33,8 +41,8 @@ class Hardware:
         ledger: Opened when the run's folder is known.
     """
 
-    watch: Callable[[Waiting], None] = nobody
-    attention: Attention = field(default_factory=Attention)
+    watch: Callable[[Waiting], None] | None = None
+    attention: Attention | None = None
     ledger: Ledger = field(default_factory=Ledger)
     _sender: RuntimeSender | None = None
 
@@ -43,19 +51,41 @@ class Hardware:
         if not self.ledger.is_open:
             self.ledger.open(folder)
 
-    def connection(self, device: str, *, min_qubits: int = 1) -> Connection:
-        """The device, as the run met it first if the ledger says so."""
-        if self.ledger.is_open:
-            device = self.ledger.kept("device") or device
-            return Connection(device, min_qubits=min_qubits, calibrated=self.ledger.kept("calibrated"))
-        return Connection(device, min_qubits=min_qubits)
+    def backend(self, job: JobSpec) -> Backend:
+        """The job's device as a backend; as the run met it first, if the ledger knows.
 
-    def sender(self, connection: Connection, settings: RuntimeSettings) -> RuntimeSender:
-        """The run's one sender."""
-        self._sender = RuntimeSender(
-            connection, self.ledger, settings, watch=self.watch, attention=self.attention
+        Raises:
+            ArgumentError: A setting, the account or the device cannot be.
+            BackendError: IBM cannot be reached.
+        """
+        from sqdr_qiskit.backends.runtime.accounts import Connection
+        from sqdr_qiskit.backends.runtime.backend import runtime_backend
+        from sqdr_qiskit.backends.runtime.remote import RuntimeSender
+        from sqdr_qiskit.backends.runtime.waiting import nobody
+        from sqdr_qiskit.backends.transpilation import LayoutOptions
+
+        settings = runtime_settings(job)
+        known = self.ledger.is_open
+        connection = Connection(
+            (known and self.ledger.kept("device")) or job.backend,
+            calibrated=self.ledger.kept("calibrated") if known else None,
         )
-        return self._sender
+        self._sender = RuntimeSender(
+            connection, self.ledger, settings, watch=self.watch or nobody, attention=self.attention
+        )
+        layout = LayoutOptions() if job.layout is None else LayoutOptions(layout=job.layout)
+        return runtime_backend(connection, self._sender, shots=job.shots, layout=layout)
+
+    def facts(self) -> dict[str, Any]:
+        """What the ledger says of the run, for its record."""
+        entries = self.ledger.entries()
+        return {
+            "device": self.ledger.kept("device"),
+            "calibrated": self.ledger.kept("calibrated"),
+            "jobs": [entry.job_id for entry in entries if entry.state == "done"],
+            "planned_s": sum(entry.planned_s for entry in entries if entry.state == "done"),
+            "used_s": sum(entry.used_s or 0.0 for entry in entries),
+        }
 
     def __enter__(self) -> Hardware:
         return self
@@ -66,6 +96,26 @@ class Hardware:
         if self._sender is not None:
             self._sender.close()
         self.ledger.close()
+
+
+def runtime_settings(job: JobSpec) -> Any:
+    """The job's `RuntimeSettings`.
+
+    Raises:
+        ArgumentError: A setting is out of range or has no effect.
+    """
+    from sqdr_qiskit.backends.runtime.options import RuntimeSettings
+
+    given: dict[str, Any] = {
+        "mode": job.mode,
+        "resilience": job.resilience,
+        "dynamical_decoupling": job.dynamical_decoupling,
+        "twirling": job.twirling,
+        "max_execution_s": job.max_execution_s,
+        "tags": None if job.job_tags is None else tuple(tag.strip() for tag in job.job_tags.split(",")),
+        "ceiling_s": job.max_qpu_seconds,
+    }
+    return RuntimeSettings(**{name: value for name, value in given.items() if value is not None})
 
 
 @dataclass(frozen=True)
@@ -84,7 +134,7 @@ class Collected:
 def collect_jobs(
     folder: str | os.PathLike[str],
     *,
-    watch: Callable[[Waiting], None] = nobody,
+    watch: Callable[[Waiting], None] | None = None,
     attention: Attention | None = None,
 ) -> Collected:
     """Wait for every job of a run that is under way, and put the results on its ledger.
@@ -96,9 +146,8 @@ def collect_jobs(
         SqdrError: The account does not work, or the user left.
     """
     failed: list[tuple[Entry, str]] = []
-    Ledger(folder, read_only=True).close()
-    with Ledger(folder) as ledger:
-        for entry in [entry for entry in ledger.entries() if entry.state in ("planned", "sent")]:
+    with _writing(folder) as ledger:
+        for entry in _under_way(ledger):
             sender = _sender(entry, ledger, watch, attention)
             if entry.state == "planned" and not sender.adopt(entry):
                 failed.append((entry, "it was never sent; --resume sends it"))
@@ -112,7 +161,9 @@ def collect_jobs(
         return Collected(tuple(ledger.entries()), tuple(failed))
 
 
-def cancel_jobs(folder: str | os.PathLike[str], *, watch: Callable[[Waiting], None] = nobody) -> Collected:
+def cancel_jobs(
+    folder: str | os.PathLike[str], *, watch: Callable[[Waiting], None] | None = None
+) -> Collected:
     """Cancel every job of a run that is under way.
 
     Raises:
@@ -120,9 +171,8 @@ def cancel_jobs(folder: str | os.PathLike[str], *, watch: Callable[[Waiting], No
         SqdrError: The account does not work.
     """
     failed: list[tuple[Entry, str]] = []
-    Ledger(folder, read_only=True).close()
-    with Ledger(folder) as ledger:
-        for entry in [entry for entry in ledger.entries() if entry.state in ("planned", "sent")]:
+    with _writing(folder) as ledger:
+        for entry in _under_way(ledger):
             try:
                 _sender(entry, ledger, watch, None).cancel(entry)
             except SqdrError as error:
@@ -130,9 +180,24 @@ def cancel_jobs(folder: str | os.PathLike[str], *, watch: Callable[[Waiting], No
         return Collected(tuple(ledger.entries()), tuple(failed))
 
 
+def _writing(folder: str | os.PathLike[str]) -> Ledger:
+    """The ledger of a folder that has one, for writing."""
+    Ledger(folder, read_only=True).close()
+    return Ledger(folder)
+
+
+def _under_way(ledger: Ledger) -> list[Entry]:
+    return [entry for entry in ledger.entries() if entry.state in ("planned", "sent")]
+
+
 def _sender(
-    entry: Entry, ledger: Ledger, watch: Callable[[Waiting], None], attention: Attention | None
+    entry: Entry, ledger: Ledger, watch: Callable[[Waiting], None] | None, attention: Attention | None
 ) -> RuntimeSender:
+    from sqdr_qiskit.backends.runtime.accounts import Connection
+    from sqdr_qiskit.backends.runtime.options import RuntimeSettings
+    from sqdr_qiskit.backends.runtime.remote import RuntimeSender
+    from sqdr_qiskit.backends.runtime.waiting import nobody
+
     return RuntimeSender(
-        Connection(entry.device), ledger, RuntimeSettings(), watch=watch, attention=attention
+        Connection(entry.device), ledger, RuntimeSettings(), watch=watch or nobody, attention=attention
     )

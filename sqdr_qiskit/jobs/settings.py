@@ -71,15 +71,15 @@ def backend_of(job: JobSpec, hardware: Hardware | None = None) -> Backend:
             )
         if hardware is None:
             raise ArgumentError(
-                f"Argument `backend` must be a simulator for task {job.task}, but is {job.backend!r}; `infer` and "
-                "`train` run on quantum computers."
+                f"Argument `backend` must be a simulator for task {job.task}, but is {job.backend!r}; "
+                "`infer` and `train` run on quantum computers."
             )
         return hardware.backend(job)
     for option in HARDWARE_FIELDS:
         if getattr(job, option) is not None:
             raise ArgumentError(
-                f"Argument `{option}` must be left out with backend {job.backend}, where it has no effect, but is "
-                f"{getattr(job, option)!r}."
+                f"Argument `{option}` must be left out with backend {job.backend}, where it has no effect, "
+                f"but is {getattr(job, option)!r}."
             )
     for option in ("noise", "shots"):
         if job.backend == "exact" and getattr(job, option) is not None:

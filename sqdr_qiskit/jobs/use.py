@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from sqdr_qiskit.backends import Backend
 from sqdr_qiskit.data import DATASETS, DataSplits, ImageSet, load_dataset
 from sqdr_qiskit.data import Progress as DownloadProgress
 from sqdr_qiskit.data.images import read_image
@@ -25,6 +26,10 @@ __all__ = ["A_FEW", "Answer", "Evaluation", "evaluate_checkpoint", "infer_datase
 A_FEW = 10  # held-out images that are shown where none are named
 
 Progress = Callable[[int], None]
+
+
+def _nothing() -> None:
+    """Nothing."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -102,28 +107,54 @@ def infer_dataset(
     chosen: Chosen,
     job: JobSpec,
     *,
+    backend: Backend | None = None,
+    ready: Callable[[], None] = _nothing,
     progress: Progress | None = None,
     download_progress: DownloadProgress | None = None,
 ) -> list[Answer]:
-    """Classify test images of the job's data set, `limit` of them (all without one), class-balanced."""
-    backend = backend_of(job)
+    """Classify test images of the job's data set, `limit` of them (all without one), class-balanced.
+
+    Args:
+        chosen: The checkpoint.
+        job: Its data set, `limit`, `seed`, `device`, and the backend with its options.
+        backend: The job's backend, if it is made already.
+        ready: Called when all inputs are known to be good, before anything is computed.
+        progress: Called with the number of images done.
+        download_progress: Called while data are downloaded.
+    """
+    backend = backend or backend_of(job)
     data = _fitting_data(chosen, job, download_progress)
     model = restore(chosen.checkpoint, backend, where=chosen.path.name).to(job.device)
     titles = [f"{data.name}[{number}]" for number in range(len(data.test))]
     truths = [data.class_names[label] for label in data.test.labels]
+    ready()
     return _answers(model, data.test.images, titles, data.class_names, job.device, truths, progress)
 
 
 def infer_files(
-    chosen: Chosen, files: Sequence[str], job: JobSpec, *, progress: Progress | None = None
+    chosen: Chosen,
+    files: Sequence[str],
+    job: JobSpec,
+    *,
+    backend: Backend | None = None,
+    ready: Callable[[], None] = _nothing,
+    progress: Progress | None = None,
 ) -> list[Answer]:
     """Classify pictures of any size and mode, laid out like the checkpoint's training images.
+
+    Args:
+        chosen: The checkpoint.
+        files: The pictures.
+        job: Its `device`, and the backend with its options.
+        backend: The job's backend, if it is made already.
+        ready: Called when all inputs are known to be good, before anything is computed.
+        progress: Called with the number of images done.
 
     Raises:
         DataError: If a picture cannot be read.
         CheckpointError: If the checkpoint does not say how its images were laid out.
     """
-    backend = backend_of(job)
+    backend = backend or backend_of(job)
     facts = chosen.checkpoint.dataset
     try:
         names = tuple(str(name) for name in facts["class_names"])
@@ -139,6 +170,7 @@ def infer_files(
         [read_image(Path(file), channels=channels, size=(height, width), style=style) for file in files]
     )
     model = restore(chosen.checkpoint, backend, where=chosen.path.name).to(job.device)
+    ready()
     return _answers(model, images, list(files), names, job.device, None, progress)
 
 

@@ -1,0 +1,41 @@
+"""A quantum computer as a backend."""
+
+from __future__ import annotations
+
+from sqdr_qiskit.backends.chip import chip_of
+from sqdr_qiskit.backends.device_estimator import DEFAULT_SHOTS, DeviceEstimator
+from sqdr_qiskit.backends.interface import Backend
+from sqdr_qiskit.backends.runtime.accounts import Connection
+from sqdr_qiskit.backends.runtime.errors import translated
+from sqdr_qiskit.backends.sender import Sender
+from sqdr_qiskit.backends.transpilation import LayoutOptions
+from sqdr_qiskit.errors import SqdrError
+
+__all__ = ["runtime_backend"]
+
+
+def runtime_backend(
+    connection: Connection, sender: Sender, *, shots: int | None = None, layout: LayoutOptions | None = None
+) -> Backend:
+    """The device of a connection, with requests going through a sender.
+
+    Args:
+        connection: Account and device.
+        sender: Takes requests there, a `RuntimeSender` as a rule.
+        shots: Samples per expectation value; 4096 if None.
+        layout: How circuits are laid out on the chip.
+
+    Raises:
+        ArgumentError: The account or the device cannot be had.
+        BackendError: IBM cannot be reached.
+    """
+    device = connection.device
+    try:
+        chip = chip_of(device)
+    except SqdrError:
+        raise
+    except Exception as error:
+        raise translated(error, doing=f"reading the calibration of {device.name}") from error
+    wanted = DEFAULT_SHOTS if shots is None else shots
+    estimator = DeviceEstimator(chip, sender, shots=wanted, options=layout)
+    return Backend(connection.name, estimator, default_gradient="parameter-shift", shots=wanted)
