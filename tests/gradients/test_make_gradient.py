@@ -1,0 +1,65 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from sqdr_qiskit.backends.aer import AerConeEstimator
+from sqdr_qiskit.backends.exact import ExactEstimator
+from sqdr_qiskit.backends.interface import Backend
+from sqdr_qiskit.catalog import find
+from sqdr_qiskit.circuits import build_circuit
+from sqdr_qiskit.errors import ArgumentError, UnsupportedError
+from sqdr_qiskit.gradients import GRADIENTS, GradientOptions, PackedParameterShift, make_gradient
+from sqdr_qiskit.gradients.shots import repetitions
+from sqdr_qiskit.lightcone.engine import ExactEngine
+from sqdr_qiskit.specs.noise import read_noise
+
+_EXACT = Backend("exact", ExactEstimator(), default_gradient="exact")
+
+
+@pytest.mark.parametrize("name", list(GRADIENTS))
+def test_every_gradient_keeps_the_contract(name: str, rng: np.random.Generator) -> None:
+    model = build_circuit("2b-3q")
+    parameters = rng.uniform(-3, 3, (4, model.circuit.num_parameters))
+    gradient = make_gradient(name, _EXACT)
+    jacobian = gradient.jacobian(model.circuit, model.observables, parameters)
+    assert jacobian.shape == (4, 3, model.circuit.num_parameters)
+    some = gradient.jacobian(model.circuit, model.observables, parameters, parameters=list(model.w)[3:7])
+    assert some.shape == (4, 3, 4)
+    _, exact = ExactEngine(model.circuit, model.observables).jacobian(parameters)
+    if name != "spsa":
+        assert np.abs(jacobian - exact).max() < 1e-10
+    one = gradient.run([model.circuit], [model.observables[1]], [list(parameters[2])]).result()
+    assert one.gradients[0].shape == (model.circuit.num_parameters,)
+
+
+def test_the_noise_of_a_backend_decides_what_is_merged() -> None:
+    noise = read_noise(find("noise_models", "bit-flip"))
+    noisy = Backend("aer_noisy", AerConeEstimator(noise), default_gradient="parameter-shift")
+    model = build_circuit("2b-4q")
+    for backend, assume, tiles in ((noisy, "structural", 1), (_EXACT, "ideal", 4)):
+        gradient = make_gradient("parameter-shift", backend)
+        assert isinstance(gradient, PackedParameterShift)
+        plan = gradient.plan(model.circuit, model.observables)
+        assert (plan.assume, len(plan.tiled.tiles)) == (assume, tiles)
+    device = Backend("fake_brisbane", ExactEstimator(), default_gradient="parameter-shift")
+    gradient = make_gradient(None, device)
+    assert isinstance(gradient, PackedParameterShift)
+    assert gradient.plan(model.circuit, model.observables).assume == "virtual-rz"
+    with pytest.raises(UnsupportedError, match="`gate-shift` must run on an ideal simulator or a device"):
+        make_gradient("gate-shift", noisy)
+
+
+def test_an_option_without_effect_is_refused() -> None:
+    with pytest.raises(ArgumentError, match="`averages` must be left out with gradient exact"):
+        make_gradient("exact", _EXACT, GradientOptions(averages=3))
+    with pytest.raises(ArgumentError, match="`gradient` must be one of"):
+        make_gradient("guess", _EXACT)
+
+
+def test_shots_are_split_by_the_root_of_the_variance() -> None:
+    counts = repetitions(np.array([1.0, 4.0, 16.0, 0.0]))
+    assert counts.tolist() == [2, 5, 9, 1]
+    assert repetitions(np.zeros(3)).tolist() == [1, 1, 1]
+    with pytest.raises(ArgumentError, match="`variances` must be 0 or above"):
+        repetitions(np.array([-1.0]))
