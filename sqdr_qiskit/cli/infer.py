@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -168,13 +169,10 @@ def _on_hardware(
     job: JobSpec, chosen: Chosen, files: Sequence[str], *, folder: Path | None, resume: bool
 ) -> tuple[list[Answer], Path]:
     """Classify on a quantum computer, with a folder."""
-    from sqdr_qiskit.backends.runtime.waiting import Attention
-    from sqdr_qiskit.cli.waiting import leaving_allowed, show_waiting
-    from sqdr_qiskit.jobs.hardware import Hardware
+    from sqdr_qiskit.cli.waiting import on_hardware
     from sqdr_qiskit.jobs.inference import carry_out_inference
 
-    attention = Attention()
-    with leaving_allowed(attention), Hardware(show_waiting(), attention) as hardware:
+    with on_hardware() as hardware:
         run = carry_out_inference(
             job,
             chosen,
@@ -200,13 +198,19 @@ def _resumed(folder: Path, here: dict[str, Any]) -> tuple[JobSpec, Chosen, list[
 
     usual = {"backend": "exact", "device": "cpu"}
     for name, value in here.items():
-        if name not in ("resume", "as_csv", "as_json") and value not in (None, [], usual.get(name)):
+        if name not in ("resume", "as_csv", "as_json", "max_qpu_seconds") and value not in (
+            None,
+            [],
+            usual.get(name),
+        ):
             option = "CHECKPOINT" if name == "checkpoint" else "--" + name.replace("_", "-")
             raise ArgumentError(
                 f"Option `{option}` must be left out with --resume, which goes on with what the run was "
                 "started with."
             )
     job, chosen, files = inference_of_run(folder)
+    if here["max_qpu_seconds"] is not None:  # the one thing that may change on the way
+        job = replace(job, max_qpu_seconds=here["max_qpu_seconds"])
     if job.task != "infer":
         raise ArgumentError(
             f"Option `--resume` must name an inference, but {str(folder)!r} holds a run of task {job.task}."

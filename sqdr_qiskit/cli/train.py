@@ -3,13 +3,31 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from sqdr_qiskit.cli.console import JsonOption, print_json, print_note, print_text
-from sqdr_qiskit.cli.options import DataDirOption, download_progress, training_progress, typed_command
+from sqdr_qiskit.cli.hardware import (
+    CeilingOption,
+    DecouplingOption,
+    MaxExecutionOption,
+    ModeOption,
+    ResilienceOption,
+    TagsOption,
+    TwirlingOption,
+)
+from sqdr_qiskit.cli.options import (
+    DataDirOption,
+    LayoutOption,
+    download_progress,
+    training_progress,
+    typed_command,
+)
+from sqdr_qiskit.cli.waiting import on_hardware
 from sqdr_qiskit.errors import ArgumentError
 
 if TYPE_CHECKING:
@@ -43,6 +61,17 @@ _JOB_OPTIONS = {  # option as typed -> field of JobSpec; what is None is left to
     "--seed": "seed",
     "--head/--no-head": "head",
     "--device": "device",
+    "--checkpoint": "checkpoint",
+    "--steps": "steps",
+    "--freeze": "freeze",
+    "--layout": "layout",
+    "--mode": "mode",
+    "--resilience": "resilience",
+    "--dynamical-decoupling": "dynamical_decoupling",
+    "--twirling/--no-twirling": "twirling",
+    "--max-execution-s": "max_execution_s",
+    "--job-tags": "job_tags",
+    "--max-qpu-seconds": "max_qpu_seconds",
 }
 
 
@@ -96,6 +125,24 @@ def train(
     device: Annotated[
         str | None, typer.Option(help="Where encoder and head compute: cpu or cuda. [default: cpu]")
     ] = None,
+    checkpoint: Annotated[
+        str | None,
+        typer.Option(help="Start from a checkpoint: a file, a run's folder, a pretrained name."),
+    ] = None,
+    steps: Annotated[
+        int | None, typer.Option(help="So many steps and no more, in place of --epochs.", min=1)
+    ] = None,
+    freeze: Annotated[
+        str | None, typer.Option(help="encoder: train circuit and head only. [default: nothing]")
+    ] = None,
+    layout: LayoutOption = None,
+    mode: ModeOption = None,
+    resilience: ResilienceOption = None,
+    dynamical_decoupling: DecouplingOption = None,
+    twirling: TwirlingOption = None,
+    max_execution_s: MaxExecutionOption = None,
+    job_tags: TagsOption = None,
+    max_qpu_seconds: CeilingOption = None,
     out: Annotated[
         Path | None, typer.Option(help="Folder for the run. [default: runs/<time>-<circuit>-<dataset>]")
     ] = None,
@@ -104,13 +151,21 @@ def train(
 ) -> None:
     """Train the network end to end; best and last checkpoints, metrics and figures go to a folder.
 
-    Killed at any moment, a run goes on with --resume FOLDER and ends as if nothing had happened.
+    Killed at any moment, a run goes on with --resume FOLDER and ends as if nothing had happened; on a
+    quantum computer nothing is sent twice. There, take few small steps from a checkpoint: --checkpoint NAME
+    --steps 10 --batch-size 4 --freeze encoder.
     """
     from sqdr_qiskit.specs.job import JobSpec
 
     here = locals()
     given = {option: here[name] for option, name in _JOB_OPTIONS.items() if here[name] is not None}
+    if steps is not None and epochs is not None:
+        raise ArgumentError("Option `--epochs` must be left out with --steps, which counts otherwise.")
+    for option in ("--circuit", "--head/--no-head", "--angle-scale", "--initialisation"):
+        if checkpoint is not None and option in given:
+            raise ArgumentError(f"Option `{option}` must be left out with --checkpoint, which says it.")
     if resume is not None:
+        given.pop("--max-qpu-seconds", None)  # the one thing that may change on the way
         for option in [*given, *(["--out"] if out is not None else [])]:
             raise ArgumentError(
                 f"Option `{option}` must be left out with --resume, which goes on with what the run was "
@@ -119,6 +174,8 @@ def train(
         from sqdr_qiskit.jobs.training import job_of_run
 
         job = job_of_run(resume)
+        if max_qpu_seconds is not None:
+            job = replace(job, max_qpu_seconds=max_qpu_seconds)
     else:
         job = JobSpec.from_dict(
             {"task": "train", **{_JOB_OPTIONS[option]: value for option, value in given.items()}},
@@ -138,15 +195,19 @@ def show(run: TrainedRun, *, as_json: bool) -> None:
 
 def train_and_show(job: JobSpec, *, folder: Path | None, resume: bool) -> TrainedRun:
     """Carry a training out with progress on stderr, and draw its figures into its folder."""
+    from sqdr_qiskit.backends.devices import is_hardware
     from sqdr_qiskit.jobs import carry_out_training
     from sqdr_qiskit.reports import confusion_figure, save_figure, training_curves
 
-    with training_progress() as progress:
+    with ExitStack() as stack:
+        hardware = stack.enter_context(on_hardware()) if is_hardware(job.backend) else None
+        progress = stack.enter_context(training_progress())
         run = carry_out_training(
             job,
             folder=folder,
             resume=resume,
             command=typed_command(),
+            hardware=hardware,
             started=_announce,
             progress=progress,
             download_progress=download_progress(),

@@ -13,8 +13,9 @@ from sqdr_qiskit.cli.console import print_note
 
 if TYPE_CHECKING:
     from sqdr_qiskit.backends.runtime.waiting import Attention, Waiting
+    from sqdr_qiskit.jobs.hardware import Hardware
 
-__all__ = ["leaving_allowed", "show_waiting"]
+__all__ = ["leaving_allowed", "on_hardware", "show_waiting"]
 
 _SAME_LINE_EVERY_S = 30.0
 
@@ -33,6 +34,17 @@ def show_waiting() -> Callable[[Waiting], None]:
         print_note(f"{count}{now.text}{waited}")
 
     return show
+
+
+@contextmanager
+def on_hardware() -> Iterator[Hardware]:
+    """The hardware side of a run, watched on stderr, with Ctrl-C to leave."""
+    from sqdr_qiskit.backends.runtime.waiting import Attention
+    from sqdr_qiskit.jobs.hardware import Hardware
+
+    attention = Attention()
+    with leaving_allowed(attention), Hardware(show_waiting(), attention) as hardware:
+        yield hardware
 
 
 @contextmanager

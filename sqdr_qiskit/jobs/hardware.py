@@ -18,7 +18,7 @@ if TYPE_CHECKING:  # the runtime's client takes a second to import
     from sqdr_qiskit.backends.runtime.remote import RuntimeSender
     from sqdr_qiskit.backends.runtime.waiting import Attention, Waiting
 
-__all__ = ["HARDWARE_FIELDS", "Collected", "Hardware", "cancel_jobs", "collect_jobs"]
+__all__ = ["HARDWARE_FIELDS", "Collected", "Hardware", "cancel_jobs", "collect_jobs", "runtime_settings"]
 
 # Fields of a job that only a quantum computer has a use for.
 HARDWARE_FIELDS = (

@@ -19,6 +19,7 @@ from sqdr_qiskit.specs.job import JobSpec
 from sqdr_qiskit.training.recipes import Recipe, find_recipe
 
 __all__ = [
+    "HARDWARE_TEST",
     "VALIDATION",
     "backend_of",
     "data_of",
@@ -29,6 +30,7 @@ __all__ = [
 ]
 
 VALIDATION = 0.1  # share of the training images set aside where the job does not say
+HARDWARE_TEST = 100  # test images on a quantum computer where the job does not say
 
 
 def recipe_of(job: JobSpec) -> Recipe:
@@ -89,7 +91,7 @@ def backend_of(job: JobSpec, hardware: Hardware | None = None) -> Backend:
             )
     if job.backend.startswith("fake_") and job.noise is not None:
         raise ArgumentError(
-            f"Argument `noise` must be left out with backend {job.backend}, which has its device's own noise, "
+            f"Argument `noise` must be left out with backend {job.backend}, which has its device's noise, "
             f"but is {job.noise!r}."
         )
     return make_backend(job.backend, shots=job.shots, seed=job.seed, layout=job.layout)
@@ -102,7 +104,8 @@ def data_of(job: JobSpec, *, progress: DownloadProgress | None = None) -> DataSp
         DataError: If there is no such data set, or its files are missing or damaged.
         ArgumentError: If `limit` or `validation` is out of range.
     """
-    validation = VALIDATION if job.validation is None else job.validation
+    usual = 0.0 if is_hardware(job.backend) else VALIDATION  # there each look at an image costs
+    validation = usual if job.validation is None else job.validation
     data = load_dataset(
         job.dataset,
         data_dir=job.data_dir,
@@ -111,7 +114,8 @@ def data_of(job: JobSpec, *, progress: DownloadProgress | None = None) -> DataSp
         validation=validation,
         progress=progress,
     )
-    return replace(data, test=limited(data.test, job.limit, seed=job.seed))
+    most = HARDWARE_TEST if is_hardware(job.backend) and job.limit is None else job.limit
+    return replace(data, test=limited(data.test, most, seed=job.seed))
 
 
 def limited(images: ImageSet, limit: int | None, *, seed: int) -> ImageSet:

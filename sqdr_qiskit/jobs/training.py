@@ -14,14 +14,19 @@ import torch
 from sqdr_qiskit import records
 from sqdr_qiskit.data import Progress as DownloadProgress
 from sqdr_qiskit.errors import ArgumentError
+from sqdr_qiskit.jobs.checkpoints import choose_checkpoint
 from sqdr_qiskit.jobs.folders import RECORD, make_folder, read_record
+from sqdr_qiskit.jobs.hardware import Hardware
 from sqdr_qiskit.jobs.settings import backend_of, data_of, dataset_facts, model_settings_of, recipe_of
+from sqdr_qiskit.jobs.steps import fitted_to_steps
 from sqdr_qiskit.model.checkpoint import load_weights
 from sqdr_qiskit.model.network import build_model
 from sqdr_qiskit.records import RunRecord
 from sqdr_qiskit.specs.job import JobSpec
 from sqdr_qiskit.training.loop import BEST, LAST, METRICS, TrainingProgress, check_run, train
 from sqdr_qiskit.training.metrics import evaluate
+
+_DEFINING = ("backend", "noise", "gradient", "shots", "layout", "freeze", "resilience", "twirling")
 
 __all__ = ["TrainedRun", "carry_out_training", "job_of_run"]
 
@@ -61,6 +66,7 @@ def carry_out_training(
     resume: bool = False,
     command: Sequence[str] = (),
     checkpoint_every_s: float = 60.0,
+    hardware: Hardware | None = None,
     started: Callable[[Path, Mapping[str, Any]], None] | None = None,
     progress: Callable[[TrainingProgress], None] | None = None,
     download_progress: DownloadProgress | None = None,
@@ -74,7 +80,8 @@ def carry_out_training(
         folder: The run's folder; None makes `runs/<time>-<circuit>-<dataset>`.
         resume: Go on in `folder` with the run that is there.
         command: The words typed, for the record.
-        checkpoint_every_s: Seconds between two states within an epoch.
+        checkpoint_every_s: Seconds between two states within an epoch; on a quantum computer each step.
+        hardware: What a quantum computer needs, if the job's backend is one.
         started: Called with the folder and the run's inputs before training starts.
         progress: Called after every step.
         download_progress: Called while data are downloaded.
@@ -87,13 +94,27 @@ def carry_out_training(
     if job.task != "train":
         raise ArgumentError(f"Argument `job` must have task train, but has {job.task}.")
     begun = perf_counter()
+    path = Path(folder or ".")
+    if resume:
+        read_record(path)
+        if hardware is not None:
+            hardware.open(path)
     recipe = recipe_of(job)
-    backend = backend_of(job)
+    start = None if job.checkpoint is None else choose_checkpoint(job.checkpoint)
+    backend = backend_of(job, hardware)
     data = data_of(job, progress=download_progress)
-    recipe = recipe.fitted(len(data.train))
-    settings = model_settings_of(job, recipe, data)
+    if job.steps is None:
+        recipe = recipe.fitted(len(data.train))
+    else:
+        data, epochs = fitted_to_steps(data, job.steps, batch_size=recipe.batch_size, seed=job.seed)
+        recipe = recipe.changed(epochs=epochs)
+    if start is None:
+        settings = model_settings_of(job, recipe, data)
+    else:
+        settings = start.checkpoint.settings
+        recipe = recipe.changed(angle_scale=settings.angle_scale)
     check_run(settings, data, recipe, device=job.device)
-    model = build_model(settings, backend, gradient=job.gradient)
+    model = build_model(settings, backend, gradient=job.gradient, input_gradients=job.freeze is None)
     inputs = {
         "job": job.to_dict(),
         "recipe": recipe.to_dict(),
@@ -102,12 +123,13 @@ def carry_out_training(
         "n_parameters": sum(weight.numel() for weight in model.parameters()),
         "threads": torch.get_num_threads(),
     }
-    if resume:
-        path = Path(folder or ".")
-        read_record(path)
-    else:
+    if start is not None:
+        inputs["checkpoint_sha256"] = records.digest_file(start.path)
+    if not resume:
         path = make_folder(folder, settings.circuit.name, data.name)
         _record(command, inputs, job, {"status": "running"}).write(path / RECORD)
+        if hardware is not None:
+            hardware.open(path)
     if started is not None:
         started(path, inputs)
     outcome = train(
@@ -119,11 +141,16 @@ def carry_out_training(
         seed=job.seed,
         resume=resume,
         device=job.device,
-        checkpoint_every_s=checkpoint_every_s,
+        checkpoint_every_s=checkpoint_every_s if hardware is None else 0.0,
+        initial=None if start is None else start.checkpoint.weights,
+        freeze_encoder=job.freeze == "encoder",
         context={
             "dataset": dataset_facts(data),
             "versions": records.versions(),
-            "fingerprint": {key: getattr(job, key) for key in ("backend", "noise", "gradient", "shots")},
+            "fingerprint": {
+                **{key: getattr(job, key) for key in _DEFINING},
+                "start": inputs.get("checkpoint_sha256"),
+            },
         },
         progress=progress,
     )
@@ -149,6 +176,7 @@ def carry_out_training(
         "samples_per_s": outcome.samples_per_s,
         "shares": dict(outcome.shares),
         "sittings": outcome.sittings,
+        **({} if hardware is None else {"hardware": hardware.facts()}),
     }
     record = replace(
         _record(command, inputs, job, results),

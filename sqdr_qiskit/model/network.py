@@ -142,6 +142,7 @@ def build_model(
     *,
     gradient: str | None = None,
     circuit: CircuitModel | None = None,
+    input_gradients: bool = True,
 ) -> SQDRCNN:
     """A network with the circuit running on a backend, with unspecified first weights.
 
@@ -150,6 +151,7 @@ def build_model(
         backend: Where expectation values come from.
         gradient: Where the circuit's gradients come from; None is the backend's own.
         circuit: The circuit, if it is built already.
+        input_gradients: Whether the encoder is to learn.
 
     Raises:
         ArgumentError: If the backend or gradient does not fit.
@@ -159,6 +161,6 @@ def build_model(
     encoder = SpikingEncoder(
         settings.in_channels, circuit.n_features, n_steps=settings.n_steps, n_phases=settings.n_phases
     )
-    quantum = quantum_layer(circuit, backend, gradient)
+    quantum = quantum_layer(circuit, backend, gradient, input_gradients=input_gradients)
     head = nn.Linear(circuit.n_outputs, settings.n_classes) if settings.head else None
     return SQDRCNN(encoder, quantum, head, n_classes=settings.n_classes, angle_scale=settings.angle_scale)

@@ -22,6 +22,7 @@ def quantum_layer(
     gradient: BaseEstimatorGradient | str | None = None,
     *,
     initial_weights: ArrayLike | None = None,
+    input_gradients: bool = True,
     precision: float = 0.0,
 ) -> TorchConnector:
     """A torch module (batch, n_features) -> (batch, n_outputs): data angles in, expectation values out.
@@ -31,6 +32,8 @@ def quantum_layer(
         backend: Where expectation values come from; the exact engine if None.
         gradient: A gradient, or its name; the backend's own if None.
         initial_weights: Shape (n_weights,), radians; uniform in [-1, 1] (Qiskit's choice) if None.
+        input_gradients: Whether to differentiate by the data angles; without them nothing before the layer
+            learns, and a backend that is asked for shifts is asked for fewer.
         precision: Target standard error of an expectation value, 0 for exact ones.
 
     Returns:
@@ -48,6 +51,7 @@ def quantum_layer(
         observables=circuit.observables,
         input_params=list(circuit.x),
         weight_params=list(circuit.w),
+        input_gradients=input_gradients,
         precision=precision,
     )
     if initial_weights is not None:

@@ -58,6 +58,7 @@ class JobSpec:
         device: Where the encoder and the head run, `cpu` or `cuda`.
         layout: On a device: `tiled` or `whole`.
         steps: Train so many steps and no more, whatever `epochs` says.
+        freeze: `encoder` keeps the encoder as it is and trains circuit and head.
         mode: On hardware: `job` or `batch`.
         resilience: On hardware: error mitigation 0, 1 or 2.
         dynamical_decoupling: On hardware: `XX`, `XpXm` or `XY4`.
@@ -98,6 +99,7 @@ class JobSpec:
     device: str = "cpu"
     layout: str | None = None
     steps: int | None = None
+    freeze: str | None = None
     mode: str | None = None
     resilience: int | None = None
     dynamical_decoupling: str | None = None
@@ -192,6 +194,7 @@ def _read(table: Table, *, task_needed: bool = True) -> dict[str, Any]:
         "max_execution_s": table.integer("max_execution_s", default=None, at_least=1),
         "max_qpu_seconds": table.number("max_qpu_seconds", default=None, above=0),
         "layout": table.text("layout", default=None, choices=("tiled", "whole")),
+        "freeze": table.text("freeze", default=None, choices=("encoder",)),
         "mode": table.text("mode", default=None, choices=("job", "batch")),
         "dynamical_decoupling": table.text(
             "dynamical_decoupling", default=None, choices=("XX", "XpXm", "XY4")

@@ -107,6 +107,8 @@ def train(
     device: str = "cpu",
     checkpoint_every_s: float = 60.0,
     context: Mapping[str, Any] | None = None,
+    initial: Mapping[str, torch.Tensor] | None = None,
+    freeze_encoder: bool = False,
     progress: Callable[[TrainingProgress], None] | None = None,
 ) -> Outcome:
     """Train a network, keeping in `folder` at all times what is needed to go on after a kill.
@@ -126,6 +128,8 @@ def train(
         checkpoint_every_s: Seconds between two states within an epoch.
         context: What else defines the run (backend, noise, ...), for the fingerprint and the checkpoints'
             `dataset` and `versions` entries.
+        initial: Weights to start from (a checkpoint's), by name; None draws them from `seed`.
+        freeze_encoder: Whether the encoder stays as it is, batch norms included.
         progress: Called after every step.
 
     Returns:
@@ -139,7 +143,8 @@ def train(
     """
     check_run(settings, data, recipe, device=device)
     run = _Run(model, settings, data, recipe, Path(folder), seed, torch.device(device), dict(context or {}))
-    run.prepare(resume)
+    run.frozen = freeze_encoder
+    run.prepare(resume, initial)
     with _deterministic(device):
         for epoch in range(run.state.epoch, recipe.epochs):
             if run.out_of_patience:
@@ -168,6 +173,7 @@ class _Run:
         self.images, self.labels = torch.from_numpy(data.train.images), torch.from_numpy(data.train.labels)
         self.steps_per_epoch = math.ceil(len(self.labels) / recipe.batch_size)
         self.n_steps = self.steps_per_epoch * recipe.epochs
+        self.frozen = False
         self.stopwatch = Stopwatch()
         self.validation_s = 0.0
         self.fingerprint = digest(
@@ -182,12 +188,15 @@ class _Run:
 
     # ---- beginning -----------------------------------------------------------------------------------------
 
-    def prepare(self, resume: bool) -> None:
+    def prepare(self, resume: bool, initial: Mapping[str, torch.Tensor] | None) -> None:
         """Set the weights, the optimiser and the state, for a new run or from the state file."""
         recipe = self.recipe
         for norm in self.model.encoder.norms:
             norm.momentum = recipe.norm_momentum  # type: ignore[assignment]
         initialise(self.model, circuit=recipe.initialisation, seed=self.seed, positive=recipe.positive)
+        if initial is not None:
+            load_weights(self.model, initial, where="checkpoint to start from")
+        self.model.encoder.requires_grad_(not self.frozen)
         self.model.to(self.device)
         self.optimiser: Optimizer = make_optimiser(
             recipe.optimiser,
@@ -220,6 +229,8 @@ class _Run:
     ) -> None:
         state, size = self.state, self.recipe.batch_size
         self.model.train()
+        if self.frozen:
+            self.model.encoder.eval()  # its batch norms do not drift either
         order = permutation(self.seed, len(self.labels), epoch=epoch)
         saved = perf_counter()
         for step in range(state.step, self.steps_per_epoch):

@@ -34,7 +34,7 @@ from sqdr_qiskit.backends.runtime.waiting import Attention, Detached, Patience, 
 from sqdr_qiskit.backends.sender import Handle, executions_of, shots_of
 from sqdr_qiskit.errors import BackendError, SqdrError
 
-__all__ = ["RuntimeSender", "read_result"]
+__all__ = ["RuntimeSender", "read_result", "write_result"]
 
 _FINAL = ("DONE", "CANCELLED", "ERROR")
 
@@ -79,7 +79,7 @@ class RuntimeSender:
         self._met: Counter[str] = Counter()
         self._jobs: dict[str, Any] = {}
         self._batch: Batch | None = None
-        self._total = self._done = 0
+        self._calls = self._total = self._done = 0
 
     # ---- the seam ------------------------------------------------------------------------------------------
 
@@ -89,6 +89,7 @@ class RuntimeSender:
         The ceiling is held when a request is sent, where it is known which ones the ledger has already.
         """
         self._total, self._done = len(executions), 0
+        self._calls += 1
         cost = sum(planned_seconds(number) for number in executions)
         self._watch(
             Waiting(
@@ -112,6 +113,7 @@ class RuntimeSender:
         facts = self._settings.facts()
         digest = request_digest(pubs, precision, device=device, facts=facts)
         number = self._met[digest]
+        label = f"call {self._calls} part {label}"
         self._met[digest] += 1
         entry = self._book.find(digest, number)
         fresh = entry is None or entry.state in ("failed", "cancelled", "refused")
