@@ -2,50 +2,125 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, fields
 from difflib import get_close_matches
+from types import MappingProxyType
 
 from sqdr_qiskit.backends.exact import ExactEstimator
 from sqdr_qiskit.backends.interface import Backend
 from sqdr_qiskit.errors import ArgumentError
+from sqdr_qiskit.specs.noise import noise_spec
 
-__all__ = ["BACKENDS", "Backend", "ExactEstimator", "make_backend"]
+__all__ = ["BACKENDS", "DEFAULT_NOISE", "Backend", "BackendOptions", "ExactEstimator", "make_backend"]
 
-# The one list of backends: name on the command line -> maker.
-BACKENDS: dict[str, Callable[[], Backend]] = {
-    "exact": lambda: Backend("exact", ExactEstimator(), default_gradient="exact"),
-}
+DEFAULT_NOISE = "paper"
+"""Noise model of a noisy simulator that is given none."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class BackendOptions:
+    """Choices that some backends have; None leaves a choice to the backend.
+
+    Attributes:
+        noise: Catalogue name or path of a noise model.
+        shots: Samples per expectation value.
+        seed: Of the samples; has no effect where nothing is sampled. None draws fresh ones.
+        layout: On a device: `tiled` or `whole`.
+        device: Where Aer computes: `CPU` or `GPU`.
+    """
+
+    noise: str | None = None
+    shots: int | None = None
+    seed: int | None = None
+    layout: str | None = None
+    device: str | None = None
+
+
+def _exact(name: str, options: BackendOptions) -> Backend:
+    return Backend(name, ExactEstimator(), default_gradient="exact")
+
+
+def _exact_noisy(name: str, options: BackendOptions) -> Backend:
+    from sqdr_qiskit.backends.noise import noisy_engine
+
+    noise = noise_spec(options.noise or DEFAULT_NOISE)
+    maker = noisy_engine(noise)
+    return Backend(name, ExactEstimator(maker=maker), default_gradient="exact", maker=maker, noise=noise)
+
+
+def _aer(name: str, options: BackendOptions) -> Backend:
+    from sqdr_qiskit.backends.aer import AerConeEstimator
+    from sqdr_qiskit.backends.noise import noisy_engine
+
+    noise = noise_spec(options.noise or DEFAULT_NOISE) if name == "aer_noisy" else None
+    return Backend(
+        name,
+        AerConeEstimator(noise, shots=options.shots, seed=options.seed, device=options.device or "CPU"),
+        default_gradient="exact" if options.shots is None else "parameter-shift",
+        maker=None if noise is None else noisy_engine(noise),
+        noise=noise,
+        shots=options.shots,
+    )
+
+
+def _fake(name: str, options: BackendOptions) -> Backend:
+    from sqdr_qiskit.backends.rehearsal import make_fake
+    from sqdr_qiskit.backends.transpilation import LayoutOptions
+
+    layout = LayoutOptions() if options.layout is None else LayoutOptions(layout=options.layout)
+    return make_fake(name, shots=options.shots, seed=options.seed, layout=layout)
+
+
+Maker = Callable[[str, BackendOptions], Backend]
+
+# The one list of backends: name on the command line -> maker, and the options that it has besides `seed`.
+BACKENDS: Mapping[str, tuple[Maker, frozenset[str]]] = MappingProxyType(
+    {
+        "exact": (_exact, frozenset()),
+        "exact_noisy": (_exact_noisy, frozenset({"noise"})),
+        "aer": (_aer, frozenset({"shots", "device"})),
+        "aer_noisy": (_aer, frozenset({"noise", "shots", "device"})),
+        "fake_<device>": (_fake, frozenset({"shots", "layout"})),
+    }
+)
 
 
 def make_backend(
-    name: str = "exact", *, shots: int | None = None, seed: int | None = None, layout: str | None = None
+    name: str = "exact",
+    *,
+    noise: str | None = None,
+    shots: int | None = None,
+    seed: int | None = None,
+    layout: str | None = None,
+    device: str | None = None,
 ) -> Backend:
     """The backend called `name`.
 
     Args:
-        name: A key of `BACKENDS`, or `fake_<device>` for a device's snapshot.
-        shots: Samples per expectation value; None is the backend's own number, if it samples.
-        seed: Of the samples; has no effect where nothing is sampled. None draws fresh ones.
-        layout: On a device: `tiled` or `whole`; None is `tiled`.
+        name: A key of `BACKENDS`, the device's name in place of `<device>`.
+        noise: See `BackendOptions`, as for the others.
+        shots: Samples per expectation value; None is exact where that can be, else the backend's own number.
+        seed: Of the samples.
+        layout: On a device.
+        device: Where Aer computes.
 
     Raises:
         ArgumentError: No backend of that name, or an option that has no effect there.
+        SpecError: The noise model's file says something that cannot be.
     """
-    if name.startswith("fake_"):
-        from sqdr_qiskit.backends.rehearsal import make_fake
-        from sqdr_qiskit.backends.transpilation import LayoutOptions
-
-        options = LayoutOptions() if layout is None else LayoutOptions(layout=layout)
-        return make_fake(name, shots=shots, seed=seed, layout=options)
-    if name not in BACKENDS:
+    key = "fake_<device>" if name.startswith("fake_") else name
+    if key not in BACKENDS:
         likely = get_close_matches(name, BACKENDS, n=1)
         hint = f"; did you mean `{likely[0]}`?" if likely else "."
-        known = f"one of {', '.join(BACKENDS)}, or fake_<device>"
-        raise ArgumentError(f"Argument `backend` must be {known}, but is `{name}`{hint}")
-    for option, value in (("shots", shots), ("layout", layout)):
-        if value is not None:
+        raise ArgumentError(f"Argument `backend` must be one of {', '.join(BACKENDS)}, but is `{name}`{hint}")
+    maker, known = BACKENDS[key]
+    options = BackendOptions(noise=noise, shots=shots, seed=seed, layout=layout, device=device)
+    for field in fields(options):
+        value = getattr(options, field.name)
+        if value is not None and field.name not in known | {"seed"}:
             raise ArgumentError(
-                f"Argument `{option}` must be left out with backend {name}, where it has no effect, "
+                f"Argument `{field.name}` must be left out with backend {name}, where it has no effect, "
                 f"but is {value!r}."
             )
-    return BACKENDS[name]()
+    return maker(name, options)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 from threading import Lock
+from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,7 +25,10 @@ from sqdr_qiskit.backends.finished import FinishedJob
 from sqdr_qiskit.lightcone.channels import ChannelModel, noiseless
 from sqdr_qiskit.lightcone.engine import ExactEngine
 
-__all__ = ["EngineCache", "ExactEstimator", "distinct_observables"]
+__all__ = ["EngineCache", "EngineMaker", "ExactEstimator", "distinct_observables"]
+
+EngineMaker: TypeAlias = Callable[[QuantumCircuit, Sequence[SparsePauliOp]], ExactEngine]
+"""What makes the engine of a circuit and its observables; `ExactEngine` is the noiseless one."""
 
 
 class EngineCache:
@@ -31,11 +36,14 @@ class EngineCache:
 
     Args:
         channels: The noise that follows the gates.
+        maker: Makes the engines; in place of `channels`, where noise means more than channels.
         size: Engines kept; the one not used for longest goes first.
     """
 
-    def __init__(self, channels: ChannelModel = noiseless, *, size: int = 16) -> None:
-        self.channels = channels
+    def __init__(
+        self, channels: ChannelModel = noiseless, *, maker: EngineMaker | None = None, size: int = 16
+    ) -> None:
+        self._make = partial(ExactEngine, channels=channels) if maker is None else maker
         self._size = size
         self._engines: list[tuple[QuantumCircuit, list[SparsePauliOp], ExactEngine]] = []
         self._lock = Lock()
@@ -52,7 +60,7 @@ class EngineCache:
                 if (wanted is of or wanted == of) and circuit == known:
                     self._engines.insert(0, self._engines.pop(place))
                     return engine
-            engine = ExactEngine(circuit, wanted, self.channels)
+            engine = self._make(circuit, wanted)
             self._engines.insert(0, (circuit.copy(), wanted, engine))
             del self._engines[self._size :]
             return engine
@@ -65,10 +73,11 @@ class ExactEstimator(BaseEstimatorV2):
 
     Args:
         channels: The noise that follows the gates.
+        maker: Makes the engines; in place of `channels`, where noise means more than channels.
     """
 
-    def __init__(self, channels: ChannelModel = noiseless) -> None:
-        self._engines = EngineCache(channels)
+    def __init__(self, channels: ChannelModel = noiseless, *, maker: EngineMaker | None = None) -> None:
+        self._engines = EngineCache(channels, maker=maker)
         self._last: tuple[ObservablesArray, list[SparsePauliOp], NDArray[np.int64]] | None = None
 
     def run(self, pubs: Iterable[EstimatorPubLike], *, precision: float | None = None) -> FinishedJob:

@@ -6,7 +6,9 @@ from dataclasses import dataclass
 
 from qiskit.primitives import BaseEstimatorV2
 
+from sqdr_qiskit.backends.exact import EngineMaker
 from sqdr_qiskit.lightcone.channels import ChannelModel, noiseless
+from sqdr_qiskit.specs.noise import NoiseSpec
 
 __all__ = ["Backend"]
 
@@ -20,6 +22,9 @@ class Backend:
         estimator: A standard estimator; one broadcast PUB holds a whole batch.
         default_gradient: Key of `gradients.GRADIENTS` used unless another one is asked for.
         channels: The noise that the expectation values follow, for gradients that compute with it.
+        maker: Makes exact engines under all of the backend's noise, readout included; None where `channels`
+            says all of it.
+        noise: The noise model it simulates, if it simulates one.
         shots: Samples per expectation value, None if exact.
     """
 
@@ -27,4 +32,6 @@ class Backend:
     estimator: BaseEstimatorV2
     default_gradient: str
     channels: ChannelModel = noiseless
+    maker: EngineMaker | None = None
+    noise: NoiseSpec | None = None
     shots: int | None = None

@@ -5,7 +5,7 @@ Both read the same Aer noise model, built for the circuit and probed once, so th
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
 
@@ -13,6 +13,7 @@ from qiskit.circuit import QuantumCircuit
 from qiskit.quantum_info import SparsePauliOp
 from qiskit_aer.noise import NoiseModel
 
+from sqdr_qiskit.backends.exact import EngineMaker
 from sqdr_qiskit.lightcone.channels import Channel
 from sqdr_qiskit.lightcone.engine import ExactEngine
 from sqdr_qiskit.noise_models.build import build_noise_model, noisy_circuit
@@ -21,13 +22,10 @@ from sqdr_qiskit.noise_models.probe import probe
 from sqdr_qiskit.noise_models.readout import read_observable
 from sqdr_qiskit.specs.noise import NoiseSpec
 
-__all__ = ["CircuitNoise", "EngineMaker", "Noise", "circuit_noise", "noisy_engine"]
+__all__ = ["CircuitNoise", "Noise", "circuit_noise", "noisy_engine"]
 
 Noise: TypeAlias = NoiseSpec | NoiseModel
 """Noise as a backend takes it: a file's description, or any Aer noise model."""
-
-EngineMaker: TypeAlias = Callable[[QuantumCircuit, Sequence[SparsePauliOp]], ExactEngine]
-"""What makes the engine of a circuit and its observables; `ExactEngine` is the noiseless one."""
 
 
 @dataclass(frozen=True)

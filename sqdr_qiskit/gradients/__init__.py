@@ -63,7 +63,7 @@ Maker = Callable[[Backend, GradientOptions], BatchedEstimatorGradient]
 
 
 def _exact(backend: Backend, options: GradientOptions) -> BatchedEstimatorGradient:
-    return ExactGradient(backend.channels)
+    return ExactGradient(backend.channels, maker=backend.maker)
 
 
 def _shift(unit: Unit) -> Maker:
@@ -101,7 +101,10 @@ def _spsa(backend: Backend, options: GradientOptions) -> BatchedEstimatorGradien
 
 
 def _physics_aware(backend: Backend, options: GradientOptions) -> BatchedEstimatorGradient:
-    model = ExactGradient(backend.channels if options.model is None else options.model)
+    if options.model is None:
+        model = ExactGradient(backend.channels, maker=backend.maker)
+    else:
+        model = ExactGradient(options.model)
     every = options.control_every or 0
     control = _shift("rotation")(backend, GradientOptions()) if every else None
     return PhysicsAwareGradient(backend.estimator, model, control=control, control_every=every)
@@ -146,5 +149,5 @@ def is_device(backend: Backend) -> bool:
 
 def noise_of(backend: Backend) -> Noise | None:
     """The noise file or Aer noise model that a backend simulates."""
-    noise: Noise | None = getattr(backend.estimator, "noise", None)
+    noise: Noise | None = backend.noise or getattr(backend.estimator, "noise", None)
     return noise

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from qiskit.circuit import Parameter, QuantumCircuit
 from qiskit.quantum_info import SparsePauliOp
 
-from sqdr_qiskit.backends.exact import EngineCache, ExactEstimator
+from sqdr_qiskit.backends.exact import EngineCache, EngineMaker, ExactEstimator
 from sqdr_qiskit.gradients.interface import BatchedEstimatorGradient
 from sqdr_qiskit.lightcone.channels import ChannelModel, noiseless
 
@@ -21,11 +21,12 @@ class ExactGradient(BatchedEstimatorGradient):
 
     Args:
         channels: The noise that follows the gates.
+        maker: Makes the engines; in place of `channels`, where noise means more than channels.
     """
 
-    def __init__(self, channels: ChannelModel = noiseless) -> None:
-        super().__init__(ExactEstimator(channels))
-        self._engines = EngineCache(channels)
+    def __init__(self, channels: ChannelModel = noiseless, *, maker: EngineMaker | None = None) -> None:
+        super().__init__(ExactEstimator(channels, maker=maker))
+        self._engines = EngineCache(channels, maker=maker)
 
     def jacobian(
         self,

@@ -83,18 +83,14 @@ def backend_of(job: JobSpec, hardware: Hardware | None = None) -> Backend:
                 f"Argument `{option}` must be left out with backend {job.backend}, where it has no effect, "
                 f"but is {getattr(job, option)!r}."
             )
-    for option in ("noise", "shots"):
-        if job.backend == "exact" and getattr(job, option) is not None:
-            raise ArgumentError(
-                f"Argument `{option}` must be left out with backend exact, which is noiseless and exact, "
-                f"but is {getattr(job, option)!r}."
-            )
-    if job.backend.startswith("fake_") and job.noise is not None:
-        raise ArgumentError(
-            f"Argument `noise` must be left out with backend {job.backend}, which has its device's noise, "
-            f"but is {job.noise!r}."
-        )
-    return make_backend(job.backend, shots=job.shots, seed=job.seed, layout=job.layout)
+    return make_backend(
+        job.backend,
+        noise=job.noise,
+        shots=job.shots,
+        seed=job.seed,
+        layout=job.layout,
+        device="GPU" if job.device != "cpu" and job.backend.startswith("aer") else None,
+    )
 
 
 def data_of(job: JobSpec, *, progress: DownloadProgress | None = None) -> DataSplits:

@@ -160,7 +160,8 @@ class _Angles:
         moving = form.coefficients[self._moving]
         plain = ((moving != 0.0).sum(axis=1) == 1).all() and (moving.sum(axis=1) == 1.0).all()
         # the usual case, every angle a parameter of its own, is a mere selection of columns
-        self._columns = moving.argmax(axis=1) if plain and len(moving) and not form.offsets[self._moving].any() else None
+        plain = plain and len(moving) > 0 and not form.offsets[self._moving].any()
+        self._columns = moving.argmax(axis=1) if plain else None
 
     def part(self, start: int, stop: int) -> tuple[RealArray, RealArray]:
         """Cosines and sines for samples start to stop, shape (n_angles, at least stop - start)."""

@@ -32,8 +32,9 @@ def _run_chains(
 ) -> None:
     """Push every chain's vector, and its derivative along each of its angles, through the chain's steps.
 
-    chains[g] = (first step, end, first tangent); steps[s] = (axis or 0, angle or first entry, sign or end of
-    entries); entries[e] = (row, column, value) of a fixed map.
+    chains[g] = (first step, end, first tangent). steps[s] = (axis, angle, sign) for a rotation, (0, first
+    entry, end) for a fixed map of entries (row, column, value), (-1, entry, target) for one that scales and
+    shifts: entries (scales of X, Y, Z) and (shift, 0, 0).
     """
     for g in range(chains.shape[0]):
         vector = vectors[g]
@@ -73,11 +74,33 @@ def _run_chains(
                         tangents[t, p, lane] = -sign * vector[q, lane]
                         tangents[t, q, lane] = sign * vector[p, lane]
                     n_tangents += 1
-            else:
+            elif axis == 0:
                 _apply_map(entries, steps[s, 1], steps[s, 2], vector, scratch)
                 if with_tangents:
                     for t in range(slot, slot + n_tangents):
                         _apply_map(entries, steps[s, 1], steps[s, 2], tangents[t], scratch)
+            else:
+                scales = entries[steps[s, 1]]
+                _scale(scales, steps[s, 2], entries[steps[s, 1] + 1, 0], vector)
+                if with_tangents:
+                    for t in range(slot, slot + n_tangents):
+                        _scale(scales, steps[s, 2], entries[steps[s, 1] + 1, 0], tangents[t])
+
+
+@njit(nogil=True, cache=True, boundscheck=False, error_model="numpy", fastmath={"contract"})
+def _scale(scales: Any, target: int, shift: float, vector: Any) -> None:
+    """Scale X, Y, Z, and shift Z by I (target 3) or I by Z (target 0): Pauli channels and damping."""
+    if target == 3:
+        for lane in range(LANES):
+            vector[3, lane] = scales[2] * vector[3, lane] + shift * vector[0, lane]
+    else:
+        for lane in range(LANES):
+            z = vector[3, lane]
+            vector[0, lane] += shift * z
+            vector[3, lane] = scales[2] * z
+    for lane in range(LANES):
+        vector[1, lane] *= scales[0]
+        vector[2, lane] *= scales[1]
 
 
 @njit(nogil=True, cache=True, boundscheck=False, error_model="numpy", fastmath={"contract"})

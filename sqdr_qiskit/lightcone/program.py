@@ -114,8 +114,15 @@ def _chain_tables(
         for step in chain.steps:
             if isinstance(step, tuple):
                 steps.append((step[0], step[1], int(step[2])))
+                continue
+            begin = len(entries)
+            shifted = 3 if step[3, 0] else 0
+            rest = step - np.diag(np.diag(step))
+            rest[shifted, 3 - shifted] = 0.0
+            if step[0, 0] == 1.0 and not rest.any():
+                entries += [(step[1, 1], step[2, 2], step[3, 3]), (step[shifted, 3 - shifted], 0.0, 0.0)]
+                steps.append((-1, begin, shifted))
             else:
-                begin = len(entries)
                 entries += [(float(r), float(c), float(step[r, c])) for r, c in np.argwhere(step != 0.0)]
                 steps.append((0, begin, len(entries)))
     return rows, steps, entries
