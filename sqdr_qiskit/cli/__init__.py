@@ -25,6 +25,7 @@ COMMANDS: Mapping[str, str] = {
     "infer": "sqdr_qiskit.cli.infer:infer",
     "run": "sqdr_qiskit.cli.run:run",
     "noise": "sqdr_qiskit.cli.noise:app",
+    "backends": "sqdr_qiskit.cli.backends:backends",
     "jobs": "sqdr_qiskit.cli.jobs:app",
     "catalog": "sqdr_qiskit.cli.catalog:app",
 }

@@ -28,6 +28,7 @@ HARDWARE_FIELDS = (
     "twirling",
     "max_execution_s",
     "job_tags",
+    "max_qpu_seconds",
 )
 
 
