@@ -6,11 +6,17 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
 from difflib import get_close_matches
 from types import MappingProxyType
+from typing import TYPE_CHECKING
 
+from sqdr_qiskit.backends.devices import is_hardware
 from sqdr_qiskit.backends.exact import ExactEstimator
 from sqdr_qiskit.backends.interface import Backend
 from sqdr_qiskit.errors import ArgumentError
 from sqdr_qiskit.specs.noise import noise_spec
+
+if TYPE_CHECKING:  # the runtime's client takes a second to import
+    from sqdr_qiskit.backends.runtime.book import Book
+    from sqdr_qiskit.backends.runtime.options import RuntimeSettings
 
 __all__ = ["BACKENDS", "DEFAULT_NOISE", "Backend", "BackendOptions", "ExactEstimator", "make_backend"]
 
@@ -28,6 +34,9 @@ class BackendOptions:
         seed: Of the samples; has no effect where nothing is sampled. None draws fresh ones.
         layout: On a device: `tiled` or `whole`.
         device: Where Aer computes: `CPU` or `GPU`.
+        ledger: On hardware, and there needed: where jobs are written down before they are sent, a
+            `jobs.ledger.Ledger`.
+        runtime: On hardware: how the jobs run, and the ceiling.
     """
 
     noise: str | None = None
@@ -35,6 +44,8 @@ class BackendOptions:
     seed: int | None = None
     layout: str | None = None
     device: str | None = None
+    ledger: Book | None = None
+    runtime: RuntimeSettings | None = None
 
 
 def _exact(name: str, options: BackendOptions) -> Backend:
@@ -72,6 +83,26 @@ def _fake(name: str, options: BackendOptions) -> Backend:
     return make_fake(name, shots=options.shots, seed=options.seed, layout=layout)
 
 
+def _hardware(name: str, options: BackendOptions) -> Backend:
+    from sqdr_qiskit.backends.runtime.accounts import Connection
+    from sqdr_qiskit.backends.runtime.backend import runtime_backend
+    from sqdr_qiskit.backends.runtime.options import RuntimeSettings
+    from sqdr_qiskit.backends.runtime.remote import RuntimeSender
+    from sqdr_qiskit.backends.transpilation import LayoutOptions
+
+    if options.ledger is None:
+        raise ArgumentError(
+            f"Argument `ledger` must be a ledger with backend {name}, whose jobs cost: "
+            "sqdr_qiskit.jobs.ledger.Ledger(FOLDER); but is None."
+        )
+    connection = Connection(
+        options.ledger.kept("device") or name, calibrated=options.ledger.kept("calibrated")
+    )
+    sender = RuntimeSender(connection, options.ledger, options.runtime or RuntimeSettings())
+    layout = LayoutOptions() if options.layout is None else LayoutOptions(layout=options.layout)
+    return runtime_backend(connection, sender, shots=options.shots, layout=layout)
+
+
 Maker = Callable[[str, BackendOptions], Backend]
 
 # The one list of backends: name on the command line -> maker, and the options that it has besides `seed`.
@@ -82,6 +113,7 @@ BACKENDS: Mapping[str, tuple[Maker, frozenset[str]]] = MappingProxyType(
         "aer": (_aer, frozenset({"shots", "device"})),
         "aer_noisy": (_aer, frozenset({"noise", "shots", "device"})),
         "fake_<device>": (_fake, frozenset({"shots", "layout"})),
+        "ibm_<device>": (_hardware, frozenset({"shots", "layout", "ledger", "runtime"})),
     }
 )
 
@@ -94,28 +126,35 @@ def make_backend(
     seed: int | None = None,
     layout: str | None = None,
     device: str | None = None,
+    ledger: Book | None = None,
+    runtime: RuntimeSettings | None = None,
 ) -> Backend:
     """The backend called `name`.
 
     Args:
-        name: A key of `BACKENDS`, the device's name in place of `<device>`.
+        name: A key of `BACKENDS`, the device's name in place of `<device>`; `least_busy` is the device of the
+            account with the shortest queue.
         noise: See `BackendOptions`, as for the others.
         shots: Samples per expectation value; None is exact where that can be, else the backend's own number.
         seed: Of the samples.
         layout: On a device.
         device: Where Aer computes.
+        ledger: Where jobs on hardware are written down.
+        runtime: How they run.
 
     Raises:
         ArgumentError: No backend of that name, or an option that has no effect there.
         SpecError: The noise model's file says something that cannot be.
     """
-    key = "fake_<device>" if name.startswith("fake_") else name
+    key = "fake_<device>" if name.startswith("fake_") else "ibm_<device>" if is_hardware(name) else name
     if key not in BACKENDS:
         likely = get_close_matches(name, BACKENDS, n=1)
         hint = f"; did you mean `{likely[0]}`?" if likely else "."
         raise ArgumentError(f"Argument `backend` must be one of {', '.join(BACKENDS)}, but is `{name}`{hint}")
     maker, known = BACKENDS[key]
-    options = BackendOptions(noise=noise, shots=shots, seed=seed, layout=layout, device=device)
+    options = BackendOptions(
+        noise=noise, shots=shots, seed=seed, layout=layout, device=device, ledger=ledger, runtime=runtime
+    )
     for field in fields(options):
         value = getattr(options, field.name)
         if value is not None and field.name not in known | {"seed"}:
