@@ -12,7 +12,7 @@ from sqdr_qiskit.backends.devices import is_hardware
 from sqdr_qiskit.backends.exact import ExactEstimator
 from sqdr_qiskit.backends.interface import Backend
 from sqdr_qiskit.errors import ArgumentError
-from sqdr_qiskit.specs.noise import noise_spec
+from sqdr_qiskit.specs.noise import NoiseSpec, noise_spec
 
 if TYPE_CHECKING:  # the runtime's client takes a second to import
     from sqdr_qiskit.backends.runtime.book import Book
@@ -29,7 +29,7 @@ class BackendOptions:
     """Choices that some backends have; None leaves a choice to the backend.
 
     Attributes:
-        noise: Catalogue name or path of a noise model.
+        noise: Catalogue name or path of a noise model, or its description.
         shots: Samples per expectation value.
         seed: Of the samples; has no effect where nothing is sampled. None draws fresh ones.
         layout: On a device: `tiled` or `whole`.
@@ -39,7 +39,7 @@ class BackendOptions:
         runtime: On hardware: how the jobs run, and the ceiling.
     """
 
-    noise: str | None = None
+    noise: str | NoiseSpec | None = None
     shots: int | None = None
     seed: int | None = None
     layout: str | None = None
@@ -121,7 +121,7 @@ BACKENDS: Mapping[str, tuple[Maker, frozenset[str]]] = MappingProxyType(
 def make_backend(
     name: str = "exact",
     *,
-    noise: str | None = None,
+    noise: str | NoiseSpec | None = None,
     shots: int | None = None,
     seed: int | None = None,
     layout: str | None = None,

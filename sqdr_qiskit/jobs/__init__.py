@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from sqdr_qiskit.jobs.checkpoints import Chosen, choose_checkpoint
 from sqdr_qiskit.jobs.grid import GridResult, carry_out_grid
+from sqdr_qiskit.jobs.noise_sweep import NoiseSweep, parse_sweep, sweep_noise
 from sqdr_qiskit.jobs.training import TrainedRun, carry_out_training
 from sqdr_qiskit.jobs.use import Answer, Evaluation, evaluate_checkpoint, infer_dataset, infer_files
 
@@ -12,6 +13,7 @@ __all__ = [
     "Chosen",
     "Evaluation",
     "GridResult",
+    "NoiseSweep",
     "TrainedRun",
     "carry_out_grid",
     "carry_out_training",
@@ -19,4 +21,6 @@ __all__ = [
     "evaluate_checkpoint",
     "infer_dataset",
     "infer_files",
+    "parse_sweep",
+    "sweep_noise",
 ]

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from sqdr_qiskit.backends import Backend
+from sqdr_qiskit.backends import Backend, make_backend
 from sqdr_qiskit.data import DATASETS, DataSplits, ImageSet, load_dataset
 from sqdr_qiskit.data import Progress as DownloadProgress
 from sqdr_qiskit.data.images import read_image
@@ -21,7 +21,15 @@ from sqdr_qiskit.model.network import SQDRCNN
 from sqdr_qiskit.specs.job import JobSpec
 from sqdr_qiskit.training.metrics import Metrics, class_probabilities, evaluate
 
-__all__ = ["A_FEW", "Answer", "Evaluation", "evaluate_checkpoint", "infer_dataset", "infer_files"]
+__all__ = [
+    "A_FEW",
+    "Answer",
+    "Evaluation",
+    "evaluate_checkpoint",
+    "fitting_data",
+    "infer_dataset",
+    "infer_files",
+]
 
 A_FEW = 10  # held-out images that are shown where none are named
 
@@ -38,11 +46,13 @@ class Evaluation:
 
     Attributes:
         metrics: Loss and confusion.
+        exact: The same on backend exact; None if that is the backend.
         dataset: The data set's name.
         class_names: One per class.
     """
 
     metrics: Metrics
+    exact: Metrics | None
     dataset: str
     class_names: tuple[str, ...]
 
@@ -83,7 +93,7 @@ def evaluate_checkpoint(
     progress: Progress | None = None,
     download_progress: DownloadProgress | None = None,
 ) -> Evaluation:
-    """Evaluate a checkpoint on the test images of the job's data set, on the job's backend.
+    """Evaluate a checkpoint on the test images of the job's data set, on the job's backend and on exact.
 
     Args:
         chosen: The checkpoint.
@@ -97,10 +107,14 @@ def evaluate_checkpoint(
         InputError: If something else in the job cannot be.
     """
     backend = backend_of(job)
-    data = _fitting_data(chosen, job, download_progress)
+    data = fitting_data(chosen, job, download_progress)
     model = restore(chosen.checkpoint, backend, where=chosen.path.name).to(job.device)
     found = evaluate(model, data.test.images, data.test.labels, device=job.device, progress=progress)
-    return Evaluation(found, data.name, data.class_names)
+    exact = None
+    if backend.name != "exact":
+        ideal = restore(chosen.checkpoint, make_backend("exact"), where=chosen.path.name).to(job.device)
+        exact = evaluate(ideal, data.test.images, data.test.labels, device=job.device)
+    return Evaluation(found, exact, data.name, data.class_names)
 
 
 def infer_dataset(
@@ -123,7 +137,7 @@ def infer_dataset(
         download_progress: Called while data are downloaded.
     """
     backend = backend or backend_of(job)
-    data = _fitting_data(chosen, job, download_progress)
+    data = fitting_data(chosen, job, download_progress)
     model = restore(chosen.checkpoint, backend, where=chosen.path.name).to(job.device)
     titles = [f"{data.name}[{number}]" for number in range(len(data.test))]
     truths = [data.class_names[label] for label in data.test.labels]
@@ -174,7 +188,7 @@ def infer_files(
     return _answers(model, images, list(files), names, job.device, None, progress)
 
 
-def _fitting_data(chosen: Chosen, job: JobSpec, progress: DownloadProgress | None) -> DataSplits:
+def fitting_data(chosen: Chosen, job: JobSpec, progress: DownloadProgress | None) -> DataSplits:
     """The job's data, if the checkpoint can take them; of the test images as many as the job wants."""
     if job.dataset in DATASETS:
         entry = DATASETS[job.dataset]
