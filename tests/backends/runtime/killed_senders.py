@@ -1,4 +1,4 @@
-"""Sends two requests in children that kill themselves at a chosen moment, resumes each, and prints what came out.
+"""Sends two requests in children that kill themselves at a chosen moment, resumes each, prints what came out.
 
 Run by test_kill.py in a process of its own, which must not have started any thread before it forks. The stub
 service runs elsewhere; the environment says where.

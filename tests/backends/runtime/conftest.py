@@ -1,0 +1,3 @@
+from tests.stub.fixtures import stub
+
+__all__ = ["stub"]
