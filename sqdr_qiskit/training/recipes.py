@@ -185,7 +185,7 @@ RECIPES: Mapping[str, Recipe] = MappingProxyType(
             positive=True,
             angle_scale=math.pi,
             clip=1.0,
-            least_steps=3000,
+            least_steps=5000,
         ),
         # The paper's text names no batch size.
         "paper": Recipe(
