@@ -10,6 +10,7 @@ from typing import Any
 from qiskit.transpiler import Target
 from qiskit_aer.noise import QuantumError
 
+from sqdr_qiskit.backends.fusing import Entanglers
 from sqdr_qiskit.errors import BackendError
 from sqdr_qiskit.noise_models.build import quantum_error
 from sqdr_qiskit.noise_models.device import device_channels
@@ -63,16 +64,19 @@ class Chip:
 
     @cached_property
     def entangler(self) -> str:
-        """Name of the two-qubit gate used, the one that most pairs have.
+        """Name of the two-qubit gate that most pairs have.
 
         Raises:
             BackendError: The device has none that is known here.
         """
-        known = [name for name in _ENTANGLERS if name in self.target.operation_names]
-        if not known:
+        if not self._entanglers:
             wanted = ", ".join(_ENTANGLERS)
             raise BackendError(f"Device {self.name} has none of the two-qubit gates {wanted}.")
-        return max(known, key=lambda name: len(self.target[name]))
+        return max(self._entanglers, key=lambda name: len(self.target[name]))
+
+    @property
+    def _entanglers(self) -> list[str]:
+        return [name for name in _ENTANGLERS if name in self.target.operation_names]
 
     @property
     def one_qubit_gates(self) -> str:
@@ -84,12 +88,12 @@ class Chip:
     def edges(self) -> dict[frozenset[int], Edge]:
         """Pairs with a working two-qubit gate."""
         found: dict[frozenset[int], Edge] = {}
-        for qubits in self.target[self.entangler]:
-            error = self.gate_error(self.entangler, qubits)
-            pair = frozenset(qubits)
-            if error < _FAULTY and (pair not in found or error < found[pair].error):
-                duration = self.duration(self.entangler, qubits)
-                found[pair] = Edge(self.entangler, (int(qubits[0]), int(qubits[1])), error, duration)
+        for name in self._entanglers:
+            for qubits in self.target[name]:
+                error, pair = self.gate_error(name, qubits), frozenset(qubits)
+                if error < _FAULTY and (pair not in found or error < found[pair].error):
+                    duration = self.duration(name, qubits)
+                    found[pair] = Edge(name, (int(qubits[0]), int(qubits[1])), error, duration)
         return found
 
     @cached_property
@@ -101,6 +105,11 @@ class Chip:
             table.setdefault(first, []).append(second)
             table.setdefault(second, []).append(first)
         return {qubit: tuple(sorted(others)) for qubit, others in sorted(table.items())}
+
+    @property
+    def entanglers(self) -> Entanglers:
+        """What stands for a CZ on each pair that is coupled."""
+        return {pair: (edge.name, edge.qubits) for pair, edge in self.edges.items()}
 
     def gate_error(self, name: str, qubits: tuple[int, ...]) -> float:
         """Average infidelity of a gate; 0 if unknown, 1 if the gate is not there."""

@@ -28,9 +28,10 @@ from qiskit.quantum_info import SparsePauliOp
 from sqdr_qiskit.backends.chip import Chip
 from sqdr_qiskit.backends.exact import distinct_observables
 from sqdr_qiskit.backends.limits import MOST_EXECUTIONS, MOST_INSTRUCTIONS
+from sqdr_qiskit.backends.programs import DeviceProgram, LayoutOptions, Round
 from sqdr_qiskit.backends.runtime.cost import planned_seconds
 from sqdr_qiskit.backends.sender import Handle, Sender, executions_of, precision_of, shots_of
-from sqdr_qiskit.backends.transpilation import DeviceProgram, LayoutOptions, compile_for_device
+from sqdr_qiskit.backends.transpilation import compile_for_device
 from sqdr_qiskit.errors import ArgumentError
 
 __all__ = ["DEFAULT_SHOTS", "DeviceEstimator", "DeviceJob", "Usage"]
@@ -125,7 +126,7 @@ class DeviceEstimator(BaseEstimatorV2):
             ArgumentError: The spending ceiling would be exceeded; nothing was sent.
         """
         works = [self._work(EstimatorPub.coerce(pub, precision or None)) for pub in pubs]
-        requests = _pack([part for work in works for part in work.parts])
+        requests = _pack([part for work in works for parts in work.parts for part in parts])
         executions = [sum(part.executions for part in request) for request in requests]
         self.sender.announce(executions)
         self.usage.add(executions)
@@ -142,17 +143,8 @@ class DeviceEstimator(BaseEstimatorV2):
         values = pub.parameter_values.as_array(pub.circuit.parameters)
         values = np.ascontiguousarray(values.reshape(-1, pub.circuit.num_parameters), dtype=np.float64)
         precision = precision_of(shots_of(pub.precision) if pub.precision else self.shots)
-        # A column: every observable for every row.
-        column = ObservablesArray.coerce([[o] for copy in program.observables for o in copy])
-        rows = program.bind(values)
-        parts = []
-        size = _rows_per_job(program, column, precision)
-        for start in range(0, len(rows), size):
-            bound = BindingsArray(
-                {program.parameters: rows[start : start + size]}, shape=(len(rows[start : start + size]),)
-            )
-            isa = EstimatorPub(program.circuit, column, bound, precision=precision)
-            parts.append(_Part(isa, precision, executions_of([isa], precision), _instructions(isa)))
+        inner = program.inner(values)
+        parts = [_parts(of, of.bind(inner), precision) for of in program.rounds]
         return _Work(pub, program, which, len(values), precision, parts)
 
 
@@ -168,24 +160,27 @@ class _Part:
 
 @dataclass(frozen=True, eq=False)
 class _Work:
-    """A logical PUB and the parts that it is sent in."""
+    """A logical PUB and, for each round, the parts that it is sent in."""
 
     pub: EstimatorPub
     program: DeviceProgram
     which: NDArray[np.int64]
     batch: int
     precision: float
-    parts: list[_Part]
+    parts: list[list[_Part]]
 
     def result(self, found: dict[int, PubResult]) -> PubResult:
         """The logical PUB's result from its parts'."""
-        results = [found[id(part)] for part in self.parts]
-        evs = np.concatenate([np.asarray(result.data.evs) for result in results], axis=1)
-        stds = np.concatenate([np.asarray(result.data.stds) for result in results], axis=1)
-        values = self.program.unfold(evs, self.batch)
-        errors = self.program.unfold(stds, self.batch)
+        n_terms = len(self.program.logical.terms)
+        means, errors = np.zeros((self.batch, n_terms)), np.zeros((self.batch, n_terms))
+        for of, parts in zip(self.program.rounds, self.parts, strict=True):
+            results = [found[id(part)].data for part in parts]
+            for table, name in ((means, "evs"), (errors, "stds")):
+                together = np.concatenate([np.asarray(result[name]) for result in results], axis=1)
+                table[:, list(of.terms)] = of.unfold(together, self.batch)
         rows = np.arange(self.batch).reshape(self.pub.parameter_values.shape)
-        chosen, spread = values[rows, self.which], errors[rows, self.which]
+        chosen = self.program.observables(means)[rows, self.which]
+        spread = self.program.spread(errors)[rows, self.which]
         metadata = {
             "target_precision": self.precision,
             "shots": shots_of(self.precision),
@@ -251,12 +246,18 @@ class DeviceJob(BasePrimitiveJob[PrimitiveResult[PubResult], JobStatus]):
         raise NotImplementedError
 
 
-def _rows_per_job(program: DeviceProgram, column: ObservablesArray, precision: float) -> int:
-    """Parameter sets that one job may hold, at least 1."""
-    bound = BindingsArray({program.parameters: np.zeros((1, len(program.parameters)))}, shape=(1,))
-    one = EstimatorPub(program.circuit, column, bound, precision=precision)
+def _parts(of: Round, rows: _Float, precision: float) -> list[_Part]:
+    """A round's parameter sets in PUBs that each fit into a job."""
+    column = ObservablesArray.coerce([[word] for copy in of.words for word in copy])
+
+    def pub(some: _Float) -> EstimatorPub:
+        bound = BindingsArray({of.parameters: some}, shape=(len(some),))
+        return EstimatorPub(of.circuit, column, bound, precision=precision)
+
+    one = pub(np.zeros((1, len(of.parameters))))
     most = min(MOST_EXECUTIONS // executions_of([one], precision), MOST_INSTRUCTIONS // _instructions(one))
-    return max(1, most)
+    parts = [pub(rows[start : start + max(1, most)]) for start in range(0, len(rows), max(1, most))]
+    return [_Part(part, precision, executions_of([part], precision), _instructions(part)) for part in parts]
 
 
 def _instructions(pub: EstimatorPub) -> int:

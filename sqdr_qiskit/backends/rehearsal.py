@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from sqdr_qiskit.backends.chip import chip_of
 from sqdr_qiskit.backends.device_estimator import DEFAULT_SHOTS, DeviceEstimator
+from sqdr_qiskit.backends.device_model import median_noise
 from sqdr_qiskit.backends.fake import fake_backend
 from sqdr_qiskit.backends.interface import Backend
 from sqdr_qiskit.backends.local_sender import LocalSender
+from sqdr_qiskit.backends.noise import noisy_engine
 from sqdr_qiskit.backends.transpilation import LayoutOptions
 
 __all__ = ["make_fake"]
@@ -29,4 +31,10 @@ def make_fake(
     chip = chip_of(fake_backend(name))
     samples = DEFAULT_SHOTS if shots is None else shots
     estimator = DeviceEstimator(chip, LocalSender(chip, seed=seed), shots=samples, options=layout)
-    return Backend(name, estimator, default_gradient="parameter-shift", shots=samples)
+    return Backend(
+        name,
+        estimator,
+        default_gradient="parameter-shift",
+        maker=noisy_engine(median_noise(chip)),
+        shots=samples,
+    )

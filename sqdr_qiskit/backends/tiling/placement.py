@@ -13,9 +13,9 @@ import scipy.sparse
 from sqdr_qiskit.backends.chip import Chip
 from sqdr_qiskit.backends.tiling.lines import LineNeeds, line_cost, lines_of
 
-__all__ = ["MOST_COST", "Placement", "place", "place_copies"]
+__all__ = ["MOST_COST", "Placement", "place", "place_copies", "place_rounds"]
 
-MOST_COST = 1.5  # lines are added as long as the mean cost stays below this multiple of that of the best ones
+MOST_COST = 1.5  # more tiles run at once as long as their mean cost stays below this multiple of fewer tiles'
 _NODES = 200  # of branch and bound: a limit in nodes, not in time, so that the answer is always the same
 
 
@@ -99,6 +99,40 @@ def place_copies(
             return found
         found = more
     return found
+
+
+def place_rounds(
+    chip: Chip, tiles: Sequence[LineNeeds], *, n_copies: int | None = None, spacing: int = 0
+) -> list[tuple[list[int], Placement]] | None:
+    """Place tiles in as few rounds as good lines allow.
+
+    One more round is taken where the tiles do not fit, or where fewer at once stand so much better that their
+    mean cost falls below 1 / `MOST_COST` of what it was.
+
+    Returns:
+        For each round the numbers of its tiles and their placement; None if a tile fits nowhere.
+    """
+    chosen: list[list[int]] | None = None
+    cost = 0.0
+    for n_rounds in range(1, len(tiles) + 1):
+        parts = [part.tolist() for part in np.array_split(np.arange(len(tiles)), n_rounds)]
+        if chosen is not None and len(parts[0]) == len(chosen[0]):
+            continue
+        first = place(chip, [tiles[i] for i in parts[0]], n_copies=n_copies or 1, spacing=spacing)
+        if first is None:
+            continue
+        if chosen is not None and first.mean_cost * MOST_COST > cost:
+            break
+        chosen, cost = parts, first.mean_cost
+    if chosen is None:
+        return None
+    rounds = []
+    for members in chosen:
+        found = place_copies(chip, [tiles[i] for i in members], n_copies=n_copies, spacing=spacing)
+        if found is None:
+            return None
+        rounds.append((members, found))
+    return rounds
 
 
 def _choose(
