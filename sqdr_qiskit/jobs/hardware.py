@@ -15,6 +15,7 @@ from sqdr_qiskit.specs.job import JobSpec
 
 if TYPE_CHECKING:  # the runtime's client takes a second to import
     from sqdr_qiskit.backends.runtime.book import Entry
+    from sqdr_qiskit.backends.runtime.line import Line
     from sqdr_qiskit.backends.runtime.remote import RuntimeSender
     from sqdr_qiskit.backends.runtime.waiting import Attention, Waiting
 
@@ -146,15 +147,20 @@ def collect_jobs(
         CheckpointError: The folder has no ledger.
         SqdrError: The account does not work, or the user left.
     """
+    from sqdr_qiskit.backends.runtime.fetching import finish
+
     failed: list[tuple[Entry, str]] = []
     with _writing(folder) as ledger:
         for entry in _under_way(ledger):
-            sender = _sender(entry, ledger, watch, attention)
-            if entry.state == "planned" and not sender.adopt(entry):
-                failed.append((entry, "it was never sent; --resume sends it"))
-                continue
+            line = _line(entry, ledger, watch, attention)
+            if entry.state == "planned":
+                job_id = line.look_for(entry)
+                if job_id is None:
+                    failed.append((entry, "it was never sent; --resume sends it"))
+                    continue
+                line.note_sent(entry, job_id)
             try:
-                sender.finish(ledger.get(entry.row))
+                finish(line, ledger.get(entry.row))
             except RunError as error:
                 if ledger.get(entry.row).state == "sent":
                     raise
@@ -175,7 +181,7 @@ def cancel_jobs(
     with _writing(folder) as ledger:
         for entry in _under_way(ledger):
             try:
-                _sender(entry, ledger, watch, None).cancel(entry)
+                _line(entry, ledger, watch, None).cancel(entry)
             except SqdrError as error:
                 failed.append((entry, str(error)))
         return Collected(tuple(ledger.entries()), tuple(failed))
@@ -191,14 +197,11 @@ def _under_way(ledger: Ledger) -> list[Entry]:
     return [entry for entry in ledger.entries() if entry.state in ("planned", "sent")]
 
 
-def _sender(
+def _line(
     entry: Entry, ledger: Ledger, watch: Callable[[Waiting], None] | None, attention: Attention | None
-) -> RuntimeSender:
+) -> Line:
     from sqdr_qiskit.backends.runtime.accounts import Connection
-    from sqdr_qiskit.backends.runtime.options import RuntimeSettings
-    from sqdr_qiskit.backends.runtime.remote import RuntimeSender
+    from sqdr_qiskit.backends.runtime.line import Line
     from sqdr_qiskit.backends.runtime.waiting import nobody
 
-    return RuntimeSender(
-        Connection(entry.device), ledger, RuntimeSettings(), watch=watch or nobody, attention=attention
-    )
+    return Line(Connection(entry.device), ledger, watch=watch or nobody, attention=attention)

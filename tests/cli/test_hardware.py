@@ -1,0 +1,214 @@
+"""infer and train on a quantum computer, from the command line to the stub service and back."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from sqdr_qiskit.cli import main
+from tests.stub.fixtures import stub
+from tests.stub.server import StubServer
+
+__all__ = ["stub"]
+
+INFER = ["infer", "--backend", "ibm_kingston", "--limit", "6", "--shots", "30", "--resilience", "0"]
+TRAIN = [
+    *("train", "--backend", "ibm_kingston", "--steps", "2", "--batch-size", "4", "--limit", "10"),
+    *("--shots", "25", "--resilience", "0", "--freeze", "encoder", "--gradient", "spsa"),
+]
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    root = tmp_path_factory.mktemp("trained")
+    folder = root / "start"
+    words = ["train", "--circuit", "2b-3q", "--limit", "60", "--epochs", "1", "--out", str(folder)]
+    assert main(words) == 0
+    return folder
+
+
+@pytest.fixture
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    path = tmp_path / "work"
+    path.mkdir()
+    monkeypatch.chdir(path)
+    return path
+
+
+def _json(capsys: pytest.CaptureFixture[str]) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads(capsys.readouterr().out)
+    return found
+
+
+def test_infer_leaves_a_folder_and_resumes_without_sending(
+    stub: StubServer, trained: Path, here: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main([*INFER, str(trained), "--out", "a", "--json"]) == 0
+    first = _json(capsys)
+    assert len(first["answers"]) == 6
+    assert {path.name for path in (here / "a").iterdir()} >= {"answers.json", "ledger.sqlite", "run.json"}
+    facts = json.loads((here / "a" / "run.json").read_text())["results"]["hardware"]
+    assert facts["device"] == "ibm_kingston"
+    assert len(facts["jobs"]) == stub.service.n_jobs == 1
+    assert main(["infer", "--resume", "a", "--json"]) == 0
+    assert _json(capsys)["answers"] == first["answers"]
+    assert stub.service.n_jobs == 1
+
+
+def test_infer_survives_a_lost_answer_and_a_failed_job(
+    stub: StubServer, trained: Path, here: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main([*INFER, str(trained), "--out", "whole", "--json"]) == 0
+    whole = _json(capsys)["answers"]
+    stub.service.faults.order("post-502-created")
+    assert main([*INFER, str(trained), "--out", "lost", "--json"]) == 0
+    assert _json(capsys)["answers"] == whole
+    assert stub.service.n_jobs == 2
+    stub.service.faults.order("job-fails")
+    assert main([*INFER, str(trained), "--out", "failed", "--json"]) == 1
+    assert "gave no result" in _json(capsys)["error"]
+    assert main(["infer", "--resume", "failed", "--json"]) == 0
+    assert _json(capsys)["answers"] == whole
+    assert stub.service.n_jobs == 4
+
+
+def test_train_from_a_checkpoint_and_resume_a_step_that_was_half_collected(
+    stub: StubServer, trained: Path, here: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = [*TRAIN, "--checkpoint", str(trained)]
+    assert main([*words, "--out", "whole", "--json"]) == 0
+    whole = _json(capsys)["record"]["results"]
+    n_jobs = stub.service.n_jobs
+    assert n_jobs == 5  # two steps of values and gradients, and the test images
+    # The ceiling stops the second run in the middle of its second step.
+    assert main([*words, "--out", "cut", "--max-qpu-seconds", "3.5"]) == 1
+    assert "Stopped before sending" in capsys.readouterr().err
+    sent = stub.service.n_jobs - n_jobs
+    assert 0 < sent < n_jobs
+    assert main(["train", "--resume", "cut", "--max-qpu-seconds", "60", "--json"]) == 0
+    cut = _json(capsys)["record"]["results"]
+    assert stub.service.n_jobs == 2 * n_jobs
+    assert cut["test_loss"] == whole["test_loss"]
+    for name in ("best.safetensors", "last.safetensors"):
+        assert (here / "cut" / name).read_bytes() == (here / "whole" / name).read_bytes()
+
+
+def test_the_four_answers_about_a_retired_device(
+    stub: StubServer,
+    trained: Path,
+    here: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    def answer() -> tuple[int, str]:
+        code = main(["infer", str(trained), "--backend", "ibm_brisbane", "--limit", "2"])
+        (line,) = [line for line in capsys.readouterr().err.splitlines() if line.startswith("error: ")]
+        return code, line.removeprefix("error: ")
+
+    found = {"lacking": answer()}
+    monkeypatch.setenv("QISKIT_IBM_TOKEN", "wrong")
+    found["token"] = answer()
+    monkeypatch.setenv("IAM_URL", "http://127.0.0.1:9")
+    found["offline"] = answer()
+    monkeypatch.delenv("QISKIT_IBM_TOKEN")
+    found["account"] = answer()
+
+    head = "ibm_brisbane was retired on 2025-11-03; "
+    tail = "its last calibration snapshot runs on this machine as `--backend fake_brisbane`."
+    middle = {
+        "lacking": "on your account these are available: ibm_fez, ibm_kingston; ",
+        "token": "IBM Cloud refused the account's API token (HTTP 400); make a new one at "
+        "https://quantum.cloud.ibm.com and save it with QiskitRuntimeService.save_account; ",
+        "offline": "IBM Cloud cannot be reached (ConnectionError); check this machine's network; ",
+        "account": "there is no IBM Quantum account on this machine (save one with "
+        "QiskitRuntimeService.save_account, or set QISKIT_IBM_TOKEN and QISKIT_IBM_INSTANCE); ",
+    }
+    assert found == {name: (1 if name == "offline" else 2, head + middle[name] + tail) for name in middle}
+    assert list(here.iterdir()) == []  # nothing was made
+    assert stub.service.n_jobs == 0
+
+
+def test_a_device_that_was_never_there(
+    stub: StubServer, trained: Path, here: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["infer", str(trained), "--backend", "ibm_kingstn"]) == 2
+    assert "There is no ibm_kingstn on your account (did you mean ibm_kingston?)" in capsys.readouterr().err
+
+
+def test_least_busy_takes_a_device_and_keeps_it(
+    stub: StubServer, trained: Path, here: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = [*INFER, str(trained), "--out", "a", "--json"]
+    words[2] = "least_busy"
+    assert main(words) == 0
+    first = _json(capsys)
+    (job,) = stub.service.jobs.values()
+    stub.service.devices = dict(reversed(stub.service.devices.items()))  # another one is first by now
+    assert main(["infer", "--resume", "a", "--json"]) == 0
+    assert _json(capsys)["answers"] == first["answers"]
+    assert stub.service.n_jobs == 1
+    assert json.loads((here / "a" / "run.json").read_text())["inputs"]["device"] == job.device
+
+
+@pytest.mark.parametrize("option", [["--resilience", "1"], ["--mode", "batch"], ["--max-qpu-seconds", "9"]])
+def test_hardware_options_are_refused_without_hardware(
+    trained: Path, option: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["infer", str(trained), "--limit", "2", *option]) == 2
+    assert "must be left out with backend exact, where it has no effect" in capsys.readouterr().err
+
+
+def test_jobs_are_listed_shown_collected_and_cancelled(
+    stub: StubServer, trained: Path, here: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = [*INFER, str(trained), "--out", "runs/a"]
+    stub.service.faults.order("jobs-401", 0)
+    assert main(words) == 0
+    capsys.readouterr()
+    assert main(["jobs", "list"]) == 0
+    assert "ibm_kingston" in capsys.readouterr().out
+    (job,) = stub.service.jobs
+    assert main(["jobs", "show", job[:8], "--json"]) == 0
+    assert _json(capsys)["state"] == "done"
+    assert main(["jobs", "collect", "runs/a"]) == 0
+    assert "1 requests: 1 done" in capsys.readouterr().out
+    assert main(["jobs", "cancel", "runs/a"]) == 0
+    assert main(["jobs", "show", "nothing"]) == 2
+    assert "There is no hardware job 'nothing'" in capsys.readouterr().err
+    assert stub.service.n_jobs == 1
+
+
+def test_no_secret_is_written_by_whole_runs(
+    stub: StubServer, trained: Path, here: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    stub.service.faults.order("status-503", 2)
+    assert main([*INFER, str(trained), "--out", "a"]) == 0
+    assert main([*TRAIN, "--checkpoint", str(trained), "--out", "b"]) == 0
+    assert main(["backends"]) == 0
+    assert main(["jobs", "list", "."]) == 0
+    token = os.environ["QISKIT_IBM_TOKEN"]
+    said = capsys.readouterr()
+    assert token not in said.out + said.err
+    files = [path for path in tmp_path.rglob("*") if path.is_file()]
+    assert len(files) > 8
+    assert [path for path in files if token.encode() in path.read_bytes()] == []
+
+
+def test_backends_lists_the_account_s_devices_and_without_one_the_snapshots(
+    stub: StubServer, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["backends", "--json"]) == 0
+    found = _json(capsys)
+    assert {row["name"]: row["n_qubits"] for row in found["devices"]} == {"ibm_kingston": 7, "ibm_fez": 5}
+    monkeypatch.delenv("QISKIT_IBM_TOKEN")
+    assert main(["backends", "--json"]) == 0
+    found = _json(capsys)
+    assert found["devices"] == []
+    assert "no IBM Quantum account" in found["no_devices_because"]
+    brisbane = next(row for row in found["snapshots"] if row["name"] == "fake_brisbane")
+    assert (brisbane["n_qubits"], brisbane["gate"]) == (127, "ecr")
+    assert brisbane["status"] == "retired 2025-11-03"

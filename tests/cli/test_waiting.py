@@ -1,0 +1,78 @@
+from __future__ import annotations
+
+import os
+import re
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from sqdr_qiskit.backends.runtime.waiting import Attention, Waiting
+from sqdr_qiskit.cli import main
+from sqdr_qiskit.cli.waiting import leaving_allowed, show_waiting
+from tests.stub.fixtures import stub
+from tests.stub.server import StubServer
+
+__all__ = ["stub"]
+
+
+def test_ctrl_c_leaves_once_cancels_twice_and_ends_all_the_third_time(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    attention = Attention()
+    before = signal.getsignal(signal.SIGINT)
+    with leaving_allowed(attention):
+        signal.raise_signal(signal.SIGINT)
+        assert attention.asked == 1
+        assert "Leaving; the jobs go on" in capsys.readouterr().err
+        signal.raise_signal(signal.SIGINT)
+        assert attention.asked == 2
+        assert "Cancelling the jobs" in capsys.readouterr().err
+        with pytest.raises(KeyboardInterrupt, match=r"^$"):
+            signal.raise_signal(signal.SIGINT)
+    assert signal.getsignal(signal.SIGINT) is before
+
+
+def test_a_queue_that_does_not_move_is_not_repeated(capsys: pytest.CaptureFixture[str]) -> None:
+    show = show_waiting()
+    for position in (3, 3, 2):
+        show(Waiting(f"job a is queued, {position} before it", "queued", "a", position, 4.0, 1, 2))
+    assert capsys.readouterr().err.splitlines() == [
+        "[1/2] job a is queued, 3 before it, waited 4 s",
+        "[1/2] job a is queued, 2 before it, waited 4 s",
+    ]
+
+
+def test_ctrl_c_detaches_a_whole_run_which_is_collected_and_resumed_later(
+    stub: StubServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    words = ["train", "--circuit", "2b-3q", "--limit", "60", "--epochs", "1", "--out", "start"]
+    assert main(words) == 0
+    stub.service.held.set()  # jobs stay in the queue
+    words = [
+        *(sys.executable, "-m", "sqdr_qiskit", "infer", "start", "--backend", "ibm_fez", "--out", "run"),
+        *("--limit", "4", "--shots", "20", "--resilience", "0"),
+    ]
+    here = {**os.environ, "PYTHONPATH": str(Path(__file__).resolve().parents[2])}
+    with subprocess.Popen(words, stderr=subprocess.PIPE, text=True, env=here) as run:
+        assert run.stderr is not None
+        heard = ""
+        for line in run.stderr:
+            heard += line
+            if " is queued" in line:
+                run.send_signal(signal.SIGINT)
+                break
+        heard += run.stderr.read()
+    assert run.returncode == 130
+    assert re.search(r"error: Left; the jobs go on \(stub\w+\).*`sqdr-qiskit jobs collect run`", heard), heard
+    stub.service.held.clear()
+    capsys.readouterr()
+    assert main(["jobs", "collect", "run"]) == 0
+    assert "1 requests: 1 done" in capsys.readouterr().out
+    n_requests = len(stub.service.requests)
+    assert main(["infer", "--resume", "run"]) == 0
+    assert stub.service.n_jobs == 1
+    assert not [path for _, path in stub.service.requests[n_requests:] if "/jobs" in path]
