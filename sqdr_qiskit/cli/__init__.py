@@ -27,6 +27,9 @@ COMMANDS: Mapping[str, str] = {
     "noise": "sqdr_qiskit.cli.noise:app",
     "backends": "sqdr_qiskit.cli.backends:backends",
     "jobs": "sqdr_qiskit.cli.jobs:app",
+    "cost": "sqdr_qiskit.cli.cost:cost",
+    "gradient-check": "sqdr_qiskit.cli.gradient_check:gradient_check",
+    "gradient-variance": "sqdr_qiskit.cli.gradient_variance:gradient_variance",
     "catalog": "sqdr_qiskit.cli.catalog:app",
 }
 """Name of a command -> module:attribute (a function, or a `typer.Typer` of sub-commands), in help's order."""

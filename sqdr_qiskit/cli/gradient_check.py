@@ -1,0 +1,74 @@
+"""`sqdr-qiskit gradient-check`: the exact gradient beside all ways of measuring it, on one sample."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+import numpy as np
+import typer
+
+from sqdr_qiskit.cli.console import JsonOption, print_json, print_text
+from sqdr_qiskit.cli.options import BackendOption, NoiseOption, SeedOption, ShotsOption
+
+if TYPE_CHECKING:
+    from sqdr_qiskit.jobs.gradient_check import GradientCheck
+
+__all__ = ["gradient_check"]
+
+
+_SHORT = {
+    "packed parameter-shift": "packed shift",
+    "packed gate-shift": "packed gate-shift",
+    "stock parameter shift": "stock shift",
+}
+
+
+def gradient_check(
+    *,
+    circuit: Annotated[
+        str, typer.Option(help="Circuit: a catalogue name, <b>b-<n>q, or a TOML file.")
+    ] = "2b-9q",
+    backend: BackendOption = "exact",
+    noise: NoiseOption = None,
+    shots: ShotsOption = None,
+    averages: Annotated[int, typer.Option(help="Perturbations of SPSA.")] = 100,
+    rows: Annotated[int, typer.Option(help="Derivatives to list.", min=0)] = 8,
+    seed: SeedOption = 0,
+    as_json: JsonOption = False,
+) -> None:
+    """Exact, packed, stock, finite-difference and SPSA gradients: values, errors, executions."""
+    from sqdr_qiskit.jobs.gradient_check import check_gradients
+
+    found = check_gradients(circuit, backend=backend, noise=noise, shots=shots, seed=seed, averages=averages)
+    if as_json:
+        print_json(found.to_dict())
+    else:
+        print_text(_words(found, rows))
+
+
+def _words(found: GradientCheck, rows: int) -> str:
+    shots = "exact" if found.shots is None else f"{found.shots:,} shots"
+    lines = [
+        f"{found.circuit} on {found.backend}, {shots}, one random sample; errors against `{found.reference}`",
+        "",
+        f"{'':26}{'executions':>12}{'largest error':>16}{'rms error':>14}",
+    ]
+    for method in found.methods:
+        lines.append(
+            f"{method.name:26}{method.executions:>12,}{method.largest_error:>16.2e}"
+            f"{method.mean_square_error:>14.2e}"
+        )
+    lines += [f"{name}: left out. {reason}" for name, reason in found.skipped]
+    exact = found.methods[0].jacobian
+    largest = np.argsort(-np.abs(exact), axis=None, kind="stable")[: min(rows, exact.size)]
+    if len(largest):
+        names = [method.name for method in found.methods]
+        lines += ["", "the largest derivatives, output by parameter:"]
+        lines.append(f"{'':18}" + "".join(f"{_SHORT.get(name, name.split(',')[0]):>20}" for name in names))
+        for place in largest:
+            output, column = np.unravel_index(place, exact.shape)
+            label = f"<O_{output}> by {found.parameters[column]}"
+            lines.append(
+                f"{label:18}" + "".join(f"{m.jacobian[output, column]:>20.6f}" for m in found.methods)
+            )
+    return "\n".join(lines)

@@ -1,0 +1,273 @@
+"""What training or inference on a quantum computer would cost, before anything is sent."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import asdict, dataclass
+from typing import Any, Literal, TypeAlias, get_args
+
+from sqdr_qiskit.backends.ceiling import Ceiling
+from sqdr_qiskit.backends.limits import MOST_EXECUTIONS, MOST_INSTRUCTIONS
+from sqdr_qiskit.backends.runtime.cost import planned_seconds
+from sqdr_qiskit.circuits import CircuitModel, build_circuit
+from sqdr_qiskit.errors import ArgumentError
+from sqdr_qiskit.lightcone.layouts import tile_circuit
+from sqdr_qiskit.lightcone.packing import ShiftPlan, Unit, pack
+
+__all__ = ["COST_GRADIENTS", "OPEN_PLAN_S", "Bill", "CostPlan", "Place", "place_on", "plan_cost", "within"]
+
+Task: TypeAlias = Literal["train", "infer"]
+
+OPEN_PLAN_S = 600.0
+"""Quantum seconds in 28 days on IBM's Open plan."""
+
+_UNITS: dict[str, Unit] = {"parameter-shift": "rotation", "gate-shift": "gate"}
+COST_GRADIENTS = (*_UNITS, "spsa", "physics-aware")
+"""Gradients that a quantum computer can measure, or do without."""
+
+_TURN_INSTRUCTIONS = 5  # RZ SX RZ SX RZ
+
+
+@dataclass(frozen=True, kw_only=True)
+class Place:
+    """A circuit on a device.
+
+    Attributes:
+        device: The device, or None if none is named: then one sample runs at a time.
+        qubits: Qubits in use.
+        copies: Samples side by side in one execution.
+        rounds: Executions that a sample's outputs take.
+        instructions: Control instructions on the busiest qubit in one execution.
+    """
+
+    device: str | None
+    qubits: int
+    copies: int
+    rounds: int
+    instructions: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Bill:
+    """What one way of doing it takes.
+
+    Attributes:
+        circuits: Bound circuits (parameter sets) executed.
+        shots: Shots, over all of them; what IBM calls executions.
+        jobs: Jobs, as few as the limits of one job allow.
+        qpu_seconds: Estimated quantum seconds: 2 a job and 0.00035 a shot.
+    """
+
+    circuits: int
+    shots: int
+    jobs: int
+    qpu_seconds: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class CostPlan:
+    """A plan's cost.
+
+    Attributes:
+        circuit: The circuit's name.
+        task: `train` or `infer`.
+        gradient: For training, the gradient.
+        freeze: Whether the encoder is frozen, so that shifts of the data are left out.
+        samples: Images in all steps.
+        steps: Training steps; 1 for inference.
+        shots: Shots per circuit.
+        executions_per_sample: Different circuits for one sample: 1 for the values, and the gradient's.
+        place: Where it runs.
+        instructions: Control instructions on the busiest qubit in the largest job.
+        instruction_limit: What one job may have.
+        packed: What this package sends.
+        stock: What Qiskit Machine Learning's `EstimatorQNN` would send for the same, with one circuit for
+            each sample, observable and shift; None for gradients that it has not.
+        open_plan_share: Seconds as a share of the Open plan's 600 s in 28 days.
+        why: The gradient's plan in words.
+    """
+
+    circuit: str
+    task: Task
+    gradient: str | None
+    freeze: bool
+    samples: int
+    steps: int
+    shots: int
+    executions_per_sample: int
+    place: Place
+    instructions: int
+    instruction_limit: int
+    packed: Bill
+    stock: Bill | None
+    open_plan_share: float
+    why: str
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values, for JSON."""
+        return asdict(self)
+
+
+def place_on(model: CircuitModel, device: str | None) -> Place:
+    """Where a circuit would stand on a device, by its calibration snapshot on this machine.
+
+    Raises:
+        ArgumentError: There is no snapshot of that device.
+        UnsupportedError: The circuit is wider than the device.
+    """
+    if device is None:
+        tiled = tile_circuit(model.circuit, model.observables)
+        busy = [1] * tiled.circuit.num_qubits  # the measurement
+        for item in tiled.circuit.data:
+            for qubit in item.qubits:
+                busy[tiled.circuit.find_bit(qubit).index] += (
+                    _TURN_INSTRUCTIONS if item.operation.name == "u" else 1
+                )
+        return Place(device=None, qubits=len(busy), copies=1, rounds=1, instructions=max(busy))
+    from sqdr_qiskit.backends.chip import chip_of
+    from sqdr_qiskit.backends.devices import fake_name
+    from sqdr_qiskit.backends.fake import fake_backend
+    from sqdr_qiskit.backends.transpilation import compile_for_device
+
+    snapshot = device if device.startswith("fake_") else fake_name(device)
+    if snapshot is None:
+        raise ArgumentError(
+            f"Argument `device` must be a device with a snapshot on this machine, but is {device!r}; "
+            "`sqdr-qiskit cost` without --device counts one sample at a time."
+        )
+    program = compile_for_device(model.circuit, model.observables, chip_of(fake_backend(snapshot)))
+    most, qubits = 0, 0
+    for part in program.rounds:
+        busy = [1] * part.circuit.num_qubits
+        for item in part.circuit.data:
+            for qubit in item.qubits:
+                busy[part.circuit.find_bit(qubit).index] += 1
+        most, qubits = max(most, *busy), max(qubits, len(part.qubits))
+    return Place(
+        device=device,
+        qubits=qubits,
+        copies=min(len(part.copies) for part in program.rounds),
+        rounds=len(program.rounds),
+        instructions=most,
+    )
+
+
+def plan_cost(
+    circuit: str,
+    *,
+    task: Task = "train",
+    samples: int = 16,
+    steps: int = 10,
+    gradient: str = "parameter-shift",
+    averages: int = 1,
+    shots: int = 4096,
+    device: str | None = None,
+    freeze: bool = False,
+) -> CostPlan:
+    """Plan the cost of training steps or of inference.
+
+    Args:
+        circuit: A catalogue name, `<b>b-<n>q`, or a path.
+        task: `train` or `infer`.
+        samples: Images of a step, or images to infer.
+        steps: Training steps.
+        gradient: For training, one of `COST_GRADIENTS`.
+        averages: Perturbations of `spsa`.
+        shots: Shots per circuit.
+        device: Device by whose snapshot samples are laid side by side; None runs one at a time.
+        freeze: Leave out the shifts of the data, as `--freeze encoder` does.
+
+    Raises:
+        ArgumentError: A number below 1, or an unknown word.
+        InputError: The circuit cannot be.
+    """
+    for name, value in (("samples", samples), ("steps", steps), ("shots", shots), ("averages", averages)):
+        if value < 1:
+            raise ArgumentError(f"Argument `{name}` must be at least 1, but is {value}.")
+    if task not in get_args(Task):
+        raise ArgumentError(f"Argument `task` must be train or infer, but is {task!r}.")
+    if gradient not in COST_GRADIENTS:
+        raise ArgumentError(
+            f"Argument `gradient` must be one of {', '.join(COST_GRADIENTS)}, but is {gradient!r}."
+        )
+    model = build_circuit(circuit)
+    place = place_on(model, device)
+    training = task == "train"
+    plan = _shifts(model, _UNITS.get(gradient, "rotation"), freeze) if training else None
+    turned = {"spsa": 2 * averages, "physics-aware": 0}.get(gradient, plan.n_executions if plan else 0)
+    turned, steps = (turned, steps) if training else (0, 1)
+    why = "One execution a sample reads all outputs."
+    if plan is not None and gradient in _UNITS:
+        why = plan.describe()
+    elif training and gradient == "spsa":
+        why = f"{turned} executions a sample, {averages} random perturbations; the values are one more."
+    elif training:
+        why = "The values alone, one execution a sample; the derivatives come from the exact engine."
+    phases = [samples] + ([samples * turned] if turned else [])
+    rows = [place.rounds * math.ceil(number / place.copies) for number in phases]
+    jobs = [_jobs(number, shots, place.instructions) for number in rows]
+    packed = _bill(steps * sum(rows), shots, steps * sum(jobs))
+    stock = None
+    if not training or gradient in _UNITS:
+        # one PUB for each sample and observable forward, and for each shift of each rotation backward
+        stock_circuits = (
+            samples * len(model.observables) * (1 + (2 * _n_shifted(model, freeze) if training else 0))
+        )
+        stock = _bill(
+            steps * stock_circuits,
+            shots,
+            steps * (1 + training) * _jobs(stock_circuits, shots, place.instructions),
+        )
+    largest = max(math.ceil(number / of) for number, of in zip(rows, jobs, strict=True))
+    return CostPlan(
+        circuit=model.name,
+        task=task,
+        gradient=gradient if training else None,
+        freeze=freeze and training,
+        samples=samples * steps,
+        steps=steps,
+        shots=shots,
+        executions_per_sample=1 + turned,
+        place=place,
+        instructions=largest * place.instructions,
+        instruction_limit=MOST_INSTRUCTIONS,
+        packed=packed,
+        stock=stock,
+        open_plan_share=packed.qpu_seconds / OPEN_PLAN_S,
+        why=why,
+    )
+
+
+def within(plan: CostPlan, ceiling: Ceiling) -> str | None:
+    """Why a plan is above a ceiling; None if it is not."""
+    per_job = [plan.packed.shots // plan.packed.jobs] * plan.packed.jobs
+    per_job[0] += plan.packed.shots - sum(per_job)
+    return ceiling.exceeded(per_job)
+
+
+def _shifts(model: CircuitModel, unit: Unit, freeze: bool) -> ShiftPlan:
+    column = {parameter: i for i, parameter in enumerate(model.circuit.parameters)}
+    wanted = [column[parameter] for parameter in model.w] if freeze else None
+    return pack(tile_circuit(model.circuit, model.observables), assume="virtual-rz", unit=unit, wanted=wanted)
+
+
+def _n_shifted(model: CircuitModel, freeze: bool) -> int:
+    """Rotations that the ordinary rule turns."""
+    free = set(model.w) if freeze else set(model.circuit.parameters)
+    return sum(
+        any(parameter in free for parameter in getattr(value, "parameters", ()))
+        for item in model.circuit.data
+        for value in item.operation.params
+    )
+
+
+def _jobs(circuits: int, shots: int, instructions: int) -> int:
+    return max(
+        math.ceil(circuits * shots / MOST_EXECUTIONS), math.ceil(circuits * instructions / MOST_INSTRUCTIONS)
+    )
+
+
+def _bill(circuits: int, shots: int, jobs: int) -> Bill:
+    total = circuits * shots
+    seconds = jobs * planned_seconds(0) + total * (planned_seconds(1) - planned_seconds(0))
+    return Bill(circuits=circuits, shots=total, jobs=jobs, qpu_seconds=seconds)
