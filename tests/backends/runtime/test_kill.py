@@ -34,7 +34,7 @@ def test_killed_at_any_stage_no_job_is_lost_or_paid_twice(tmp_path: Path) -> Non
     assert done.returncode == 0, done.stderr
     found = json.loads(done.stdout)
     assert found["whole"] == 0
-    assert len(found["runs"]) == 32
+    assert len(found["runs"]) == 22
     for run in found["runs"]:
         assert run["killed"] == -signal.SIGKILL, run
         assert run["resumed"] == 0, (run, done.stderr)

@@ -20,6 +20,7 @@ from sqdr_qiskit.errors import ArgumentError, BackendError, UnsupportedError
 from sqdr_qiskit.jobs.ledger import Ledger
 from tests.backends.runtime.native import native_pub
 from tests.stub.server import StubServer
+from tests.stub.service import Service
 
 PRECISION = 0.2
 
@@ -38,13 +39,13 @@ def _run(folder: Path, **options: Any) -> np.ndarray:
         )
 
 
-@pytest.fixture
-def undisturbed(stub: StubServer, tmp_path: Path) -> np.ndarray:
-    folder = tmp_path / "undisturbed"
-    folder.mkdir()
-    values = _run(folder)
-    stub.service.jobs.clear()
-    return values
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> np.ndarray:
+    folder = tmp_path_factory.mktemp("undisturbed")
+    with StubServer(Service({"ibm_fez": "manila"})) as server, pytest.MonkeyPatch.context() as patch:
+        for name, value in server.environment(folder).items():
+            patch.setenv(name, value)
+        return _run(folder)
 
 
 @pytest.fixture
