@@ -8,8 +8,10 @@ from typing import Annotated, TypeAlias
 import typer
 
 __all__ = [
+    "CEILINGS",
     "CeilingOption",
     "DecouplingOption",
+    "ExecutionsOption",
     "MaxExecutionOption",
     "ModeOption",
     "OutOption",
@@ -18,6 +20,9 @@ __all__ = [
     "TagsOption",
     "TwirlingOption",
 ]
+
+CEILINGS = ("max_qpu_seconds", "max_executions")
+"""What may change when a run is taken up again."""
 
 ModeOption: TypeAlias = Annotated[
     str | None, typer.Option("--mode", help="On hardware: job or batch. [default: job]")
@@ -46,6 +51,10 @@ TagsOption: TypeAlias = Annotated[
 CeilingOption: TypeAlias = Annotated[
     float | None,
     typer.Option("--max-qpu-seconds", help="Quantum seconds that the run may use. [default: 60]"),
+]
+ExecutionsOption: TypeAlias = Annotated[
+    int | None,
+    typer.Option("--max-executions", help="On hardware: circuit executions that the run may use.", min=1),
 ]
 OutOption: TypeAlias = Annotated[
     Path | None,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -147,11 +148,26 @@ def test_least_busy_takes_a_device_and_keeps_it(
     assert main(words) == 0
     first = _json(capsys)
     (job,) = stub.service.jobs.values()
-    stub.service.devices = dict(reversed(stub.service.devices.items()))  # another one is first by now
+    stub.service.devices = dict(reversed(list(stub.service.devices.items())))  # another one is first by now
     assert main(["infer", "--resume", "a", "--json"]) == 0
     assert _json(capsys)["answers"] == first["answers"]
     assert stub.service.n_jobs == 1
     assert json.loads((here / "a" / "run.json").read_text())["inputs"]["device"] == job.device
+
+
+def test_a_device_that_was_calibrated_anew_meanwhile_is_seen_as_before(
+    stub: StubServer, trained: Path, here: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = [*INFER, str(trained), "--json", "--out"]
+    assert main([*words, "a"]) == 0
+    first = _json(capsys)["answers"]
+    stub.service.recalibrated["ibm_kingston"] = datetime.now(UTC)
+    assert main(["infer", "--resume", "a", "--json"]) == 0
+    assert _json(capsys)["answers"] == first
+    assert stub.service.n_jobs == 1
+    assert main([*words, "b"]) == 0  # a new run takes the new calibration, and other qubits
+    old, new = (job.params["quantum_program"]["circuits"] for job in stub.service.jobs.values())
+    assert old != new
 
 
 @pytest.mark.parametrize("option", [["--resilience", "1"], ["--mode", "batch"], ["--max-qpu-seconds", "9"]])

@@ -10,6 +10,7 @@ import threading
 import time
 from collections.abc import Mapping
 from contextlib import suppress
+from datetime import datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from types import TracebackType
@@ -201,7 +202,10 @@ class _Handler(BaseHTTPRequestHandler):
                 "length_queue": waiting,
                 "backend_version": "1.0.0",
             }
-        values = snapshot(model, "conf" if what == "configuration" else "props")
+        if what == "configuration":
+            return 200, {**snapshot(model, "conf"), "backend_name": name}
+        moments = [datetime.fromisoformat(text) for text in query.get("updated_before", [])]
+        values = self.service.properties(name, moments[0] if moments else None)
         return 200, {**values, "backend_name": name}
 
     # ---- jobs ----------------------------------------------------------------------------------------------

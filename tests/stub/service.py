@@ -83,6 +83,7 @@ class Service:
     sessions: dict[str, dict[str, Any]] = field(default_factory=dict)
     requests: list[tuple[str, str]] = field(default_factory=list)
     held: threading.Event = field(default_factory=threading.Event)
+    recalibrated: dict[str, datetime] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self._lock = threading.Lock()
@@ -98,6 +99,27 @@ class Service:
     def n_jobs(self) -> int:
         """Number of jobs that were created."""
         return len(self.jobs)
+
+    def properties(self, name: str, before: datetime | None) -> dict[str, Any]:
+        """A device's calibration, the one that was in force at a moment if one is given.
+
+        A device that was recalibrated has the errors of its two-qubit gates in reverse order.
+        """
+        values = snapshot(self.devices[name], "props")
+        moment = self.recalibrated.get(name)
+        if moment is None or (before is not None and before < moment):
+            return values
+        places = [
+            parameter
+            for gate in values["gates"]
+            if len(gate["qubits"]) == 2
+            for parameter in gate["parameters"]
+            if parameter["name"] == "gate_error"
+        ]
+        errors = [place["value"] for place in places]
+        for place, error in zip(places, reversed(errors), strict=True):
+            place["value"] = error
+        return {**values, "last_update_date": moment.isoformat()}
 
     def create(self, body: Mapping[str, Any]) -> Job:
         """Take a job in; it runs in the background."""

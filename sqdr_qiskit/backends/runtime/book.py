@@ -93,6 +93,10 @@ class Book(Protocol):
         """Quantum seconds used, and planned by what is under way."""
         ...
 
+    def committed_executions(self) -> int:
+        """Circuit executions of what is done or under way."""
+        ...
+
     def kept(self, name: str, value: str | None = None) -> str | None:
         """A fact of the whole run: the first value that was given under this name, None before that."""
         ...

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from sqdr_qiskit.backends.ceiling import Ceiling
 from sqdr_qiskit.errors import ArgumentError
 
 __all__ = ["DECOUPLING", "MODES", "RuntimeSettings"]
@@ -26,6 +27,7 @@ class RuntimeSettings:
         max_execution_s: Quantum seconds after which IBM ends a job; None is IBM's own limit.
         tags: Put on every job, beside its own unique one.
         ceiling_s: Quantum seconds that the whole run may use; nothing is sent that would exceed it.
+        max_executions: Circuit executions that it may use; None is no limit.
 
     Raises:
         ArgumentError: A setting is out of range or has no effect.
@@ -38,6 +40,12 @@ class RuntimeSettings:
     max_execution_s: int | None = None
     tags: tuple[str, ...] = ()
     ceiling_s: float = 60.0
+    max_executions: int | None = None
+
+    @property
+    def ceiling(self) -> Ceiling:
+        """What the run may spend."""
+        return Ceiling(max_qpu_seconds=self.ceiling_s, max_executions=self.max_executions)
 
     def __post_init__(self) -> None:
         if self.mode not in MODES:
@@ -59,8 +67,7 @@ class RuntimeSettings:
             raise ArgumentError(
                 f"Argument `max_execution_s` must be at least 1, but is {self.max_execution_s}."
             )
-        if self.ceiling_s <= 0:
-            raise ArgumentError(f"Argument `ceiling_s` must be above 0, but is {self.ceiling_s}.")
+        assert self.ceiling  # checks its limits
         for tag in self.tags:
             if not tag or len(tag) > 86:
                 raise ArgumentError(f"Argument `tags` must hold tags of 1 to 86 characters, but has {tag!r}.")
@@ -68,6 +75,6 @@ class RuntimeSettings:
     def facts(self) -> dict[str, Any]:
         """What changes the numbers that come back: part of a request's digest."""
         values = asdict(self)
-        for name in ("mode", "tags", "ceiling_s", "max_execution_s"):
+        for name in ("mode", "tags", "ceiling_s", "max_executions", "max_execution_s"):
             del values[name]
         return values

@@ -136,7 +136,7 @@ class RuntimeSender:
         check_isa(pubs, line.device)
         executions = executions_of(pubs, precision)
         planned = planned_seconds(executions)
-        self._hold_ceiling(planned, label)
+        self._hold_ceiling(executions, label)
         calibrated = line.calibrated()
         line.book.kept("device", line.connection.name)
         line.book.kept("calibrated", calibrated or "")
@@ -151,12 +151,13 @@ class RuntimeSender:
             facts={**facts, "pubs": len(pubs)},
         )
 
-    def _hold_ceiling(self, planned: float, label: str) -> None:
-        committed = self._line.book.committed_s()
-        if committed + planned > self._settings.ceiling_s:
-            title = self._line.book.title
+    def _hold_ceiling(self, executions: int, label: str) -> None:
+        book = self._line.book
+        reason = self._settings.ceiling.exceeded(
+            [executions], spent_s=book.committed_s(), spent_executions=book.committed_executions()
+        )
+        if reason is not None:
             raise BackendError(
-                f"Stopped before sending {label}: it would take about {planned:.1f} s of quantum time, and "
-                f"{committed:.1f} s of the ceiling of {self._settings.ceiling_s:g} s are used or under way; "
-                f"nothing more was sent. --resume {title} with a higher --max-qpu-seconds goes on from here."
+                f"Stopped before sending {label}: with it the run would take {reason}; nothing more was "
+                f"sent. --resume {book.title} with a higher ceiling goes on from here."
             )

@@ -149,9 +149,19 @@ def test_what_is_on_the_ledger_needs_no_network(
 
 
 def test_the_ceiling_holds_before_anything_is_sent(stub: StubServer, folder: Path) -> None:
-    with pytest.raises(BackendError, match=r"Stopped before sending .* about 2\.0 s .* ceiling of 1 s"):
+    with pytest.raises(BackendError, match=r"Stopped before sending .* about 2\.0 s .*--max-qpu-seconds 1;"):
         _run(folder, settings=RuntimeSettings(resilience=0, ceiling_s=1.0))
     assert stub.service.n_jobs == 0
+
+
+def test_executions_have_a_ceiling_too_over_all_sittings(stub: StubServer, folder: Path) -> None:
+    settings = RuntimeSettings(resilience=0, max_executions=99)  # 2 sets of angles x 25 shots
+    _run(folder, settings=settings)
+    with Ledger(folder) as book:
+        sender = _sender(book, settings=settings)
+        with pytest.raises(BackendError, match=r"would take 100 executions, above --max-executions 99;"):
+            sender.send([native_pub(seed=1)], precision=PRECISION, label="1/1")
+    assert stub.service.n_jobs == 1
 
 
 def test_the_cost_is_shown_before_anything_is_sent(stub: StubServer, folder: Path) -> None:
