@@ -13,8 +13,10 @@ import typer
 
 from sqdr_qiskit.cli.console import JsonOption, Progress, print_json, print_note, print_text
 from sqdr_qiskit.cli.hardware import (
+    CEILINGS,
     CeilingOption,
     DecouplingOption,
+    ExecutionsOption,
     MaxExecutionOption,
     ModeOption,
     OutOption,
@@ -81,6 +83,7 @@ def infer(
     max_execution_s: MaxExecutionOption = None,
     job_tags: TagsOption = None,
     max_qpu_seconds: CeilingOption = None,
+    max_executions: ExecutionsOption = None,
     out: OutOption = None,
     resume: ResumeOption = None,
     as_csv: Annotated[bool, typer.Option("--csv", help="Print comma-separated values.")] = False,
@@ -125,6 +128,7 @@ def infer(
         max_execution_s=max_execution_s,
         job_tags=job_tags,
         max_qpu_seconds=max_qpu_seconds,
+        max_executions=max_executions,
     )
     if not as_json:
         print_note(chosen.title)
@@ -198,7 +202,7 @@ def _resumed(folder: Path, here: dict[str, Any]) -> tuple[JobSpec, Chosen, list[
 
     usual = {"backend": "exact", "device": "cpu"}
     for name, value in here.items():
-        if name not in ("resume", "as_csv", "as_json", "max_qpu_seconds") and value not in (
+        if name not in ("resume", "as_csv", "as_json", *CEILINGS) and value not in (
             None,
             [],
             usual.get(name),
@@ -209,8 +213,8 @@ def _resumed(folder: Path, here: dict[str, Any]) -> tuple[JobSpec, Chosen, list[
                 "started with."
             )
     job, chosen, files = inference_of_run(folder)
-    if here["max_qpu_seconds"] is not None:  # the one thing that may change on the way
-        job = replace(job, max_qpu_seconds=here["max_qpu_seconds"])
+    ceilings = {name: here[name] for name in CEILINGS if here[name] is not None}
+    job = replace(job, **ceilings)  # the one thing that may change on the way
     if job.task != "infer":
         raise ArgumentError(
             f"Option `--resume` must name an inference, but {str(folder)!r} holds a run of task {job.task}."

@@ -30,6 +30,7 @@ HARDWARE_FIELDS = (
     "max_execution_s",
     "job_tags",
     "max_qpu_seconds",
+    "max_executions",
 )
 
 
@@ -116,6 +117,7 @@ def runtime_settings(job: JobSpec) -> Any:
         "max_execution_s": job.max_execution_s,
         "tags": None if job.job_tags is None else tuple(tag.strip() for tag in job.job_tags.split(",")),
         "ceiling_s": job.max_qpu_seconds,
+        "max_executions": job.max_executions,
     }
     return RuntimeSettings(**{name: value for name, value in given.items() if value is not None})
 

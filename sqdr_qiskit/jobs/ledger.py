@@ -158,6 +158,11 @@ class Ledger:
             ).fetchone()
         return float(row[0])
 
+    def committed_executions(self) -> int:
+        """Circuit executions of what is done or under way."""
+        wanted = [entry for entry in self.entries() if entry.state in ("planned", "sent", "done")]
+        return sum(int(entry.facts.get("executions", 0)) for entry in wanted)
+
     def kept(self, name: str, value: str | None = None) -> str | None:
         """A fact of the whole run: the first value that was given under this name, None before that."""
         with self._open() as file:

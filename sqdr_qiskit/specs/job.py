@@ -59,6 +59,11 @@ class JobSpec:
         layout: On a device: `tiled` or `whole`.
         steps: Train so many steps and no more, whatever `epochs` says.
         freeze: `encoder` keeps the encoder as it is and trains circuit and head.
+        shots_per_step: Shots for one batch's gradient (parameter-shift, gate-shift).
+        shot_allocation: How they are split over its executions: `even` or `proportional`.
+        averages: Random perturbations averaged (spsa).
+        control_every: Compare the model with a measurement at every so many steps (physics-aware).
+        log_gradient_variance: Whether each epoch's row has the variance of the circuit's gradient.
         mode: On hardware: `job` or `batch`.
         resilience: On hardware: error mitigation 0, 1 or 2.
         dynamical_decoupling: On hardware: `XX`, `XpXm` or `XY4`.
@@ -66,6 +71,7 @@ class JobSpec:
         max_execution_s: On hardware: quantum seconds after which a job is ended.
         job_tags: On hardware: tags of every job, separated by commas.
         max_qpu_seconds: On hardware: quantum seconds that the run may use.
+        max_executions: On hardware: circuit executions that the run may use.
 
     Raises:
         ArgumentError: A value is out of range.
@@ -100,6 +106,11 @@ class JobSpec:
     layout: str | None = None
     steps: int | None = None
     freeze: str | None = None
+    shots_per_step: int | None = None
+    shot_allocation: str | None = None
+    averages: int | None = None
+    control_every: int | None = None
+    log_gradient_variance: bool = False
     mode: str | None = None
     resilience: int | None = None
     dynamical_decoupling: str | None = None
@@ -107,6 +118,7 @@ class JobSpec:
     max_execution_s: int | None = None
     job_tags: str | None = None
     max_qpu_seconds: float | None = None
+    max_executions: int | None = None
 
     def __post_init__(self) -> None:
         given = {key: value for key, value in asdict(self).items() if value is not None}
@@ -192,9 +204,15 @@ def _read(table: Table, *, task_needed: bool = True) -> dict[str, Any]:
         "steps": table.integer("steps", default=None, at_least=1),
         "resilience": table.integer("resilience", default=None, at_least=0, at_most=2),
         "max_execution_s": table.integer("max_execution_s", default=None, at_least=1),
+        "max_executions": table.integer("max_executions", default=None, at_least=1),
         "max_qpu_seconds": table.number("max_qpu_seconds", default=None, above=0),
         "layout": table.text("layout", default=None, choices=("tiled", "whole")),
         "freeze": table.text("freeze", default=None, choices=("encoder",)),
+        "shots_per_step": table.integer("shots_per_step", default=None, at_least=1),
+        "averages": table.integer("averages", default=None, at_least=1),
+        "control_every": table.integer("control_every", default=None, at_least=1),
+        "log_gradient_variance": table.flag("log_gradient_variance", default=None),
+        "shot_allocation": table.text("shot_allocation", default=None, choices=("even", "proportional")),
         "mode": table.text("mode", default=None, choices=("job", "batch")),
         "dynamical_decoupling": table.text(
             "dynamical_decoupling", default=None, choices=("XX", "XpXm", "XY4")

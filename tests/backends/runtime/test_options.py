@@ -43,4 +43,4 @@ def test_the_cost_is_ibm_s_published_rule() -> None:
 
 def test_an_unknown_estimator_is_refused() -> None:
     with pytest.raises(ArgumentError, match="must be one of client-side, server-side, but is 'v3'"):
-        make_estimator(None, RuntimeSettings(), [], which="v3")  # type: ignore[arg-type]
+        make_estimator(None, RuntimeSettings(), [], which="v3")
