@@ -14,6 +14,7 @@ from sqdr_qiskit.cli.console import JsonOption, print_json, print_note, print_te
 from sqdr_qiskit.cli.hardware import (
     CeilingOption,
     DecouplingOption,
+    ExecutionsOption,
     MaxExecutionOption,
     ModeOption,
     ResilienceOption,
@@ -64,6 +65,11 @@ _JOB_OPTIONS = {  # option as typed -> field of JobSpec; what is None is left to
     "--checkpoint": "checkpoint",
     "--steps": "steps",
     "--freeze": "freeze",
+    "--shots-per-step": "shots_per_step",
+    "--shot-allocation": "shot_allocation",
+    "--averages": "averages",
+    "--control-every": "control_every",
+    "--log-gradient-variance": "log_gradient_variance",
     "--layout": "layout",
     "--mode": "mode",
     "--resilience": "resilience",
@@ -72,6 +78,7 @@ _JOB_OPTIONS = {  # option as typed -> field of JobSpec; what is None is left to
     "--max-execution-s": "max_execution_s",
     "--job-tags": "job_tags",
     "--max-qpu-seconds": "max_qpu_seconds",
+    "--max-executions": "max_executions",
 }
 
 
@@ -135,6 +142,22 @@ def train(
     freeze: Annotated[
         str | None, typer.Option(help="encoder: train circuit and head only. [default: nothing]")
     ] = None,
+    shots_per_step: Annotated[
+        int | None, typer.Option(help="Shots for one batch's gradient (parameter-shift, gate-shift).", min=1)
+    ] = None,
+    shot_allocation: Annotated[
+        str | None, typer.Option(help="With --shots-per-step: even or proportional. [default: even]")
+    ] = None,
+    averages: Annotated[
+        int | None, typer.Option(help="Random perturbations averaged (spsa). [default: 1]", min=1)
+    ] = None,
+    control_every: Annotated[
+        int | None,
+        typer.Option(help="Measure the gradient at every so many steps (physics-aware).", min=1),
+    ] = None,
+    log_gradient_variance: Annotated[
+        bool | None, typer.Option("--log-gradient-variance", help="Note its variance after each epoch.")
+    ] = None,
     layout: LayoutOption = None,
     mode: ModeOption = None,
     resilience: ResilienceOption = None,
@@ -143,6 +166,7 @@ def train(
     max_execution_s: MaxExecutionOption = None,
     job_tags: TagsOption = None,
     max_qpu_seconds: CeilingOption = None,
+    max_executions: ExecutionsOption = None,
     out: Annotated[
         Path | None, typer.Option(help="Folder for the run. [default: runs/<time>-<circuit>-<dataset>]")
     ] = None,
@@ -165,7 +189,9 @@ def train(
         if checkpoint is not None and option in given:
             raise ArgumentError(f"Option `{option}` must be left out with --checkpoint, which says it.")
     if resume is not None:
-        given.pop("--max-qpu-seconds", None)  # the one thing that may change on the way
+        ceilings = {
+            _JOB_OPTIONS[o]: given.pop(o) for o in ("--max-qpu-seconds", "--max-executions") if o in given
+        }
         for option in [*given, *(["--out"] if out is not None else [])]:
             raise ArgumentError(
                 f"Option `{option}` must be left out with --resume, which goes on with what the run was "
@@ -173,9 +199,7 @@ def train(
             )
         from sqdr_qiskit.jobs.training import job_of_run
 
-        job = job_of_run(resume)
-        if max_qpu_seconds is not None:
-            job = replace(job, max_qpu_seconds=max_qpu_seconds)
+        job = replace(job_of_run(resume), **ceilings)  # the one thing that may change on the way
     else:
         job = JobSpec.from_dict(
             {"task": "train", **{_JOB_OPTIONS[option]: value for option, value in given.items()}},

@@ -12,6 +12,7 @@ from sqdr_qiskit.data import DATASETS, DataSplits, ImageSet, load_dataset
 from sqdr_qiskit.data import Progress as DownloadProgress
 from sqdr_qiskit.data.splits import balanced_subset
 from sqdr_qiskit.errors import ArgumentError
+from sqdr_qiskit.gradients import GradientOptions
 from sqdr_qiskit.jobs.hardware import HARDWARE_FIELDS, Hardware
 from sqdr_qiskit.model.network import ModelSettings
 from sqdr_qiskit.specs.circuit import circuit_spec
@@ -24,6 +25,7 @@ __all__ = [
     "backend_of",
     "data_of",
     "dataset_facts",
+    "gradient_options_of",
     "limited",
     "model_settings_of",
     "recipe_of",
@@ -90,6 +92,17 @@ def backend_of(job: JobSpec, hardware: Hardware | None = None) -> Backend:
         seed=job.seed,
         layout=job.layout,
         device="GPU" if job.device != "cpu" and job.backend.startswith("aer") else None,
+    )
+
+
+def gradient_options_of(job: JobSpec) -> GradientOptions:
+    """The job's choices for its gradient."""
+    return GradientOptions(
+        shots_per_step=job.shots_per_step,
+        shot_allocation=job.shot_allocation,  # type: ignore[arg-type]
+        averages=job.averages,
+        seed=job.seed if job.gradient == "spsa" else None,
+        control_every=job.control_every,
     )
 
 

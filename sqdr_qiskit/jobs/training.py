@@ -15,9 +15,17 @@ from sqdr_qiskit import records
 from sqdr_qiskit.data import Progress as DownloadProgress
 from sqdr_qiskit.errors import ArgumentError
 from sqdr_qiskit.jobs.checkpoints import choose_checkpoint
+from sqdr_qiskit.jobs.epoch_facts import EpochFacts
 from sqdr_qiskit.jobs.folders import RECORD, make_folder, read_record
 from sqdr_qiskit.jobs.hardware import Hardware
-from sqdr_qiskit.jobs.settings import backend_of, data_of, dataset_facts, model_settings_of, recipe_of
+from sqdr_qiskit.jobs.settings import (
+    backend_of,
+    data_of,
+    dataset_facts,
+    gradient_options_of,
+    model_settings_of,
+    recipe_of,
+)
 from sqdr_qiskit.jobs.steps import fitted_to_steps
 from sqdr_qiskit.model.checkpoint import load_weights
 from sqdr_qiskit.model.network import build_model
@@ -26,7 +34,10 @@ from sqdr_qiskit.specs.job import JobSpec
 from sqdr_qiskit.training.loop import BEST, LAST, METRICS, TrainingProgress, check_run, train
 from sqdr_qiskit.training.metrics import evaluate
 
-_DEFINING = ("backend", "noise", "gradient", "shots", "layout", "freeze", "resilience", "twirling")
+_DEFINING = (
+    *("backend", "noise", "gradient", "shots", "layout", "freeze", "resilience", "twirling"),
+    *("shots_per_step", "shot_allocation", "averages", "control_every"),
+)
 
 __all__ = ["TrainedRun", "carry_out_training", "job_of_run"]
 
@@ -114,7 +125,13 @@ def carry_out_training(
         settings = start.checkpoint.settings
         recipe = recipe.changed(angle_scale=settings.angle_scale)
     check_run(settings, data, recipe, device=job.device)
-    model = build_model(settings, backend, gradient=job.gradient, input_gradients=job.freeze is None)
+    model = build_model(
+        settings,
+        backend,
+        gradient=job.gradient,
+        gradient_options=gradient_options_of(job),
+        input_gradients=job.freeze is None,
+    )
     inputs = {
         "job": job.to_dict(),
         "recipe": recipe.to_dict(),
@@ -144,6 +161,7 @@ def carry_out_training(
         checkpoint_every_s=checkpoint_every_s if hardware is None else 0.0,
         initial=None if start is None else start.checkpoint.weights,
         freeze_encoder=job.freeze == "encoder",
+        measure=EpochFacts(data.train if job.log_gradient_variance else None),
         context={
             "dataset": dataset_facts(data),
             "versions": records.versions(),

@@ -14,6 +14,7 @@ from sqdr_qiskit.backends import Backend
 from sqdr_qiskit.circuits import CircuitModel, build_circuit
 from sqdr_qiskit.encoder import SpikingEncoder
 from sqdr_qiskit.errors import ArgumentError
+from sqdr_qiskit.gradients import GradientOptions
 from sqdr_qiskit.model.quantum_layer import quantum_layer
 from sqdr_qiskit.specs.circuit import CircuitSpec
 
@@ -141,6 +142,7 @@ def build_model(
     backend: Backend,
     *,
     gradient: str | None = None,
+    gradient_options: GradientOptions | None = None,
     circuit: CircuitModel | None = None,
     input_gradients: bool = True,
 ) -> SQDRCNN:
@@ -150,6 +152,7 @@ def build_model(
         settings: What the network is.
         backend: Where expectation values come from.
         gradient: Where the circuit's gradients come from; None is the backend's own.
+        gradient_options: That gradient's choices.
         circuit: The circuit, if it is built already.
         input_gradients: Whether the encoder is to learn.
 
@@ -161,6 +164,8 @@ def build_model(
     encoder = SpikingEncoder(
         settings.in_channels, circuit.n_features, n_steps=settings.n_steps, n_phases=settings.n_phases
     )
-    quantum = quantum_layer(circuit, backend, gradient, input_gradients=input_gradients)
+    quantum = quantum_layer(
+        circuit, backend, gradient, gradient_options=gradient_options, input_gradients=input_gradients
+    )
     head = nn.Linear(circuit.n_outputs, settings.n_classes) if settings.head else None
     return SQDRCNN(encoder, quantum, head, n_classes=settings.n_classes, angle_scale=settings.angle_scale)

@@ -62,6 +62,11 @@ class BroadcastEstimatorQNN(EstimatorQNN):
         self._operators = list(observables)
         self._column = ObservablesArray.coerce([[operator] for operator in observables])
 
+    @property
+    def operators(self) -> list[SparsePauliOp]:
+        """The outputs' observables."""
+        return self._operators
+
     def _forward(
         self, input_data: NDArray[np.float64] | None, weights: NDArray[np.float64] | None
     ) -> NDArray[np.float64]:

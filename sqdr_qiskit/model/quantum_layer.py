@@ -10,7 +10,7 @@ from qiskit_machine_learning.gradients import BaseEstimatorGradient
 from sqdr_qiskit.backends import Backend, make_backend
 from sqdr_qiskit.circuits import CircuitModel
 from sqdr_qiskit.errors import ArgumentError
-from sqdr_qiskit.gradients import make_gradient
+from sqdr_qiskit.gradients import GradientOptions, make_gradient
 from sqdr_qiskit.model.qnn import BroadcastEstimatorQNN
 
 __all__ = ["quantum_layer"]
@@ -21,6 +21,7 @@ def quantum_layer(
     backend: Backend | None = None,
     gradient: BaseEstimatorGradient | str | None = None,
     *,
+    gradient_options: GradientOptions | None = None,
     initial_weights: ArrayLike | None = None,
     input_gradients: bool = True,
     precision: float = 0.0,
@@ -31,6 +32,7 @@ def quantum_layer(
         circuit: The circuit.
         backend: Where expectation values come from; the exact engine if None.
         gradient: A gradient, or its name; the backend's own if None.
+        gradient_options: Choices of a gradient that is named.
         initial_weights: Shape (n_weights,), radians; uniform in [-1, 1] (Qiskit's choice) if None.
         input_gradients: Whether to differentiate by the data angles; without them nothing before the layer
             learns, and a backend that is asked for shifts is asked for fewer.
@@ -43,7 +45,10 @@ def quantum_layer(
         ArgumentError: No gradient of that name, or weights of another number.
     """
     source = make_backend() if backend is None else backend
-    chosen = make_gradient(gradient, source) if gradient is None or isinstance(gradient, str) else gradient
+    if gradient is None or isinstance(gradient, str):
+        chosen: BaseEstimatorGradient = make_gradient(gradient, source, gradient_options)
+    else:
+        chosen = gradient
     network = BroadcastEstimatorQNN(
         circuit=circuit.circuit,
         estimator=source.estimator,

@@ -13,6 +13,7 @@ from typing import Any, Literal, TypeAlias
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from qiskit.circuit import QuantumCircuit
 from qiskit.quantum_info import SparsePauliOp
 from torch.nn import functional
 
@@ -166,7 +167,8 @@ def training_variance(model: SQDRCNN, images: torch.Tensor, labels: torch.Tensor
     E[W]^2 >= 1, Var[W f'] >= Var[f']; its equation 11 gives Var[W f'] itself.
 
     Args:
-        model: The network; its circuit has weights, its head may be missing. Left as it was.
+        model: The network; its head may be missing. Left as it was. Its circuit is computed without noise,
+            wherever it runs, so nothing is sent anywhere.
         images: A batch.
         labels: Its classes.
 
@@ -182,22 +184,28 @@ def training_variance(model: SQDRCNN, images: torch.Tensor, labels: torch.Tensor
     model.eval()
     try:
         with torch.no_grad():
-            angles = model.encode(images)
+            angles = model.encode(images).cpu().double().numpy()
         quantum: Any = model.quantum
-        network, weight = quantum.neural_network, quantum.weight.detach()
-        _, by_weight = network.backward(angles.double().numpy(), weight.double().numpy())
-        slopes = np.asarray(by_weight)  # (batch, outputs, weights)
-        with torch.no_grad():
-            expectations = model.expectations(angles)
+        network, weight = quantum.neural_network, quantum.weight.detach().cpu().double().numpy()
+        circuit: QuantumCircuit = network.circuit
+        column = {parameter: i for i, parameter in enumerate(circuit.parameters)}
+        trained = [column[parameter] for parameter in network.weight_params]
+        values = np.zeros((len(angles), len(column)))
+        values[:, [column[parameter] for parameter in network.input_params]] = angles
+        values[:, trained] = weight
+        found_values, jacobian = ExactEngine(circuit, network.operators).jacobian(values)
+        slopes = jacobian[:, :, trained]  # (batch, outputs, weights)
+        device = next(model.parameters()).device
+        expectations = torch.from_numpy(found_values).float().to(device)
         free = expectations.detach().requires_grad_()
         loss = functional.cross_entropy(model.read_out(free), labels, reduction="sum")
         (upstream,) = torch.autograd.grad(loss, free)
-        per_image = np.einsum("bo,bow->bw", upstream.double().numpy(), slopes)
+        per_image = np.einsum("bo,bow->bw", upstream.cpu().double().numpy(), slopes)
     finally:
         model.train(was_training)
     found = {"circuit": float(slopes.var()), "loss": float(per_image.var())}
     if model.head is not None:
-        factors = model.head.weight.detach().double().numpy()  # (classes, outputs)
+        factors = model.head.weight.detach().cpu().double().numpy()  # (classes, outputs)
         scaled = factors[None, :, :, None] * slopes[:, None]
         found["head"] = float(scaled.var())
         found["theorem_2"] = float(

@@ -109,6 +109,7 @@ def train(
     context: Mapping[str, Any] | None = None,
     initial: Mapping[str, torch.Tensor] | None = None,
     freeze_encoder: bool = False,
+    measure: Callable[[SQDRCNN], Mapping[str, Any]] | None = None,
     progress: Callable[[TrainingProgress], None] | None = None,
 ) -> Outcome:
     """Train a network, keeping in `folder` at all times what is needed to go on after a kill.
@@ -130,6 +131,8 @@ def train(
             `dataset` and `versions` entries.
         initial: Weights to start from (a checkpoint's), by name; None draws them from `seed`.
         freeze_encoder: Whether the encoder stays as it is, batch norms included.
+        measure: Called with the network after each epoch; what it gives goes into the epoch's row. Must not
+            change the network, nor draw from anything but the network.
         progress: Called after every step.
 
     Returns:
@@ -144,6 +147,7 @@ def train(
     check_run(settings, data, recipe, device=device)
     run = _Run(model, settings, data, recipe, Path(folder), seed, torch.device(device), dict(context or {}))
     run.frozen = freeze_encoder
+    run.measure = measure
     run.prepare(resume, initial)
     with _deterministic(device):
         for epoch in range(run.state.epoch, recipe.epochs):
@@ -174,6 +178,7 @@ class _Run:
         self.steps_per_epoch = math.ceil(len(self.labels) / recipe.batch_size)
         self.n_steps = self.steps_per_epoch * recipe.epochs
         self.frozen = False
+        self.measure: Callable[[SQDRCNN], Mapping[str, Any]] | None = None
         self.stopwatch = Stopwatch()
         self.validation_s = 0.0
         self.fingerprint = digest(
@@ -297,6 +302,8 @@ class _Run:
                 found = evaluate(self.model, held_out.images, held_out.labels, device=self.device)
             row["validation_accuracy"], row["validation_loss"] = found.accuracy, found.loss
             self.validation_s += perf_counter() - begun
+        if self.measure is not None:
+            row.update(self.measure(self.model))
         state.history.append(row)
         if self._is_best(row):
             state.best = dict(row)
