@@ -38,7 +38,6 @@ from sqdr_qiskit.specs.noise import noise_spec
 from sqdr_qiskit.training.loop import train
 from sqdr_qiskit.training.metrics import evaluate
 
-
 _RUNS = (
     ("physics-aware", "physics-aware", True),
     ("physics-aware, noiseless model", "physics-aware", False),

@@ -1,0 +1,78 @@
+from __future__ import annotations
+
+import pytest
+
+from sqdr_qiskit.backends.ceiling import Ceiling
+from sqdr_qiskit.errors import ArgumentError, BackendError
+from sqdr_qiskit.jobs.cost import COST_GRADIENTS, plan_cost, within
+
+
+def test_a_training_step_by_hand() -> None:
+    plan = plan_cost("2b-9q", samples=16, steps=10, shots=1000)
+    assert plan.executions_per_sample == 27
+    assert plan.packed.circuits == 10 * 16 * 27
+    assert plan.packed.shots == 10 * 16 * 27 * 1000
+    assert plan.packed.jobs == 20  # values, then turns, at each step
+    assert plan.packed.qpu_seconds == pytest.approx(20 * 2 + 0.00035 * plan.packed.shots)
+    assert plan.open_plan_share == pytest.approx(plan.packed.qpu_seconds / 600)
+    assert plan.stock is not None
+    assert plan.stock.circuits == 10 * 16 * 9 * (1 + 216)
+
+
+@pytest.mark.parametrize(
+    ("gradient", "executions"),
+    [("parameter-shift", 27), ("gate-shift", 13), ("spsa", 7), ("physics-aware", 1)],
+)
+def test_every_gradient_has_its_price(gradient: str, executions: int) -> None:
+    assert gradient in COST_GRADIENTS
+    assert plan_cost("2b-10q", gradient=gradient, averages=3).executions_per_sample == executions
+
+
+def test_a_frozen_encoder_saves_the_turns_of_the_data() -> None:
+    assert plan_cost("2b-9q", freeze=True).executions_per_sample == 19
+    assert plan_cost("2b-9q", freeze=True, gradient="gate-shift").executions_per_sample == 13
+
+
+def test_inference_reads_each_image_once() -> None:
+    plan = plan_cost("4b-9q", task="infer", samples=100, shots=500)
+    assert (plan.packed.circuits, plan.packed.jobs, plan.gradient) == (100, 1, None)
+    assert plan.stock is not None
+    assert plan.stock.circuits == 900
+
+
+def test_samples_stand_side_by_side_on_a_device() -> None:
+    plan = plan_cost("2b-9q", task="infer", samples=100, device="fake_brisbane")
+    assert plan.place.copies >= 2
+    assert plan.packed.circuits == -(-100 // plan.place.copies)
+    with pytest.raises(ArgumentError, match="`device` must be a device with a snapshot"):
+        plan_cost("2b-9q", device="ibm_nowhere")
+
+
+def test_large_work_is_split_by_the_limits_of_a_job() -> None:
+    plan = plan_cost("2b-9q", samples=10_000, steps=1, shots=4096)
+    assert plan.packed.jobs > 2
+    assert plan.instructions <= plan.instruction_limit
+
+
+def test_a_ceiling_refuses_before_anything_is_sent() -> None:
+    plan = plan_cost("2b-9q", samples=1, steps=1, shots=100)
+    assert within(plan, Ceiling()) is None
+    assert within(plan, Ceiling(max_qpu_seconds=1000, max_executions=2_700)) is None
+    assert "above --max-qpu-seconds 1" in str(within(plan, Ceiling(max_qpu_seconds=1)))
+    assert "2,700 executions, above --max-executions 2,699" in str(
+        within(plan, Ceiling(max_executions=2_699))
+    )
+    with pytest.raises(BackendError, match="Nothing was sent"):
+        Ceiling(max_executions=10).hold([5], spent_executions=6)
+    Ceiling(max_executions=10).hold([5], spent_executions=5)
+
+
+def test_wrong_arguments_are_refused() -> None:
+    with pytest.raises(ArgumentError, match="`shots` must be at least 1"):
+        plan_cost("2b-9q", shots=0)
+    with pytest.raises(ArgumentError, match="`gradient` must be one of"):
+        plan_cost("2b-9q", gradient="exact")
+    with pytest.raises(ArgumentError, match="`task` must be train or infer"):
+        plan_cost("2b-9q", task="rest")  # type: ignore[arg-type]
+    with pytest.raises(ArgumentError, match="`max_executions` must be above 0"):
+        Ceiling(max_executions=0)

@@ -1,0 +1,82 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from sqdr_qiskit.backends import make_backend
+from sqdr_qiskit.errors import ArgumentError
+from sqdr_qiskit.model.network import ModelSettings, build_model
+from sqdr_qiskit.specs.circuit import circuit_spec
+from sqdr_qiskit.specs.noise import noise_spec
+from sqdr_qiskit.training.gradient_variance import VarianceLog, gradient_variance, training_variance
+
+
+def test_one_qubit_and_one_block_by_the_closed_form() -> None:
+    # Var of -(sin t) z + (cos t) h, t uniform; (z, h) is the Bloch vector after the data and RZ(phi)
+    (point,) = gradient_variance(
+        [1], n_blocks=1, initialisations=["uniform-2pi"], observables=["local"], samples=20_000
+    )
+    # <Z> = cos(t) z - sin(t) h, (z, h) the Bloch vector after RZ(phi), z^2 + h^2 averaged over phi and x:
+    # E over t of (sin(t) z + cos(t) h)^2 = (z^2 + h^2) / 2 with z = cos(x1), h = sin(x1) cos(random)
+    rng = np.random.default_rng(1)
+    x = rng.uniform(0.0, 1.0, 400_000)
+    expected = np.mean(np.cos(x) ** 2 + np.sin(x) ** 2 / 2) / 2
+    assert point.variance_first == pytest.approx(expected, abs=5 * point.standard_error)
+
+
+def test_local_variance_does_not_fall_with_the_size_and_global_variance_does() -> None:
+    points = gradient_variance([4, 8, 16, 64], initialisations=["uniform-2pi"], samples=300)
+    local = [point.variance_first for point in points if point.observable == "local"]
+    everywhere = [point.variance_first for point in points if point.observable == "global"]
+    assert min(local) > 0.5 * max(local)
+    assert everywhere[1] < 0.3 * everywhere[0]
+    assert everywhere[3] < 1e-15
+
+
+def test_noise_lowers_it() -> None:
+    quiet, noisy = (
+        gradient_variance(
+            [5], initialisations=["uniform-2pi"], observables=["local"], samples=300, noise=noise
+        )[0]
+        for noise in (None, noise_spec("paper"))
+    )
+    assert noisy.variance_first < quiet.variance_first
+    assert noisy.noise == "paper"
+
+
+@pytest.mark.parametrize("head", [True, False])
+def test_while_training_theorem_2_predicts_the_variance_with_a_head(head: bool) -> None:
+    torch.manual_seed(0)
+    model = build_model(ModelSettings(circuit=circuit_spec("2b-10q"), head=head), make_backend())
+    images = torch.rand(6, 1, 8, 8)
+    labels = torch.arange(6)
+    model.train()
+    weights = {name: value.clone() for name, value in model.state_dict().items()}
+    found = training_variance(model, images, labels)
+    assert model.training
+    assert all(torch.equal(value, weights[name]) for name, value in model.state_dict().items())
+    assert found["circuit"] > 0.0
+    assert found["loss"] > 0.0
+    assert ("head" in found) == head
+    if head:
+        assert found["head"] == pytest.approx(found["theorem_2"], rel=0.2)
+
+
+def test_the_log_measures_at_every_kth_call() -> None:
+    model = build_model(ModelSettings(circuit=circuit_spec("2b-10q")), make_backend())
+    log = VarianceLog(torch.rand(2, 1, 8, 8), torch.tensor([0, 1]), every=2)
+    for step in (1, 2, 3):
+        log(model, step)
+    assert [row["step"] for row in log.rows] == [1, 3]
+    with pytest.raises(ArgumentError, match="`every` must be at least 1"):
+        VarianceLog(torch.rand(2, 1, 8, 8), torch.tensor([0, 1]), every=0)
+
+
+def test_wrong_arguments_are_refused() -> None:
+    with pytest.raises(ArgumentError, match="`samples` must be at least 2"):
+        gradient_variance([2], samples=1)
+    with pytest.raises(ArgumentError, match="`observables` must be local or global"):
+        gradient_variance([2], observables=["middling"])  # type: ignore[list-item]
+    with pytest.raises(ArgumentError, match="`initialisation` must be one of"):
+        gradient_variance([2], initialisations=["none"])
