@@ -103,14 +103,26 @@ def load_dataset(
     return DataSplits(name, source, entry.class_names, train, held_out, test)
 
 
+_DIGITS_SIZE = (16, 16)  # enlarged from 8 x 8
+
+
 def _read_digits(data_dir: Path, progress: Progress | None) -> Parts:
+    from PIL import Image
     from sklearn.datasets import load_digits
 
     found = load_digits()
     pixels = np.rint(found.images * (255.0 / 16.0)).astype(np.uint8)  # 0..16 -> 0..255
-    everything = ImageSet(pixels[:, None], found.target.astype(np.int64))
+    # The encoder halves an image three times; of 8 x 8 pixels one would be left.
+    enlarged = [
+        np.asarray(Image.fromarray(image).resize(_DIGITS_SIZE, Image.Resampling.BILINEAR)) for image in pixels
+    ]
+    everything = ImageSet(np.stack(enlarged)[:, None], found.target.astype(np.int64))
     train, test = stratified_parts(everything.labels, TEST_FRACTION, seed=TEST_SEED)
-    return everything.take(train), everything.take(test), "scikit-learn load_digits"
+    return (
+        everything.take(train),
+        everything.take(test),
+        "scikit-learn load_digits, 8 x 8 pixels enlarged to 16 x 16",
+    )
 
 
 def _from_torchvision(class_name: str) -> Callable[[Path, Progress | None], Parts]:
@@ -159,7 +171,9 @@ _FASHION = (
 _KUZUSHIJI = ("o", "ki", "su", "tsu", "na", "ha", "ma", "ya", "re", "wo")
 
 DATASETS: dict[str, Dataset] = {
-    "digits": Dataset("1,797 handwritten digits (scikit-learn)", _DIGITS, 1, (8, 8), "fill", _read_digits),
+    "digits": Dataset(
+        "1,797 handwritten digits (scikit-learn)", _DIGITS, 1, _DIGITS_SIZE, "fill", _read_digits
+    ),
     "mnist": Dataset("70,000 handwritten digits", _DIGITS, 1, (28, 28), "mnist", _from_torchvision("MNIST")),
     "fashion-mnist": Dataset(
         "70,000 pieces of clothing", _FASHION, 1, (28, 28), "fill", _from_torchvision("FashionMNIST")

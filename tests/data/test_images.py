@@ -121,15 +121,15 @@ def test_picture_of_the_right_size_is_taken_as_it_is(style: Style, tmp_path: Pat
     images = load_dataset("digits", test_limit=10).test.images
     for image in images:
         path = saved(Image.fromarray(image[0]), tmp_path / "digit.png")
-        np.testing.assert_array_equal(read_image(path, channels=1, size=(8, 8), style=style), image)
+        np.testing.assert_array_equal(read_image(path, channels=1, size=(16, 16), style=style), image)
 
 
 def test_invert_can_be_forced(tmp_path: Path) -> None:
     images = load_dataset("digits", test_limit=1).test.images[0]
     path = saved(Image.fromarray(255 - images[0]), tmp_path / "digit.png")
-    np.testing.assert_array_equal(read_image(path, channels=1, size=(8, 8), invert="auto"), images)
-    np.testing.assert_array_equal(read_image(path, channels=1, size=(8, 8), invert=True), images)
-    np.testing.assert_array_equal(read_image(path, channels=1, size=(8, 8), invert=False), 255 - images)
+    np.testing.assert_array_equal(read_image(path, channels=1, size=(16, 16), invert="auto"), images)
+    np.testing.assert_array_equal(read_image(path, channels=1, size=(16, 16), invert=True), images)
+    np.testing.assert_array_equal(read_image(path, channels=1, size=(16, 16), invert=False), 255 - images)
 
 
 def test_colour_is_kept_for_three_channels(tmp_path: Path) -> None:
@@ -150,7 +150,7 @@ def test_extreme_shapes_are_read(shape: tuple[int, int], tmp_path: Path) -> None
 def test_enlarged_and_misplaced_digits_are_still_recognised(tmp_path: Path, rng: np.random.Generator) -> None:
     """Held-out digits, blown up, put dark somewhere on light paper, read back, told by their neighbours."""
     splits = load_dataset("digits", test_limit=50)
-    model = KNeighborsClassifier(3).fit(splits.train.images.reshape(-1, 64), splits.train.labels)
+    model = KNeighborsClassifier(3).fit(splits.train.images.reshape(-1, 256), splits.train.labels)
     paths = []
     for index, image in enumerate(splits.test.images[:, 0]):
         paper = Image.new("L", (400, 350), 230)
@@ -159,9 +159,9 @@ def test_enlarged_and_misplaced_digits_are_still_recognised(tmp_path: Path, rng:
         )
         paper.paste(large, (int(rng.integers(0, 240)), int(rng.integers(0, 190))))
         paths.append(saved(paper, tmp_path / f"{index}.png"))
-    images = read_images(paths, channels=1, size=(8, 8), style="fill")
-    assert images.shape == (50, 1, 8, 8)
-    assert model.score(images.reshape(-1, 64), splits.test.labels) >= 0.85
+    images = read_images(paths, channels=1, size=(16, 16), style="fill")
+    assert images.shape == (50, 1, 16, 16)
+    assert model.score(images.reshape(-1, 256), splits.test.labels) >= 0.85
 
 
 def test_every_data_set_names_a_style(tmp_path: Path) -> None:
