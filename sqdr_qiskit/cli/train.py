@@ -68,6 +68,7 @@ _JOB_OPTIONS = {  # option as typed -> field of JobSpec; what is None is left to
     "--shots-per-step": "shots_per_step",
     "--shot-allocation": "shot_allocation",
     "--averages": "averages",
+    "--model-noise": "model_noise",
     "--control-every": "control_every",
     "--log-gradient-variance": "log_gradient_variance",
     "--layout": "layout",
@@ -150,6 +151,12 @@ def train(
     ] = None,
     averages: Annotated[
         int | None, typer.Option(help="Random perturbations averaged (spsa). [default: 1]", min=1)
+    ] = None,
+    model_noise: Annotated[
+        str | None,
+        typer.Option(
+            help="Noise of the model that gives the gradient, or none (physics-aware). [default: --noise]"
+        ),
     ] = None,
     control_every: Annotated[
         int | None,

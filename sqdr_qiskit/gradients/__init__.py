@@ -7,7 +7,7 @@ from dataclasses import dataclass, fields
 from typing import Any
 
 from sqdr_qiskit.backends.interface import Backend
-from sqdr_qiskit.backends.noise import Noise
+from sqdr_qiskit.backends.noise import Noise, noisy_engine
 from sqdr_qiskit.errors import ArgumentError, UnsupportedError
 from sqdr_qiskit.gradients.exact import ExactGradient
 from sqdr_qiskit.gradients.interface import BatchedEstimatorGradient
@@ -17,6 +17,7 @@ from sqdr_qiskit.gradients.shots import Allocation
 from sqdr_qiskit.gradients.spsa import SPSAGradient
 from sqdr_qiskit.lightcone.channels import ChannelModel, noiseless
 from sqdr_qiskit.lightcone.packing import Unit
+from sqdr_qiskit.specs.noise import noise_spec
 
 __all__ = [
     "GRADIENTS",
@@ -43,6 +44,8 @@ class GradientOptions:
         step: Size of a perturbation, radians (spsa).
         seed: Seed of the perturbations (spsa).
         model: Noise of the model that gives the derivatives (physics-aware); None takes the backend's own.
+        model_noise: The same as a noise model's catalogue name or path, or `none` for a noiseless model;
+            needed on a device.
         control_every: Compare the model with a measurement at every so many steps (physics-aware).
     """
 
@@ -52,6 +55,7 @@ class GradientOptions:
     step: float | None = None
     seed: int | None = None
     model: ChannelModel | None = None
+    model_noise: str | None = None
     control_every: int | None = None
 
     def given(self) -> dict[str, Any]:
@@ -101,7 +105,17 @@ def _spsa(backend: Backend, options: GradientOptions) -> BatchedEstimatorGradien
 
 
 def _physics_aware(backend: Backend, options: GradientOptions) -> BatchedEstimatorGradient:
-    if options.model is None:
+    if options.model is not None and options.model_noise is not None:
+        raise ArgumentError("Argument `model_noise` must be left out with `model`, which says the same.")
+    if options.model_noise is not None:
+        named = options.model_noise
+        model = ExactGradient(maker=None if named == "none" else noisy_engine(noise_spec(named)))
+    elif options.model is None:
+        if is_device(backend):
+            raise ArgumentError(
+                f"Argument `model_noise` must be given with gradient physics-aware on {backend.name}: a "
+                "noise model such as fake-brisbane-median, or `none` for a model without noise."
+            )
         model = ExactGradient(backend.channels, maker=backend.maker)
     else:
         model = ExactGradient(options.model)
@@ -116,7 +130,7 @@ GRADIENTS: dict[str, tuple[Maker, frozenset[str]]] = {
     "parameter-shift": (_shift("rotation"), frozenset({"shots_per_step", "shot_allocation"})),
     "gate-shift": (_shift("gate"), frozenset({"shots_per_step", "shot_allocation"})),
     "spsa": (_spsa, frozenset({"averages", "step", "seed"})),
-    "physics-aware": (_physics_aware, frozenset({"model", "control_every"})),
+    "physics-aware": (_physics_aware, frozenset({"model", "model_noise", "control_every"})),
 }
 
 

@@ -102,6 +102,7 @@ def gradient_options_of(job: JobSpec) -> GradientOptions:
         shot_allocation=job.shot_allocation,  # type: ignore[arg-type]
         averages=job.averages,
         seed=job.seed if job.gradient == "spsa" else None,
+        model_noise=job.model_noise,
         control_every=job.control_every,
     )
 

@@ -36,7 +36,7 @@ from sqdr_qiskit.training.metrics import evaluate
 
 _DEFINING = (
     *("backend", "noise", "gradient", "shots", "layout", "freeze", "resilience", "twirling"),
-    *("shots_per_step", "shot_allocation", "averages", "control_every"),
+    *("shots_per_step", "shot_allocation", "averages", "model_noise", "control_every"),
 )
 
 __all__ = ["TrainedRun", "carry_out_training", "job_of_run"]

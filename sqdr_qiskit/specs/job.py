@@ -62,6 +62,7 @@ class JobSpec:
         shots_per_step: Shots for one batch's gradient (parameter-shift, gate-shift).
         shot_allocation: How they are split over its executions: `even` or `proportional`.
         averages: Random perturbations averaged (spsa).
+        model_noise: Noise model of the model that gives derivatives, or `none` (physics-aware).
         control_every: Compare the model with a measurement at every so many steps (physics-aware).
         log_gradient_variance: Whether each epoch's row has the variance of the circuit's gradient.
         mode: On hardware: `job` or `batch`.
@@ -109,6 +110,7 @@ class JobSpec:
     shots_per_step: int | None = None
     shot_allocation: str | None = None
     averages: int | None = None
+    model_noise: str | None = None
     control_every: int | None = None
     log_gradient_variance: bool = False
     mode: str | None = None

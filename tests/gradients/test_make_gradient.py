@@ -57,6 +57,23 @@ def test_an_option_without_effect_is_refused() -> None:
         make_gradient("guess", _EXACT)
 
 
+def test_on_a_device_the_model_of_its_noise_is_named(rng: np.random.Generator) -> None:
+    device = Backend("fake_brisbane", ExactEstimator(), default_gradient="parameter-shift")
+    with pytest.raises(ArgumentError, match="`model_noise` must be given with gradient physics-aware"):
+        make_gradient("physics-aware", device)
+    model = build_circuit("2b-5q")
+    parameters = rng.uniform(-3, 3, (2, model.circuit.num_parameters))
+    found = [
+        make_gradient("physics-aware", device, GradientOptions(model_noise=name)).jacobian(
+            model.circuit, model.observables, parameters
+        )
+        for name in ("none", "fake-brisbane-median")
+    ]
+    _, exact = ExactEngine(model.circuit, model.observables).jacobian(parameters)
+    assert np.abs(found[0] - exact).max() < 1e-12
+    assert 1e-4 < np.abs(found[1] - exact).max() < 0.2
+
+
 def test_shots_are_split_by_the_root_of_the_variance() -> None:
     counts = repetitions(np.array([1.0, 4.0, 16.0, 0.0]))
     assert counts.tolist() == [2, 5, 9, 1]
