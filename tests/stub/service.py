@@ -72,12 +72,14 @@ class Service:
     Args:
         devices: Device name -> name of the snapshot that plays it (`ibm_kingston` -> `nairobi`).
         queue_s: Seconds that a job waits before it runs.
+        job_s: Quantum seconds that the service says each job took.
         held: While set, jobs stay in the queue.
     """
 
     devices: Mapping[str, str]
     token: str = TOKEN
     queue_s: float = 0.0
+    job_s: float = 1.0
     faults: Faults = field(default_factory=Faults)
     jobs: dict[str, Job] = field(default_factory=dict)
     sessions: dict[str, dict[str, Any]] = field(default_factory=dict)
@@ -168,7 +170,6 @@ class Service:
         job.status = "Running"
         from tests.stub.compute import compute
 
-        begun = time.monotonic()
         try:
             result = compute(job.program, job.params, self._backends[job.device])
         except Exception:  # the service's own fault is a failed job, as at IBM
@@ -176,7 +177,7 @@ class Service:
             job.reason, job.reason_code = "Internal error.", 9999
             job.status = "Failed"
             return
-        job.seconds = round(time.monotonic() - begun, 3)
+        job.seconds = self.job_s
         job.result = result
         if job.status == "Running":
             job.status = "Completed"

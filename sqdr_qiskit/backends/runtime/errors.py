@@ -141,7 +141,7 @@ def translated(error: BaseException, *, doing: str) -> SqdrError:
 def one_line(error: BaseException | str) -> str:
     """What an error says: one line of at most 300 characters with a full stop, without secrets."""
     text = error if isinstance(error, str) else str(getattr(error, "message", "") or error)
-    text = " ".join(text.strip("'\"").split()) or type(error).__name__
+    text = " ".join(text.strip("'\"").replace(": '", ": ").split()) or type(error).__name__
     text = re.sub(r" for url: \S+?(?=[.]? |[.]?$)|[.]* *\{.*$", "", text)  # addresses and answers in JSON
     text = re.sub(r"(?i)(apikey|bearer|token|password)([=: ]+)\S+", r"\1\2...", text)
     text = text if len(text) <= 300 else text[:299].rstrip() + "…"
