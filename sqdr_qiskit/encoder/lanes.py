@@ -23,10 +23,15 @@ from numba.extending import intrinsic, models, overload, register_model
 
 __all__ = [
     "LANES",
+    "Lanes",
     "bit",
+    "broadcast",
+    "element_address",
     "fma",
     "load",
+    "load_at",
     "load_words",
+    "multiply_add",
     "nonzero",
     "popcount",
     "select",
@@ -35,6 +40,7 @@ __all__ = [
     "store_words",
     "total",
     "total_words",
+    "vectors",
 ]
 
 LANES = 16
