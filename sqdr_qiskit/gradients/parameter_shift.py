@@ -11,6 +11,7 @@ from qiskit.primitives import BaseEstimatorV2
 from qiskit.quantum_info import SparsePauliOp
 
 from sqdr_qiskit.backends.noise import Noise
+from sqdr_qiskit.backends.sender import precision_of
 from sqdr_qiskit.errors import ArgumentError
 from sqdr_qiskit.gradients.interface import BatchedEstimatorGradient
 from sqdr_qiskit.gradients.plans import PlanBook, Results, columns_of, execute
@@ -20,6 +21,8 @@ from sqdr_qiskit.lightcone.packing import ShiftPlan, Unit
 from sqdr_qiskit.lightcone.pieces import Assumption
 
 __all__ = ["PackedParameterShift"]
+
+_ROOM = 10  # shots for an execution, on average, from which an uneven split is worth it
 
 
 class PackedParameterShift(BatchedEstimatorGradient):
@@ -150,8 +153,9 @@ class PackedParameterShift(BatchedEstimatorGradient):
         self, plan: ShiftPlan, parameters: NDArray[np.float64], first: int
     ) -> NDArray[np.int64] | None:
         """How often each row, of shape (n_rows, batch), is sent; None for once."""
-        if self._allocation == "even":
-            return None
+        n_rows = (plan.n_executions + first) * len(parameters)
+        if self._allocation == "even" or (self._shots_per_step or 0) < _ROOM * n_rows:
+            return None  # too few shots to split them unevenly
         shares = np.repeat(plan.variance_shares(parameters), 2, axis=0) / 4  # (executions, batch, n_terms)
         spread = self._spread.get(id(plan))
         if spread is not None:
@@ -171,7 +175,12 @@ class PackedParameterShift(BatchedEstimatorGradient):
         """Results of shape (n_terms, n_rows, batch), repeated rows averaged."""
         n_sent = int(rows.shape[0] * rows.shape[1] if repeats is None else repeats.sum())
         if self._shots_per_step is not None:
-            precision = float(np.sqrt(n_sent / max(self._shots_per_step, n_sent)))
+            if self._shots_per_step < n_sent:
+                raise ArgumentError(
+                    f"Argument `shots_per_step` must be at least {n_sent:,}, one shot for each execution, but "
+                    f"is {self._shots_per_step:,}."
+                )
+            precision = precision_of(self._shots_per_step // n_sent)
         self.executions += rows.shape[0] * rows.shape[1]
         self._sent = n_sent
         if repeats is None:

@@ -191,6 +191,25 @@ def test_precision_reaches_the_estimator(rng: np.random.Generator) -> None:
     assert gradient.last_report.shots == 26 * 100
 
 
+@pytest.mark.parametrize("allocation", ["even", "proportional"])
+def test_a_budget_is_kept(allocation: str, rng: np.random.Generator) -> None:
+    model = build_circuit("2b-3q")
+    parameters = rng.uniform(-np.pi, np.pi, (2, model.circuit.num_parameters))
+    for budget in (60, 1_000, 5_000):
+        gradient = PackedParameterShift(
+            AerConeEstimator(shots=1, seed=0),
+            shots_per_step=budget,
+            allocation=allocation,  # type: ignore[arg-type]
+        )
+        gradient.jacobian(model.circuit, model.observables, parameters)
+        assert gradient.last_report is not None
+        assert gradient.last_report.shots is not None
+        assert budget / 2 < gradient.last_report.shots <= budget
+    gradient = PackedParameterShift(AerConeEstimator(shots=1), shots_per_step=51)
+    with pytest.raises(ArgumentError, match="`shots_per_step` must be at least 52"):
+        gradient.jacobian(model.circuit, model.observables, parameters)
+
+
 def test_wrong_arguments_are_refused() -> None:
     with pytest.raises(ArgumentError, match="`shots_per_step` must be at least 1"):
         PackedParameterShift(ExactEstimator(), shots_per_step=0)
