@@ -177,8 +177,8 @@ class PackedParameterShift(BatchedEstimatorGradient):
         if self._shots_per_step is not None:
             if self._shots_per_step < n_sent:
                 raise ArgumentError(
-                    f"Argument `shots_per_step` must be at least {n_sent:,}, one shot for each execution, but "
-                    f"is {self._shots_per_step:,}."
+                    f"Argument `shots_per_step` must be at least {n_sent:,}, one shot for each execution, "
+                    f"but is {self._shots_per_step:,}."
                 )
             precision = precision_of(self._shots_per_step // n_sent)
         self.executions += rows.shape[0] * rows.shape[1]
