@@ -69,10 +69,12 @@ def element_address(context, builder, array_type, array, index, kind):
 
 
 def load_at(builder, address):
+    """The vector of floats at an address."""
     return builder.load(address, align=4)
 
 
 def broadcast(builder, value):
+    """A number in every lane."""
     vector = ir.VectorType(value.type, LANES)
     first = builder.insert_element(ir.Constant(vector, ir.Undefined), value, ir.Constant(ir.IntType(32), 0))
     zeros = ir.Constant(ir.VectorType(ir.IntType(32), LANES), [0] * LANES)
@@ -135,6 +137,7 @@ def _call(builder, name, result, *args):
 
 
 def multiply_add(builder, a, b, c):
+    """a * b + c, rounded once."""
     return _call(builder, f"llvm.fmuladd.v{LANES}f32", a.type, a, b, c)
 
 
