@@ -137,7 +137,7 @@ def _call(builder, name, result, *args):
 
 
 def multiply_add(builder, a, b, c):
-    """a * b + c, rounded once."""
+    """The sum a * b + c, rounded once."""
     return _call(builder, f"llvm.fmuladd.v{LANES}f32", a.type, a, b, c)
 
 
