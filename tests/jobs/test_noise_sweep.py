@@ -12,7 +12,9 @@ def test_strengths_are_evenly_spaced_with_both_ends() -> None:
     assert parse_sweep("1:0:3") == (1.0, 0.5, 0.0)
 
 
-@pytest.mark.parametrize("text", ["", "0:1", "0:1:0", "0:2:3", "-1:1:3", "a:b:c", "0:1:2.5", "0:1:9999", "nan:1:3"])
+@pytest.mark.parametrize(
+    "text", ["", "0:1", "0:1:0", "0:2:3", "-1:1:3", "a:b:c", "0:1:2.5", "0:1:9999", "nan:1:3"]
+)
 def test_anything_else_is_refused(text: str) -> None:
     with pytest.raises(ArgumentError, match="Argument `noise-sweep` must be first:last:number"):
         parse_sweep(text)
