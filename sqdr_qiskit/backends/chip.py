@@ -97,6 +97,25 @@ class Chip:
         return found
 
     @cached_property
+    def working(self) -> Target:
+        """The target without faulty two-qubit gates, for routing."""
+        target = Target(
+            num_qubits=self.n_qubits, dt=self.target.dt, qubit_properties=self.target.qubit_properties
+        )
+        for name in self.target.operation_names:
+            operation, table = self.target.operation_from_name(name), self.target[name]
+            if name in self._entanglers:
+                table = {
+                    qubits: properties
+                    for qubits, properties in table.items()
+                    if self.gate_error(name, qubits) < _FAULTY
+                }
+            if isinstance(operation, type):
+                continue  # control flow: no circuit here has any
+            target.add_instruction(operation, table, name=name)
+        return target
+
+    @cached_property
     def neighbours(self) -> dict[int, tuple[int, ...]]:
         """For each qubit with a working two-qubit gate, those that it is coupled to."""
         table: dict[int, list[int]] = {}

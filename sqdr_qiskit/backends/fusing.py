@@ -22,7 +22,7 @@ from sqdr_qiskit.errors import UnsupportedError
 from sqdr_qiskit.lightcone.operations import CZ, Fixed, Operation, Rotation
 from sqdr_qiskit.lightcone.runs import euler_angles, multiply, quaternion_of, rotation
 
-__all__ = ["Entanglers", "Fused", "fuse"]
+__all__ = ["Entanglers", "Fused", "fuse", "unfused"]
 
 _Matrix = NDArray[np.complex128]
 _Float = NDArray[np.float64]
@@ -123,6 +123,30 @@ def fuse(
         _runs=tuple(writer.runs),
         _columns=np.array(writer.columns, dtype=np.intp),
     )
+
+
+def unfused(circuit: QuantumCircuit, parameters: Sequence[Parameter], shift: _Float) -> Fused:
+    """A circuit as it is, its angles those that go in.
+
+    Args:
+        circuit: The circuit.
+        parameters: In the order of the columns that `angles` will be given.
+        shift: What a parameter stands for beyond the value given, radians.
+    """
+    column = {parameter: i for i, parameter in enumerate(parameters)}
+    return _AsItIs(
+        circuit=circuit,
+        parameters=tuple(circuit.parameters),
+        _coefficients=np.zeros((0, len(parameters))),
+        _offsets=shift,
+        _runs=(),
+        _columns=np.array([column[p] for p in circuit.parameters], dtype=np.intp),
+    )
+
+
+class _AsItIs(Fused):
+    def angles(self, values: _Float) -> _Float:
+        return np.ascontiguousarray((values + self._offsets)[:, self._columns])
 
 
 class _Writer:

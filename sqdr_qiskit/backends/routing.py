@@ -5,18 +5,19 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
+from numpy.typing import NDArray
 from qiskit.circuit import QuantumCircuit
 from qiskit.quantum_info import SparsePauliOp
 from qiskit.transpiler import TranspilerError, generate_preset_pass_manager
 
 from sqdr_qiskit.backends.chip import Chip
-from sqdr_qiskit.backends.fusing import fuse
+from sqdr_qiskit.backends.fusing import fuse, unfused
 from sqdr_qiskit.backends.programs import DeviceProgram, LayoutOptions, Round, checked, measured_in, on_qubits
 from sqdr_qiskit.backends.success import estimate_success
 from sqdr_qiskit.errors import UnsupportedError
-from sqdr_qiskit.lightcone.cones import cone, pauli_terms
+from sqdr_qiskit.lightcone.cones import pauli_terms, pull
 from sqdr_qiskit.lightcone.layouts import tile_circuit
-from sqdr_qiskit.lightcone.operations import normal_form
+from sqdr_qiskit.lightcone.operations import NormalForm, normal_form
 from sqdr_qiskit.lightcone.tiles import TiledCircuit
 
 __all__ = ["compile_whole", "route", "whole_logical"]
@@ -45,14 +46,15 @@ def whole_logical(circuit: QuantumCircuit, observables: Sequence[SparsePauliOp])
     return tile_circuit(circuit, observables, groups=[range(len(terms))] if terms else [])
 
 
-def route(logical: TiledCircuit, chip: Chip, *, level: int, seed: int) -> DeviceProgram:
-    """A circuit routed on a device by Qiskit, its turns fused.
+def route(logical: TiledCircuit, chip: Chip, *, level: int, seed: int, fused: bool = True) -> DeviceProgram:
+    """A circuit routed on a device by Qiskit.
 
     Args:
         logical: From `whole_logical`.
         chip: The device.
         level: Qiskit's optimisation level, 0 to 3.
         seed: Of its random choices.
+        fused: Turns are fused and what changes no output is dropped; else all is left as Qiskit writes it.
 
     Raises:
         UnsupportedError: The circuit is wider than the device, or cannot be routed.
@@ -63,43 +65,86 @@ def route(logical: TiledCircuit, chip: Chip, *, level: int, seed: int) -> Device
             f"The circuit needs {width} qubits, but {chip.name} has {len(chip.neighbours)} that work; use a "
             f"larger device or `--layout tiled`."
         )
-    manager = generate_preset_pass_manager(optimization_level=level, target=chip.target, seed_transpiler=seed)
+    manager = generate_preset_pass_manager(
+        optimization_level=level, target=chip.working, seed_transpiler=seed
+    )
+    circuit, shift = logical.circuit, np.zeros(logical.circuit.num_parameters)
+    if chip.one_qubit_gates == "zsx":
+        circuit, shift = _pulses(logical.circuit)
     try:
-        routed = manager.run(logical.circuit)
+        routed = manager.run(circuit)
     except TranspilerError as error:
         reason = str(error).strip("'\"").rstrip(".")
         raise UnsupportedError(
             f"Qiskit cannot route the circuit on {chip.name} at level {level}: {reason}."
         ) from error
+    routed.global_phase = 0.0  # of no effect, and as a sum of all angles slow to bind
     final = routed.layout.final_index_layout(filter_ancillas=True)
     words = tuple(on_qubits(term, dict(enumerate(final)), chip.n_qubits) for term in logical.terms)
     form = normal_form(routed)
-    terms = [term for word in words for term in pauli_terms(word, form) if term.paulis]
-    alive = sorted({number for term in terms for number in cone(form, term).operations})
+    alive = _alive(form, words)
     column = {parameter: i for i, parameter in enumerate(logical.circuit.parameters)}
     coefficients = np.zeros((len(form.coefficients), len(column)))
     coefficients[:, [column[p] for p in routed.parameters]] = form.coefficients
     measured = measured_in(words)
-    fused = fuse(
-        [form.operations[number] for number in alive],
-        n_qubits=chip.n_qubits,
-        coefficients=coefficients,
-        offsets=form.offsets,
-        measured=measured,
-        entanglers=chip.entanglers,
-        style=chip.one_qubit_gates,
-        prefix="s0",
-    )
-    used = {fused.circuit.find_bit(qubit).index for item in fused.circuit.data for qubit in item.qubits}
+    if fused:
+        part = fuse(
+            [form.operations[number] for number in alive],
+            n_qubits=chip.n_qubits,
+            coefficients=coefficients,
+            offsets=form.offsets + coefficients @ shift,
+            measured=measured,
+            entanglers=chip.entanglers,
+            style=chip.one_qubit_gates,
+            prefix="s0",
+        )
+    else:
+        part = unfused(routed, list(column), shift)
+    used = {part.circuit.find_bit(qubit).index for item in part.circuit.data for qubit in item.qubits}
     only = Round(
-        circuit=fused.circuit,
-        copies=(fused,),
+        circuit=part.circuit,
+        copies=(part,),
         terms=tuple(range(len(words))),
         words=(words,),
         lines=((tuple(sorted(used | set(measured))),),),
         measured=tuple(sorted(measured)),
     )
     return DeviceProgram("whole", (checked(only, chip),), logical, seed=seed)
+
+
+def _pulses(circuit: QuantumCircuit) -> tuple[QuantumCircuit, NDArray[np.float64]]:
+    """The circuit with each U as RZ SX RZ SX RZ, a parameter p standing for p + shift.
+
+    Qiskit would write p + pi into every gate and sum all angles up to a global phase, which takes it minutes.
+    """
+    column = {parameter: i for i, parameter in enumerate(circuit.parameters)}
+    shift = np.zeros(len(column))
+    written = circuit.copy_empty_like()
+    for item in circuit.data:
+        if item.operation.name != "u":
+            written.append(item)
+            continue
+        theta, phi, lam = item.operation.params
+        for number, (angle, more) in enumerate(((lam, 0.0), (theta, np.pi), (phi, np.pi))):
+            if angle in column:
+                shift[column[angle]] = more
+                written.rz(angle, item.qubits)
+            else:
+                written.rz(float(angle) + more, item.qubits)
+            if number < 2:
+                written.sx(item.qubits)
+    return written, shift
+
+
+def _alive(form: NormalForm, words: Sequence[SparsePauliOp]) -> list[int]:
+    """Numbers of the operations that any of the words depends on: all cones in one walk back."""
+    sets = dict.fromkeys(range(form.n_qubits), 1)  # bits 1, 2, 4, 8: I, X, Y, Z can stand there
+    for word in words:
+        for term in pauli_terms(word, form):
+            for qubit, letter in term.paulis:
+                sets[qubit] |= 1 << letter
+    numbers = range(len(form.operations) - 1, -1, -1)
+    return sorted(number for number in numbers if pull(form.operations[number], sets))
 
 
 def _cost(part: Round, chip: Chip) -> float:

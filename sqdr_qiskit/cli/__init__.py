@@ -30,6 +30,7 @@ COMMANDS: Mapping[str, str] = {
     "cost": "sqdr_qiskit.cli.cost:cost",
     "gradient-check": "sqdr_qiskit.cli.gradient_check:gradient_check",
     "gradient-variance": "sqdr_qiskit.cli.gradient_variance:gradient_variance",
+    "transpile": "sqdr_qiskit.cli.transpile:transpile",
     "catalog": "sqdr_qiskit.cli.catalog:app",
 }
 """Name of a command -> module:attribute (a function, or a `typer.Typer` of sub-commands), in help's order."""
