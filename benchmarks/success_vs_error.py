@@ -82,8 +82,9 @@ def _draw(cases: list[tuple[Task, float, float]], path: str) -> None:
             own = [(s, e) for task, s, e in cases if (task.device, task.layout) == (device, layout)]
             if own:
                 axes.scatter(
-                    [s for s, _ in own], [e for _, e in own], label=f"{device}, {layout}", color=colours[number],
-                    marker=marker, s=90 if marker == "*" else 28, alpha=0.8, edgecolors="white",
+                    [s for s, _ in own], [e for _, e in own], label=f"{device}, {layout}",
+                    color=colours[number], marker=marker, s=90 if marker == "*" else 28, alpha=0.8,
+                    edgecolors="white",
                 )  # fmt: skip
     axes.set(
         xlabel="estimated success probability of an output",
