@@ -14,7 +14,7 @@ _ROOT = Path(__file__).parents[1]
 
 # Every file of the wheel matches one of these, and every one of these matches a file.
 _CONTENTS = (
-    r"sqdr_qiskit/([a-z_]+/)?[a-z0-9_]+\.py",
+    r"sqdr_qiskit/([a-z_]+/){0,2}[a-z0-9_]+\.py",
     r"sqdr_qiskit/py\.typed",
     r"sqdr_qiskit/_catalog/circuits/[a-z0-9-]+\.toml",
     r"sqdr_qiskit/_catalog/noise_models/[a-z0-9-]+\.toml",

@@ -67,6 +67,11 @@ Maker = Callable[[Backend, GradientOptions], BatchedEstimatorGradient]
 
 
 def _exact(backend: Backend, options: GradientOptions) -> BatchedEstimatorGradient:
+    if is_device(backend):
+        raise UnsupportedError(
+            f"Gradient `exact` must run on a simulator whose noise is known, but backend {backend.name} is a "
+            f"device or stands for one; `physics-aware` computes with a model of it."
+        )
     return ExactGradient(backend.channels, maker=backend.maker)
 
 
@@ -111,7 +116,7 @@ def _physics_aware(backend: Backend, options: GradientOptions) -> BatchedEstimat
         named = options.model_noise
         model = ExactGradient(maker=None if named == "none" else noisy_engine(noise_spec(named)))
     elif options.model is None:
-        if is_device(backend):
+        if is_device(backend) and backend.maker is None:
             raise ArgumentError(
                 f"Argument `model_noise` must be given with gradient physics-aware on {backend.name}: a "
                 "noise model such as fake-brisbane-median, or `none` for a model without noise."

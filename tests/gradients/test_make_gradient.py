@@ -57,6 +57,12 @@ def test_an_option_without_effect_is_refused() -> None:
         make_gradient("guess", _EXACT)
 
 
+def test_exact_is_refused_on_a_device() -> None:
+    device = Backend("fake_brisbane", ExactEstimator(), default_gradient="parameter-shift")
+    with pytest.raises(UnsupportedError, match="Gradient `exact` must run on a simulator"):
+        make_gradient("exact", device)
+
+
 def test_on_a_device_the_model_of_its_noise_is_named(rng: np.random.Generator) -> None:
     device = Backend("fake_brisbane", ExactEstimator(), default_gradient="parameter-shift")
     with pytest.raises(ArgumentError, match="`model_noise` must be given with gradient physics-aware"):

@@ -41,7 +41,7 @@ def test_a_checkpoint_names_what_made_it(run: TrainedRun) -> None:
     assert found.settings.circuit.name == "2b-3q"
     assert found.recipe["epochs"] == 2
     assert found.dataset["name"] == "digits"
-    assert found.dataset["size"] == [8, 8]
+    assert found.dataset["size"] == [16, 16]
     assert len(found.dataset["class_names"]) == 10
     assert found.seed == 3
     assert "torch" in found.versions

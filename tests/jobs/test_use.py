@@ -60,7 +60,7 @@ def test_what_does_not_fit_is_refused(run: TrainedRun, job: JobSpec, tmp_path: P
     chosen = choose_checkpoint(str(run.folder))
     with pytest.raises(DataError, match="There is no data set 'mnits'"):
         evaluate_checkpoint(chosen, replace(job, dataset="mnits"))
-    message = r"for data set mnist: field `size` must be \[28, 28\], but is \[8, 8\]"
+    message = r"for data set mnist: field `size` must be \[28, 28\], but is \[16, 16\]"
     with pytest.raises(CheckpointError, match=message):
         evaluate_checkpoint(chosen, replace(job, dataset="mnist"))
     (tmp_path / "no.png").write_text("no picture")
