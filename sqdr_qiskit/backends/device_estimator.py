@@ -32,7 +32,7 @@ from sqdr_qiskit.backends.programs import DeviceProgram, LayoutOptions, Round
 from sqdr_qiskit.backends.runtime.cost import planned_seconds
 from sqdr_qiskit.backends.sender import Handle, Sender, executions_of, precision_of, shots_of
 from sqdr_qiskit.backends.transpilation import compile_for_device
-from sqdr_qiskit.errors import ArgumentError
+from sqdr_qiskit.errors import ArgumentError, BackendError
 
 __all__ = ["DEFAULT_SHOTS", "DeviceEstimator", "DeviceJob", "Usage"]
 
@@ -242,8 +242,12 @@ class DeviceJob(BasePrimitiveJob[PrimitiveResult[PubResult], JobStatus]):
         return self.done()
 
     def cancel(self) -> None:
-        """Not here: the sender keeps the requests."""
-        raise NotImplementedError
+        """Not here: the sender keeps the requests.
+
+        Raises:
+            BackendError: Always.
+        """
+        raise BackendError("This job must be cancelled where its requests are kept: sqdr-qiskit jobs cancel.")
 
 
 def _parts(of: Round, rows: _Float, precision: float) -> list[_Part]:
