@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import html
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from sqdr_qiskit.reports.device_map import device_map
+from sqdr_qiskit.reports.page import escape, made_by, page
 from sqdr_qiskit.reports.tables import Table
 
 __all__ = ["best_rows", "spread", "transpile_page", "transpile_table", "verdicts"]
@@ -120,31 +120,29 @@ def transpile_page(record: Mapping[str, Any]) -> str:
             `calibrated`), `refused` (sentences), `made_by` (name -> value).
     """
     rows: Sequence[Row] = record["rows"]
-    parts = [f"<h1>Circuits on devices</h1><p class='lead'>{_escape(record['subtitle'])}</p>"]
-    parts += ["<section><h2>In words</h2><ul>", *(f"<li>{_escape(w)}</li>" for w in verdicts(rows)), "</ul>"]
-    parts += [f"<p class='refused'>{_escape(line)}</p>" for line in record["refused"]]
+    parts = [f"<h1>Circuits on devices</h1><p class='lead'>{escape(record['subtitle'])}</p>"]
+    parts += ["<section><h2>In words</h2><ul>", *(f"<li>{escape(w)}</li>" for w in verdicts(rows)), "</ul>"]
+    parts += [f"<p class='refused'>{escape(line)}</p>" for line in record["refused"]]
     parts.append("</section>")
     for circuit, device in dict.fromkeys((row["circuit"], row["device"]) for row in rows):
         own = [row for row in rows if (row["circuit"], row["device"]) == (circuit, device)]
         parts.append(_section(circuit, device, own, record["devices"][device]))
-    parts.append("<section><h2>What made it</h2><dl>")
-    parts += [f"<dt>{_escape(key)}</dt><dd>{_escape(str(v))}</dd>" for key, v in record["made_by"].items()]
-    parts.append("</dl><p>Success, of a single output: the estimated probability that nothing ")
-    parts.append("it depends on goes wrong, the product of all gate, readout and idle fidelities; ")
-    parts.append("what a calibration does not hold (crosstalk, drift, leakage) is not in it. Every circuit ")
-    parts.append("here was found equal to its source at random angles before it was counted.</p></section>")
-    return (
-        "<!doctype html><html lang='en'><head><meta charset='utf-8'>"
-        "<meta name='viewport' content='width=device-width, initial-scale=1'>"
-        f"<link rel='icon' href='data:,'><title>Circuits on devices</title>"
-        f"<style>{_STYLE}</style></head><body><main>" + "".join(parts) + "</main></body></html>\n"
+    parts.append(
+        made_by(
+            record["made_by"],
+            "Success, of a single output: the estimated probability that nothing it depends on goes wrong, the "
+            "product of all gate, readout and idle fidelities; what a calibration does not hold (crosstalk, "
+            "drift, leakage) is not in it. Every circuit here was found equal to its source at random angles "
+            "before it was counted.",
+        )
     )
+    return page("Circuits on devices", parts)
 
 
 def _section(circuit: str, device: str, rows: Sequence[Row], facts: Mapping[str, Any]) -> str:
-    parts = [f"<section><h2>{_escape(circuit)} on {_escape(device)}</h2>"]
+    parts = [f"<section><h2>{escape(circuit)} on {escape(device)}</h2>"]
     calibrated = facts["calibrated"] or "at an unknown time"
-    parts.append(f"<p>{facts['n_qubits']} qubits, calibrated {_escape(calibrated)}.</p>")
+    parts.append(f"<p>{facts['n_qubits']} qubits, calibrated {escape(calibrated)}.</p>")
     parts.append(_html_table(rows))
     parts.append("<h3>Where errors come from</h3>")
     best = best_rows(rows)
@@ -165,7 +163,7 @@ def _section(circuit: str, device: str, rows: Sequence[Row], facts: Mapping[str,
             f"<figure>{device_map(facts['n_qubits'], edges, facts['readout'], first_round, title=name)}"
         )
         parts.append(
-            f"<figcaption>{_escape(name[0].upper() + name[1:])}. Lines: two-qubit error, discs: readout "
+            f"<figcaption>{escape(name[0].upper() + name[1:])}. Lines: two-qubit error, discs: readout "
             "error, from blue (low) to red (high); outlined: in use.</figcaption></figure>"
         )
     return "".join(parts) + "</section>"
@@ -193,10 +191,10 @@ def _html_table(rows: Sequence[Row]) -> str:
             f"{row['duration_us']:.2f}",
             row["copies"] if row["rounds"] == 1 else f"1/{row['rounds']}",
         )
-        lines.append("<tr>" + "".join(f"<td>{_escape(str(cell))}</td>" for cell in cells) + "</tr>")
+        lines.append("<tr>" + "".join(f"<td>{escape(str(cell))}</td>" for cell in cells) + "</tr>")
     return (
         "<div class='wide'><table><thead><tr>"
-        + "".join(f"<th>{_escape(word)}</th>" for word in head)
+        + "".join(f"<th>{escape(word)}</th>" for word in head)
         + "</tr></thead><tbody>"
         + "".join(lines)
         + "</tbody></table></div>"
@@ -223,7 +221,7 @@ def _bars(rows: Sequence[Row]) -> str:
         y, x = 54 * number + 22, 0.0
         total = sum(share.values())
         parts.append(
-            f"<text x='0' y='{y - 7}' font-size='15'>{_escape(str(row['layout']))}: {total:.3g}</text>"
+            f"<text x='0' y='{y - 7}' font-size='15'>{escape(str(row['layout']))}: {total:.3g}</text>"
         )
         for name, value in share.items():
             width = 640 * value / longest
@@ -239,32 +237,3 @@ def _bars(rows: Sequence[Row]) -> str:
 
 def _percent(value: float) -> str:
     return f"{100 * value:.1f} %" if value >= 0.0995 else f"{100 * value:.2g} %"
-
-
-def _escape(text: str) -> str:
-    return html.escape(text)
-
-
-_STYLE = "".join(
-    (
-        ":root{color-scheme:light}",
-        "body{margin:0;background:#f6f7f9;color:#222;font:16px/1.5 system-ui,sans-serif}",
-        "main{max-width:60rem;margin:0 auto;padding:1rem}h1{font-size:1.7rem;margin:.5rem 0}",
-        "h2{font-size:1.25rem;margin:0 0 .5rem}h3{font-size:1.05rem;margin:1.2rem 0 .3rem}",
-        ".lead{color:#555;margin-top:0}",
-        "section{background:#fff;border:1px solid #e3e6ea;border-radius:.6rem;padding:1rem;margin:1rem 0}",
-        ".wide{overflow-x:auto}table{border-collapse:collapse;font-size:.9rem;white-space:nowrap}",
-        "th,td{padding:.35rem .6rem;text-align:right;border-bottom:1px solid #e8eaed}",
-        "th:first-child,td:first-child{text-align:left}th{color:#555;font-weight:600}",
-        "figure{margin:1.2rem 0;break-inside:avoid}svg{max-width:100%;height:auto;display:block}",
-        "svg.map{width:100%;max-height:80vh}svg.bars{width:100%}",
-        "figcaption,.legend,dl{font-size:.9rem;color:#555}",
-        ".legend span{margin-right:1rem;white-space:nowrap}.legend i{display:inline-block;width:.9em;",
-        "height:.9em;margin-right:.35em;border-radius:.2em;vertical-align:-.1em}",
-        "dl{display:grid;grid-template-columns:max-content 1fr;gap:.2rem 1rem}",
-        "dt{font-weight:600}dd{margin:0;overflow-wrap:anywhere}.refused{color:#8a1c1c}",
-        "@media print{body{background:#fff}section{border:0;padding:0}.wide{overflow:visible}",
-        "table{font-size:.7rem}}",
-        "@media(max-width:30rem){main{padding:.5rem}section{padding:.7rem}dl{grid-template-columns:1fr}}",
-    )
-)
