@@ -132,8 +132,8 @@ def transpile_page(record: Mapping[str, Any]) -> str:
             record["made_by"],
             "Success, of a single output: the estimated probability that nothing it depends on goes wrong, "
             "the product of all gate, readout and idle fidelities; what a calibration does not hold "
-            "(crosstalk, drift, leakage) is not in it. Every circuit here was found equal to its source at random angles "
-            "before it was counted.",
+            "(crosstalk, drift, leakage) is not in it. Every circuit here was found equal to its source at "
+            "random angles before it was counted.",
         )
     )
     return page("Circuits on devices", parts)
