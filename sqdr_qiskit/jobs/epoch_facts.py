@@ -9,8 +9,11 @@ import torch
 
 from sqdr_qiskit.data import ImageSet
 from sqdr_qiskit.gradients import PackedParameterShift, PhysicsAwareGradient
+from sqdr_qiskit.model.checkpoint import load_weights
 from sqdr_qiskit.model.network import SQDRCNN
 from sqdr_qiskit.training.gradient_variance import training_variance
+from sqdr_qiskit.training.initialisation import initialise
+from sqdr_qiskit.training.recipes import Recipe
 
 __all__ = ["EpochFacts"]
 
@@ -46,9 +49,31 @@ class EpochFacts:
         if isinstance(gradient, PhysicsAwareGradient) and gradient.cosines:
             facts["cosines"] = [cosine for _, cosine in gradient.cosines[self._seen :]]
             self._seen = len(gradient.cosines)
-        if self._images is not None:
-            some = self._images.images[:_SAMPLES], self._images.labels[:_SAMPLES]
-            device = next(model.parameters()).device
-            images, labels = (torch.from_numpy(array).to(device) for array in some)
-            facts["gradient_variance"] = training_variance(model, images, labels)
-        return facts
+        return {**facts, **self.variance(model)}
+
+    def before(
+        self, model: SQDRCNN, recipe: Recipe, *, seed: int, initial: Mapping[str, torch.Tensor] | None
+    ) -> Mapping[str, Any]:
+        """`gradient_variance` of a network as its training starts, where it is asked for.
+
+        Args:
+            model: The network; it gets the weights that `training.loop.train` gives it too.
+            recipe: How it is trained.
+            seed: The run's seed.
+            initial: Weights to start from, None for `seed`'s.
+        """
+        if self._images is None:
+            return {}
+        initialise(model, circuit=recipe.initialisation, seed=seed, positive=recipe.positive)
+        if initial is not None:
+            load_weights(model, initial, where="checkpoint to start from")
+        return self.variance(model)
+
+    def variance(self, model: SQDRCNN) -> Mapping[str, Any]:
+        """`gradient_variance` of a network as it is (`training_variance`), where it is asked for."""
+        if self._images is None:
+            return {}
+        some = self._images.images[:_SAMPLES], self._images.labels[:_SAMPLES]
+        device = next(model.parameters()).device
+        images, labels = (torch.from_numpy(array).to(device) for array in some)
+        return {"gradient_variance": training_variance(model, images, labels)}

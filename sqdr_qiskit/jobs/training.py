@@ -142,9 +142,12 @@ def carry_out_training(
     }
     if start is not None:
         inputs["checkpoint_sha256"] = records.digest_file(start.path)
+    initial = None if start is None else start.checkpoint.weights
+    facts = EpochFacts(data.train if job.log_gradient_variance else None)
+    before = facts.before(model, recipe, seed=job.seed, initial=initial)
     if not resume:
         path = make_folder(folder, settings.circuit.name, data.name)
-        _record(command, inputs, job, {"status": "running"}).write(path / RECORD)
+        _record(command, inputs, job, {"status": "running", **before}).write(path / RECORD)
         if hardware is not None:
             hardware.open(path)
     if started is not None:
@@ -159,9 +162,9 @@ def carry_out_training(
         resume=resume,
         device=job.device,
         checkpoint_every_s=checkpoint_every_s if hardware is None else 0.0,
-        initial=None if start is None else start.checkpoint.weights,
+        initial=initial,
         freeze_encoder=job.freeze == "encoder",
-        measure=EpochFacts(data.train if job.log_gradient_variance else None),
+        measure=facts,
         context={
             "dataset": dataset_facts(data),
             "versions": records.versions(),
@@ -194,6 +197,7 @@ def carry_out_training(
         "samples_per_s": outcome.samples_per_s,
         "shares": dict(outcome.shares),
         "sittings": outcome.sittings,
+        **before,
         **({} if hardware is None else {"hardware": hardware.facts()}),
     }
     record = replace(

@@ -6,7 +6,7 @@ observables do not grow with it, so theirs stays; a global observable's falls.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias
 
@@ -28,7 +28,6 @@ from sqdr_qiskit.training.seeding import draw
 
 __all__ = [
     "OBSERVABLES",
-    "VarianceLog",
     "VariancePoint",
     "gradient_variance",
     "training_variance",
@@ -162,9 +161,10 @@ def _point(
 def training_variance(model: SQDRCNN, images: torch.Tensor, labels: torch.Tensor) -> dict[str, float]:
     """Variance of the circuit's gradient on a batch, with head and without, and what theorem 2 says of them.
 
-    For every image, weight and output: f' = d<Z_i>/dw, without a head; y' = sum_i W_ci d<Z_i>/dw, with it;
-    the loss's own gradient d(loss)/dw. Theorem 2: if factor and derivative are independent and Var[W] +
-    E[W]^2 >= 1, Var[W f'] >= Var[f']; its equation 11 gives Var[W f'] itself.
+    For every image, weight w and output i, without a head: f' = d<Z_i>/dw. With it, as the theorem writes it,
+    the product of two numbers: W_ci f' for every class c; and the derivative of a logit, their sum
+    dy_c/dw = sum_i W_ci d<Z_i>/dw. Theorem 2: if factor and derivative are independent and
+    Var[W] + E[W]^2 >= 1, Var[W f'] >= Var[f']; its equation 11 gives Var[W f'] itself.
 
     Args:
         model: The network; its head may be missing. Left as it was. Its circuit is computed without noise,
@@ -173,12 +173,14 @@ def training_variance(model: SQDRCNN, images: torch.Tensor, labels: torch.Tensor
         labels: Its classes.
 
     Returns:
-        `circuit`: variance of d<Z_i>/dw over images, outputs and weights. `loss`: variance of the loss's
-        gradient over images and weights. With a head also `head`: variance of W_ci d<Z_i>/dw over images,
-        classes, outputs and weights; `theorem_2`: what equation 11 predicts for it from the two factors;
-        `condition`: Var[W] + E[W]^2, at least 1 where the theorem promises more variance with the head.
+        `circuit`: variance of d<Z_i>/dw over images, outputs and weights: the theorem's bound. `loss`:
+        variance of the loss's gradient over images and weights (figure 4). With a head also `head`: variance
+        of W_ci d<Z_i>/dw over images, classes, outputs and weights, which the theorem bounds; `theorem_2`:
+        what equation 11 predicts for it from the two factors; `condition`: Var[W] + E[W]^2, at least 1 where
+        the theorem promises more variance with the head; `logits`: variance of dy_c/dw over images, classes
+        and weights, of which the theorem does not speak.
 
-    Source: Luu et al., arXiv 2512.03895, theorem 2, equations 9 to 12, figure 4.
+    Source: Luu et al., arXiv 2512.03895, theorem 2, equations 8 to 12, figure 4.
     """
     was_training = model.training
     model.eval()
@@ -214,35 +216,5 @@ def training_variance(model: SQDRCNN, images: torch.Tensor, labels: torch.Tensor
             + slopes.var() * factors.mean() ** 2
         )
         found["condition"] = float(factors.var() + factors.mean() ** 2)
+        found["logits"] = float(scaled.sum(axis=2).var())
     return found
-
-
-class VarianceLog:
-    """Logs `training_variance` while a network trains.
-
-    Args:
-        images: Batch to measure on, always the same.
-        labels: Its classes.
-        every: Measure at every so many calls, the first included.
-
-    Attributes:
-        rows: One for each measurement: `step` and what `training_variance` gives.
-    """
-
-    def __init__(self, images: torch.Tensor, labels: torch.Tensor, *, every: int = 1) -> None:
-        if every < 1:
-            raise ArgumentError(f"Argument `every` must be at least 1, but is {every}.")
-        self._images, self._labels, self._every = images, labels, every
-        self._calls = 0
-        self.rows: list[Mapping[str, float]] = []
-
-    def __call__(self, model: SQDRCNN, step: int) -> None:
-        """Measure, if it is time to.
-
-        Args:
-            model: The network as it is after `step` steps.
-            step: Steps done.
-        """
-        if self._calls % self._every == 0:
-            self.rows.append({"step": step, **training_variance(model, self._images, self._labels)})
-        self._calls += 1

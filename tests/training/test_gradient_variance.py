@@ -9,7 +9,7 @@ from sqdr_qiskit.errors import ArgumentError
 from sqdr_qiskit.model.network import ModelSettings, build_model
 from sqdr_qiskit.specs.circuit import circuit_spec
 from sqdr_qiskit.specs.noise import noise_spec
-from sqdr_qiskit.training.gradient_variance import VarianceLog, gradient_variance, training_variance
+from sqdr_qiskit.training.gradient_variance import gradient_variance, training_variance
 
 
 def test_one_qubit_and_one_block_by_the_closed_form() -> None:
@@ -61,16 +61,8 @@ def test_while_training_theorem_2_predicts_the_variance_with_a_head(head: bool) 
     assert ("head" in found) == head
     if head:
         assert found["head"] == pytest.approx(found["theorem_2"], rel=0.2)
-
-
-def test_the_log_measures_at_every_kth_call() -> None:
-    model = build_model(ModelSettings(circuit=circuit_spec("2b-10q")), make_backend())
-    log = VarianceLog(torch.rand(2, 1, 8, 8), torch.tensor([0, 1]), every=2)
-    for step in (1, 2, 3):
-        log(model, step)
-    assert [row["step"] for row in log.rows] == [1, 3]
-    with pytest.raises(ArgumentError, match="`every` must be at least 1"):
-        VarianceLog(torch.rand(2, 1, 8, 8), torch.tensor([0, 1]), every=0)
+        weight = model.head.weight.detach().double()
+        assert found["condition"] == pytest.approx(float((weight**2).mean()))
 
 
 def test_wrong_arguments_are_refused() -> None:
@@ -80,3 +72,16 @@ def test_wrong_arguments_are_refused() -> None:
         gradient_variance([2], observables=["middling"])  # type: ignore[list-item]
     with pytest.raises(ArgumentError, match="`initialisation` must be one of"):
         gradient_variance([2], initialisations=["none"])
+
+
+def test_the_logits_variance_is_that_of_their_derivatives_by_autograd() -> None:
+    torch.manual_seed(0)
+    model = build_model(ModelSettings(circuit=circuit_spec("2b-3q")), make_backend()).eval()
+    images = torch.rand(2, 1, 8, 8)
+    found = training_variance(model, images, torch.tensor([0, 1]))
+    slopes = [
+        torch.autograd.grad(logit, model.quantum.weight, retain_graph=True)[0]
+        for image in images
+        for logit in model(image[None])[0]
+    ]
+    assert found["logits"] == pytest.approx(float(torch.stack(slopes).double().var(correction=0)), rel=1e-4)
