@@ -1,24 +1,32 @@
-"""`sqdr-qiskit gradient-variance`: variance of the circuit's gradient against its size."""
+"""`sqdr-qiskit gradient-variance`: variance of the circuit's gradient against its size, or while training."""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from sqdr_qiskit.cli.console import JsonOption, Progress, print_json, print_note, print_text
-from sqdr_qiskit.cli.options import NoiseOption, SeedOption, typed_command
+from sqdr_qiskit.cli.options import NoiseOption, typed_command
+from sqdr_qiskit.errors import ArgumentError
+
+if TYPE_CHECKING:
+    from sqdr_qiskit.reports import Table
 
 __all__ = ["gradient_variance"]
+
+_QUBITS = "2,3,4,6,8,12,16,24,32,48,64"
 
 
 def gradient_variance(
     *,
     qubits: Annotated[
-        str, typer.Option(help="Numbers of qubits, separated by commas.")
-    ] = "2,3,4,6,8,12,16,24,32,48,64",
-    blocks: Annotated[int, typer.Option(help="Blocks b.", min=1)] = 2,
+        str | None,
+        typer.Option(help="Numbers of qubits, separated by commas. [default: 2,3,4,6,8,12,16,24,32,48,64]"),
+    ] = None,
+    blocks: Annotated[int | None, typer.Option(help="Blocks b. [default: 2]", min=1)] = None,
     initialisation: Annotated[
         list[str] | None,
         typer.Option(help="uniform-2pi, normal-2pi, uniform-1 or normal-1; may be repeated. [default: all]"),
@@ -27,23 +35,45 @@ def gradient_variance(
         list[str] | None, typer.Option(help="local or global; may be repeated. [default: local]")
     ] = None,
     noise: NoiseOption = None,
-    samples: Annotated[int, typer.Option(help="Random draws for each point.", min=2)] = 1000,
-    seed: SeedOption = 0,
+    samples: Annotated[
+        int | None, typer.Option(help="Random draws for each point. [default: 1000]", min=2)
+    ] = None,
+    seed: Annotated[
+        int | None, typer.Option(help="The one seed of everything random. [default: 0]", min=0)
+    ] = None,
+    run: Annotated[
+        list[Path] | None,
+        typer.Option(
+            help="Show what this training noted with --log-gradient-variance, in place of all above; may be "
+            "repeated."
+        ),
+    ] = None,
     out: Annotated[
         Path | None, typer.Option(help="Folder for variance.json and variance.png. [default: none written]")
     ] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Variance of the gradient for the four initialisations against n (figure 5 of the paper)."""
-    from sqdr_qiskit import records
-    from sqdr_qiskit.reports import save_figure
+    """Variance of the gradient for the four initialisations against n (figure 5 of the paper).
+
+    With --run, of trainings, with head and without, beside the bound of theorem 2 (figure 4).
+    """
+    given = dict(locals())
+    if run:
+        for name in ("qubits", "blocks", "initialisation", "observable", "noise", "samples", "seed"):
+            if given[name] not in (None, []):
+                raise ArgumentError(
+                    f"Option `--{name}` must be left out with --run, which shows what a training noted."
+                )
+        _show_runs(run, out, as_json=as_json)
+        return
     from sqdr_qiskit.reports.variance import variance_figure, variance_table
     from sqdr_qiskit.specs.noise import noise_spec
     from sqdr_qiskit.training.gradient_variance import VariancePoint
     from sqdr_qiskit.training.gradient_variance import gradient_variance as measure
     from sqdr_qiskit.training.initialisation import INITIALISATIONS
 
-    numbers = _numbers(qubits)
+    numbers = _numbers(_QUBITS if qubits is None else qubits)
+    blocks, samples, seed = blocks or 2, samples or 1000, seed or 0
     names = initialisation or list(INITIALISATIONS)
     kinds = observable or ["local"]
     model = None if noise is None else noise_spec(noise)
@@ -65,24 +95,54 @@ def gradient_variance(
             progress=show,
         )
     rows = [point.to_dict() for point in points]
-    result = {"schema": 1, "points": rows, "seed": seed, "versions": records.versions()}
+    under = "no noise" if model is None else f"noise {model.name}"
+    title = f"Gradient variance, {blocks} blocks, {under}, {samples} draws"
+    _give(
+        {"points": rows, "seed": seed},
+        variance_table(rows),
+        lambda: variance_figure(rows, title=title),
+        out,
+        as_json=as_json,
+    )
+
+
+def _show_runs(folders: Sequence[Path], out: Path | None, *, as_json: bool) -> None:
+    """Show what trainings noted."""
+    from sqdr_qiskit.jobs.variance_log import read_variance_logs
+    from sqdr_qiskit.reports.training_variance import training_variance_figure, training_variance_table
+
+    logs = read_variance_logs(folders)
+    rows = {log.name: log.rows for log in logs}
+    _give(
+        {"runs": [log.to_dict() for log in logs]},
+        training_variance_table(rows),
+        lambda: training_variance_figure(rows, title="Gradient variance while training"),
+        out,
+        as_json=as_json,
+    )
+
+
+def _give(
+    found: Mapping[str, Any], table: Table, figure: Callable[[], Any], out: Path | None, *, as_json: bool
+) -> None:
+    """Write and print what was found."""
+    from sqdr_qiskit import records
+    from sqdr_qiskit.reports import save_figure
+
+    result = {"schema": 1, **found, "versions": records.versions()}
     if out is not None:
         out.mkdir(parents=True, exist_ok=True)
         command = records.public_command(typed_command())
         records.write_json(out / "variance.json", {**result, "command": list(command)})
-        under = "no noise" if model is None else f"noise {model.name}"
-        title = f"Gradient variance, {blocks} blocks, {under}, {samples} draws"
-        save_figure(variance_figure(rows, title=title), out / "variance.png")
+        save_figure(figure(), out / "variance.png")
         print_note(f"in {out}: variance.json, variance.png")
     if as_json:
         print_json(result)
     else:
-        print_text(variance_table(rows).text())
+        print_text(table.text())
 
 
 def _numbers(words: str) -> list[int]:
-    from sqdr_qiskit.errors import ArgumentError
-
     try:
         numbers = [int(word) for word in words.split(",")]
     except ValueError:

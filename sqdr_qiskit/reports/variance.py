@@ -1,4 +1,4 @@
-"""Variance of the circuit's gradient: against its size (figure 5), and while training (figure 4)."""
+"""Variance of the circuit's gradient against its size (figure 5)."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from sqdr_qiskit.errors import ArgumentError
 from sqdr_qiskit.reports.style import COLOURS, DASHES, MARKERS, house_style, new_figure
 from sqdr_qiskit.reports.tables import Table
 
-__all__ = ["training_variance_figure", "variance_figure", "variance_table"]
+__all__ = ["log_axis", "variance_figure", "variance_table"]
 
 Row = Mapping[str, Any]
 
@@ -61,45 +61,13 @@ def variance_figure(points: Sequence[Row], *, title: str = "", subtitle: str = "
                 )  # fmt: skip
                 low = np.maximum(heights - errors, heights / 10)
                 axes.fill_between(n, low, heights + errors, color=colour, alpha=0.15, linewidth=0)
-            _log_axis(axes)
+            log_axis(axes)
             axes.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=7))
             axes.set_title(_PANELS.get(kind, kind))
             axes.set_xlabel("qubits")
             axes.set_ylabel("variance of ∂⟨O⟩/∂θ₁")
         handles, labels = figure.axes[0].get_legend_handles_labels()
         figure.legend(handles, labels, loc="outside lower center", ncols=min(len(names), 2 * len(kinds)))
-    return figure
-
-
-def training_variance_figure(
-    runs: Mapping[str, Sequence[Row]], *, title: str = "", subtitle: str = ""
-) -> Figure:
-    """Variance of the circuit's gradient over training, a line for each run; dashed: its mean over the run.
-
-    Args:
-        runs: By name, rows with `step` and `loss`: the variance of the loss's gradient by the circuit's
-            weights.
-        title: Says which runs.
-        subtitle: A second line.
-
-    Raises:
-        ArgumentError: If there is no row.
-    """
-    if not any(runs.values()):
-        raise ArgumentError("Argument `runs` must have at least one row, but has none.")
-    with house_style():
-        figure = new_figure(6.6, 4.1, title, subtitle)
-        axes = figure.subplots()
-        for number, (name, rows) in enumerate(runs.items()):
-            steps = [float(row["step"]) for row in rows]
-            heights = np.array([float(row["loss"]) for row in rows])
-            colour = COLOURS[number % len(COLOURS)]
-            axes.plot(steps, heights, label=name, color=colour)
-            axes.axhline(float(heights.mean()), color=colour, linestyle="--", linewidth=1.2)
-        _log_axis(axes)
-        axes.set_xlabel("training steps")
-        axes.set_ylabel("variance of ∂loss/∂w, circuit's weights")
-        figure.legend(loc="outside lower center", ncols=3)
     return figure
 
 
@@ -125,7 +93,7 @@ def variance_table(points: Sequence[Row], *, title: str = "") -> Table:
     )
 
 
-def _log_axis(axes: Axes) -> None:
+def log_axis(axes: Axes) -> None:
     """Logarithmic heights over two decades at least, so that scatter does not look like a trend."""
     axes.set_yscale("log")
     low, high = axes.get_ylim()

@@ -41,3 +41,21 @@ def test_gradient_variance_writes_table_and_figure(
     assert json.loads((tmp_path / "variance.json").read_text())["schema"] == 1
     assert main(["gradient-variance", "--qubits", "two"]) == 2
     assert "`--qubits` must be numbers" in capsys.readouterr().err
+
+
+def test_gradient_variance_shows_what_trainings_noted(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    train = ["train", "--circuit", "2b-10q", "--limit", "40", "--epochs", "1", "--log-gradient-variance"]
+    for name, options in (("a", []), ("b", ["--no-head"])):
+        assert main([*train, *options, "--out", str(tmp_path / name)]) == 0
+    capsys.readouterr()
+    words = ["gradient-variance", "--run", str(tmp_path / "a"), "--run", str(tmp_path / "b")]
+    assert main([*words, "--out", str(tmp_path / "figure"), "--json"]) == 0
+    runs = json.loads(capsys.readouterr().out)["runs"]
+    assert [run["name"] for run in runs] == ["2b-10q with head", "2b-10q without head"]
+    assert (tmp_path / "figure" / "variance.png").exists()
+    assert main(words) == 0
+    assert "bound Var f′" in capsys.readouterr().out
+    assert main([*words, "--samples", "10"]) == 2
+    assert "`--samples` must be left out with --run" in capsys.readouterr().err

@@ -6,7 +6,7 @@ import pytest
 
 from sqdr_qiskit.errors import ArgumentError
 from sqdr_qiskit.reports import save_figure
-from sqdr_qiskit.reports.variance import training_variance_figure, variance_figure, variance_table
+from sqdr_qiskit.reports.variance import variance_figure, variance_table
 
 _POINTS = [
     {
@@ -26,14 +26,6 @@ def test_a_panel_for_each_observable_and_a_line_for_each_initialisation(tmp_path
     assert save_figure(figure, tmp_path / "variance.png").stat().st_size > 5_000
     with pytest.raises(ArgumentError, match="`points` must have at least one point"):
         variance_figure([])
-
-
-def test_training_runs_with_their_means() -> None:
-    rows = [{"step": step, "loss": 0.1 / (1 + step)} for step in range(5)]
-    figure = training_variance_figure({"with head": rows, "without": rows})
-    assert len(figure.axes[0].get_lines()) == 4
-    with pytest.raises(ArgumentError, match="`runs` must have at least one row"):
-        training_variance_figure({"empty": []})
 
 
 def test_the_table_has_a_row_for_each_point() -> None:

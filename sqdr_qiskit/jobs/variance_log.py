@@ -1,0 +1,109 @@
+"""What trainings noted of their gradient's variance (`--log-gradient-variance`), read back."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from sqdr_qiskit.errors import ArgumentError, CheckpointError
+from sqdr_qiskit.jobs.folders import read_record
+from sqdr_qiskit.training.loop import METRICS
+
+__all__ = ["VarianceLog", "read_variance_logs"]
+
+_NOTED = "gradient_variance"
+
+
+@dataclass(frozen=True, kw_only=True)
+class VarianceLog:
+    """The log of one run.
+
+    Attributes:
+        folder: The run's.
+        name: Circuit and head, and what else tells the run from those read with it.
+        rows: Before training (epoch 0) and after each epoch: `epoch`, `step` and what
+            `training.gradient_variance.training_variance` found.
+    """
+
+    folder: Path
+    name: str
+    rows: tuple[Mapping[str, Any], ...]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values."""
+        return {"folder": self.folder.name, "name": self.name, "rows": [dict(row) for row in self.rows]}
+
+
+def read_variance_logs(folders: Sequence[str | os.PathLike[str]]) -> tuple[VarianceLog, ...]:
+    """The logs of runs, finished or not, in the order of `folders`.
+
+    Raises:
+        CheckpointError: A folder holds no run, or its record is damaged.
+        ArgumentError: A run noted no variance.
+    """
+    paths = [Path(folder) for folder in folders]
+    records = [read_record(path) for path in paths]
+    rows = [_rows(path, record) for path, record in zip(paths, records, strict=True)]
+    names = _names(paths, [record["inputs"] for record in records])
+    return tuple(
+        VarianceLog(folder=path, name=name, rows=found)
+        for path, name, found in zip(paths, names, rows, strict=True)
+    )
+
+
+def _rows(path: Path, record: Mapping[str, Any]) -> tuple[Mapping[str, Any], ...]:
+    inputs = record.get("inputs", {})
+    if not inputs.get("job", {}).get("log_gradient_variance"):
+        raise ArgumentError(
+            f"Option `--run` must name a training with --log-gradient-variance, but {os.fspath(path)!r} is "
+            "none."
+        )
+    steps = math.ceil(inputs["data"]["train"]["images"] / inputs["recipe"]["batch_size"])
+    found: list[Mapping[str, Any]] = []
+    if _NOTED in record["results"]:
+        found.append({"epoch": 0, "step": 0, **record["results"][_NOTED]})
+    for row in _history(path / METRICS):
+        epoch = int(row["epoch"])
+        found.append({"epoch": epoch, "step": epoch * steps, **row[_NOTED]})
+    if not found:
+        raise ArgumentError(
+            f"Option `--run` must name a training that has begun, but {os.fspath(path)!r} is not."
+        )
+    return tuple(found)
+
+
+def _history(path: Path) -> list[dict[str, Any]]:
+    """Rows of the finished epochs; none before the first."""
+    if not path.exists():
+        return []
+    try:
+        rows = json.loads(path.read_text(encoding="utf-8"))["history"]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise CheckpointError(f"{path}: is no intact file of metrics.") from error
+    return [row for row in rows if _NOTED in row]
+
+
+def _names(paths: Sequence[Path], inputs: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Circuit and head; data, seed and folder where those leave two runs alike."""
+    parts = [
+        (
+            f"{one['model']['circuit']['name']} {'with' if one['model']['head'] else 'without'} head",
+            f"{one['data']['name']}",
+            f"seed {one['job'].get('seed', 0)}",
+            path.name,
+        )
+        for path, one in zip(paths, inputs, strict=True)
+    ]
+    chosen = [0]
+    for place in (1, 2, 3):
+        names = [", ".join(part[i] for i in chosen) for part in parts]
+        if len(set(names)) == len(names):
+            break
+        if len({part[place] for part in parts}) > 1:
+            chosen.append(place)
+    return [", ".join(part[i] for i in chosen) for part in parts]

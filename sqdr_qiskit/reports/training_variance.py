@@ -1,0 +1,127 @@
+"""Variance of the circuit's gradient while training (figure 4), beside the bound of theorem 2."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+
+from sqdr_qiskit.errors import ArgumentError
+from sqdr_qiskit.reports.style import COLOURS, house_style, new_figure
+from sqdr_qiskit.reports.tables import NONE, Table
+from sqdr_qiskit.reports.variance import log_axis
+
+__all__ = ["training_variance_figure", "training_variance_table"]
+
+Row = Mapping[str, Any]
+
+_SHOWN = 12
+# What theorem 2 compares: key of a row -> line and words. The bound is the derivative without a head.
+_THEOREM: Mapping[str, tuple[Mapping[str, Any], str]] = {
+    "head": ({"linestyle": "-"}, "W f′, with head"),
+    "theorem_2": ({"linestyle": "", "marker": "o", "fillstyle": "none"}, "by equation 11"),
+    "circuit": ({"linestyle": "--"}, "f′, the bound"),
+    "logits": ({"linestyle": "-.", "linewidth": 1.0}, "logits, Σ W f′"),
+}
+
+
+def training_variance_figure(
+    runs: Mapping[str, Sequence[Row]], *, title: str = "", subtitle: str = ""
+) -> Figure:
+    """Two panels: the variance of the loss's gradient over training, a line for each run, dashed its mean
+    over the run; and, if a run has a head, the two sides of theorem 2.
+
+    Args:
+        runs: By name, rows with `step` and `loss`, and with a head `circuit`, `head`, `theorem_2` and maybe
+            `logits`; see `training.gradient_variance.training_variance`.
+        title: Says which runs.
+        subtitle: A second line.
+
+    Raises:
+        ArgumentError: If there is no row.
+
+    Source: Luu et al., arXiv 2512.03895, figure 4 and theorem 2.
+    """
+    if not any(runs.values()):
+        raise ArgumentError("Argument `runs` must have at least one row, but has none.")
+    colours = {name: COLOURS[number % len(COLOURS)] for number, name in enumerate(runs)}
+    headed = {name: rows for name, rows in runs.items() if rows and "head" in rows[0]}
+    with house_style():
+        figure = new_figure(10.4 if headed else 6.6, 4.3, title, subtitle)
+        panels = figure.subplots(1, 2 if headed else 1, squeeze=False)[0]
+        for name, rows in runs.items():
+            heights = _draw(panels[0], rows, "loss", colours[name], {})
+            panels[0].axhline(float(heights.mean()), color=colours[name], linestyle="--", linewidth=1.2)
+        panels[0].set_title("gradient of the loss")
+        panels[0].set_ylabel("variance")
+        if headed:
+            keys = [key for key in _THEOREM if any(key in row for rows in headed.values() for row in rows)]
+            for name, rows in headed.items():
+                for key in keys:
+                    _draw(panels[1], rows, key, colours[name], _THEOREM[key][0])
+            panels[1].set_title("theorem 2")
+            panels[1].legend(
+                [
+                    Line2D([], [], **{"color": "#333333", "linewidth": 1.6, **_THEOREM[key][0]})
+                    for key in keys
+                ],
+                [_THEOREM[key][1] for key in keys],
+            )
+        for axes in panels:
+            log_axis(axes)
+            axes.set_xlabel("training steps")
+        handles = [Line2D([], [], color=colour) for colour in colours.values()]
+        figure.legend(handles, list(colours), loc="outside lower center", ncols=2)
+    return figure
+
+
+def training_variance_table(runs: Mapping[str, Sequence[Row]], *, title: str = "") -> Table:
+    """At most twelve epochs of each run, the first and the last among them, then the run's means.
+
+    Columns: the variance of the loss's gradient; theorem 2's two sides, Var[W f'] and its bound Var[f'];
+    equation 11 for the first; Var[W] + E[W]^2, and whether it is at least 1, the theorem's condition; and
+    whether the bound was met.
+    """
+    table = []
+    for name, rows in runs.items():
+        places = np.unique(np.linspace(0, len(rows) - 1, min(len(rows), _SHOWN)).round().astype(int))
+        for place in places:
+            row = rows[place]
+            table.append((name, str(row["epoch"]), f"{row['step']:,}", *_cells(row)))
+        if len(rows) > 1:
+            shared = [key for key in rows[-1] if all(key in row for row in rows)]
+            table.append(
+                (name, "mean", "", *_cells({k: float(np.mean([r[k] for r in rows])) for k in shared}))
+            )
+    headers = (
+        "run", "epoch", "step", "Var ∂loss/∂w", "Var W f′", "bound Var f′", "equation 11", "Var W + (E W)²",
+        "condition", "bound met",
+    )  # fmt: skip
+    return Table(headers, tuple(table), frozenset(range(1, 8)), title)
+
+
+def _cells(row: Row) -> tuple[str, ...]:
+    numbers = tuple(
+        f"{row[key]:.2e}" if key in row else NONE for key in ("loss", "head", "circuit", "theorem_2")
+    )
+    if "head" not in row:
+        return (*numbers, NONE, NONE, NONE)
+    condition = f"{row['condition']:.3f}"
+    return (*numbers, condition, _yes(row["condition"] >= 1.0), _yes(row["head"] >= row["circuit"]))
+
+
+def _yes(value: bool) -> str:
+    return "yes" if value else "no"
+
+
+def _draw(axes: Axes, rows: Sequence[Row], key: str, colour: str, look: Mapping[str, Any]) -> np.ndarray:
+    some = [row for row in rows if key in row]
+    heights = np.array([float(row[key]) for row in some])
+    every = max(1, len(some) // _SHOWN) if "marker" in look else None
+    style = {"color": colour, "linewidth": 1.6, "markevery": every, **look}
+    axes.plot([float(row["step"]) for row in some], heights, **style)
+    return heights
