@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -16,6 +16,7 @@ from sqdr_qiskit.cli.options import (
     SeedOption,
     ShotsOption,
     download_progress,
+    typed_command,
 )
 from sqdr_qiskit.errors import ArgumentError
 
@@ -64,6 +65,12 @@ def evaluate(
             help="Channel to sweep; may be repeated. [default: bit_flip, depolarizing, amplitude_damping]"
         ),
     ] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            help="Keep the result in this folder, for `report`. [default: of a sweep runs/<time>-sweep-...]"
+        ),
+    ] = None,
     as_json: JsonOption = False,
 ) -> None:
     """Accuracy, per class and confusion of a checkpoint on held-out images; on another backend, beside exact.
@@ -71,6 +78,7 @@ def evaluate(
     With --noise-sweep, accuracy against the strength of noise after every gate, a table and a figure.
     """
     from sqdr_qiskit.jobs import choose_checkpoint, evaluate_checkpoint
+    from sqdr_qiskit.jobs.evaluation import carry_out_evaluation
     from sqdr_qiskit.reports import confusion_figure, per_class_table, save_figure
     from sqdr_qiskit.specs.job import JobSpec
 
@@ -97,10 +105,14 @@ def evaluate(
     if not as_json:
         print_note(chosen.title)
     if noise_sweep is not None:
-        _sweep(chosen, job, noise_sweep, channel or list(_CHANNELS), figure, as_json=as_json)
+        _sweep(chosen, job, noise_sweep, channel or list(_CHANNELS), figure, out, as_json=as_json)
         return
     with Progress("evaluating", unit="images") as bar:
-        found = evaluate_checkpoint(chosen, job, progress=bar.update, download_progress=download_progress())
+        shown: Any = {"progress": bar.update, "download_progress": download_progress()}
+        if out is None:
+            found = evaluate_checkpoint(chosen, job, **shown)
+        else:
+            found = carry_out_evaluation(chosen, job, folder=out, command=typed_command(), **shown)
     metrics = found.metrics
     title = f"{chosen.path.stem} on {found.dataset}: {metrics.n_images} test images"
     if figure is not None:
@@ -116,6 +128,7 @@ def evaluate(
                 "class_names": list(found.class_names),
                 **metrics.to_dict(),
                 **({} if found.exact is None else {"exact_accuracy": found.exact.accuracy}),
+                **({} if out is None else {"folder": str(out)}),
             }
         )
         return
@@ -130,24 +143,41 @@ def evaluate(
             f"backend exact:  {100 * exact.accuracy:.2f} % on the same images, loss {exact.loss:.4f}; "
             f"{job.backend} is {100 * (metrics.accuracy - exact.accuracy):+.2f} points off"
         )
+    if out is not None:
+        print_text(f"in {out}; `sqdr-qiskit report {out}` makes a page of it")
 
 
 def _sweep(
-    chosen: Chosen, job: JobSpec, text: str, channels: list[str], figure: Path | None, *, as_json: bool
+    chosen: Chosen,
+    job: JobSpec,
+    text: str,
+    channels: list[str],
+    figure: Path | None,
+    out: Path | None,
+    *,
+    as_json: bool,
 ) -> None:
     from dataclasses import asdict
 
-    from sqdr_qiskit.jobs import parse_sweep, sweep_noise
+    from sqdr_qiskit.jobs import parse_sweep
+    from sqdr_qiskit.jobs.evaluation import carry_out_sweep
     from sqdr_qiskit.reports import noise_sweep_figure, noise_sweep_table, save_figure
 
     strengths = parse_sweep(text)
     with Progress("sweeping noise", unit="points", total=len(strengths) * len(channels)) as bar:
-        found = sweep_noise(
-            chosen, job, strengths, channels, progress=bar.update, download_progress=download_progress()
+        found, folder = carry_out_sweep(
+            chosen,
+            job,
+            strengths,
+            channels,
+            folder=out,
+            command=typed_command(),
+            progress=bar.update,
+            download_progress=download_progress(),
         )
     points = [asdict(point) for point in found.points]
     title = f"{chosen.path.stem} on {found.dataset}: {found.n_images} test images, {job.backend}"
-    path = figure or Path("noise-sweep.png")
+    path = figure or folder / "noise-sweep.png"
     drawn = noise_sweep_figure(points, title=title, noiseless=found.noiseless, chance=1 / found.n_classes)
     save_figure(drawn, path)
     if as_json:
@@ -162,11 +192,13 @@ def _sweep(
                 "noiseless_accuracy": found.noiseless,
                 "points": points,
                 "figure": str(path),
+                "folder": str(folder),
             }
         )
         return
     print_text(noise_sweep_table(points, title=title).text())
     print_text(f"noiseless {100 * found.noiseless:.2f} %; figure in {path}")
+    print_text(f"in {folder}; `sqdr-qiskit report {folder}` makes a page of it")
 
 
 def _confusion_text(confusion: list[list[int]], class_names: tuple[str, ...]) -> str:

@@ -58,7 +58,9 @@ ExecutionsOption: TypeAlias = Annotated[
 ]
 OutOption: TypeAlias = Annotated[
     Path | None,
-    typer.Option("--out", help="On hardware: the run's folder. [default: runs/<time>-infer-<device>-...]"),
+    typer.Option(
+        "--out", help="Keep the run in this folder. [default: on hardware runs/<time>-infer-<device>-...]"
+    ),
 ]
 ResumeOption: TypeAlias = Annotated[
     Path | None, typer.Option("--resume", help="On hardware: go on with the run in this folder.")

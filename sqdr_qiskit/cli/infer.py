@@ -136,11 +136,11 @@ def infer(
         answers, folder = _on_hardware(job, chosen, files, folder=out, resume=False)
         _show(job, chosen, answers, folder, as_csv=as_csv, as_json=as_json)
         return
-    if out is not None:
-        raise ArgumentError(
-            f"Option `--out` must be left out with backend {job.backend}, which needs no folder for its jobs."
-        )
     with Progress("classifying", unit="images") as bar:
+        if out is not None:
+            answers = _kept(job, chosen, files, out, bar)
+            _show(job, chosen, answers, out, as_csv=as_csv, as_json=as_json)
+            return
         answers = (
             infer_files(chosen, files, job, progress=bar.update)
             if files
@@ -196,8 +196,25 @@ def _on_hardware(
     return list(run.answers), run.folder
 
 
+def _kept(job: JobSpec, chosen: Chosen, files: Sequence[str], folder: Path, bar: Progress) -> list[Answer]:
+    """Classify on this machine, and keep the answers."""
+    from sqdr_qiskit.jobs.inference import carry_out_inference
+
+    run = carry_out_inference(
+        job,
+        chosen,
+        files,
+        folder=folder,
+        command=typed_command(),
+        progress=bar.update,
+        download_progress=download_progress(),
+    )
+    return list(run.answers)
+
+
 def _resumed(folder: Path, here: dict[str, Any]) -> tuple[JobSpec, Chosen, list[Answer], Path]:
     """Go on with an inference on hardware, with what it was started with."""
+    from sqdr_qiskit.backends.devices import is_hardware
     from sqdr_qiskit.jobs.inference import inference_of_run
 
     usual = {"backend": "exact", "device": "cpu"}
@@ -218,6 +235,11 @@ def _resumed(folder: Path, here: dict[str, Any]) -> tuple[JobSpec, Chosen, list[
     if job.task != "infer":
         raise ArgumentError(
             f"Option `--resume` must name an inference, but {str(folder)!r} holds a run of task {job.task}."
+        )
+    if not is_hardware(job.backend):
+        raise ArgumentError(
+            f"Option `--resume` must name a run on a quantum computer, but {str(folder)!r} ran on "
+            f"{job.backend}; start it anew."
         )
     return job, chosen, *_on_hardware(job, chosen, files, folder=folder, resume=True)
 

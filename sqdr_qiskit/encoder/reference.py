@@ -15,7 +15,7 @@ from torch.nn import functional
 
 from sqdr_qiskit.encoder.phase import phase_code
 
-__all__ = ["integrate_and_fire", "reference_rates"]
+__all__ = ["integrate_and_fire", "reference_rates", "reference_spikes"]
 
 
 def _neuron(device: torch.device) -> nn.Module:
@@ -67,9 +67,31 @@ def reference_rates(
     Returns:
         Tensor of shape (batch, n_features), of the parameters' type, multiples of 1 / T in [0, 1].
     """
-    spikes = phase_code(images, n_steps, n_phases).to(cast("torch.Tensor", linear.weight).dtype)
+    spikes = reference_spikes(images, convs, norms, linear, n_steps=n_steps, n_phases=n_phases)
+    return spikes[-1].mean(dim=0)
+
+
+def reference_spikes(
+    images: torch.Tensor,
+    convs: Sequence[nn.Module],
+    norms: Sequence[nn.Module],
+    linear: nn.Module,
+    *,
+    n_steps: int,
+    n_phases: int,
+) -> list[torch.Tensor]:
+    """Spikes of the encoder's layers, module by module; arguments as in `reference_rates`.
+
+    Returns:
+        The phase code, of shape (T, batch, C, H, W), a spike of phase k being 2^-(1 + k); for each
+        convolution its neurons' spikes after pooling, 0 or 1, of shape (T, batch, channels, H / 2, W / 2) and
+        so on; the features' spikes, of shape (T, batch, n_features).
+    """
+    layers = [phase_code(images, n_steps, n_phases).to(cast("torch.Tensor", linear.weight).dtype)]
     for conv, norm in zip(convs, norms, strict=True):
+        spikes = layers[-1]
         currents = norm(conv(spikes.flatten(0, 1)))
         fired = integrate_and_fire(currents.unflatten(0, spikes.shape[:2]))
-        spikes = functional.max_pool2d(fired.flatten(0, 1), 2).unflatten(0, spikes.shape[:2])
-    return integrate_and_fire(linear(spikes.mean(dim=(-2, -1)))).mean(dim=0)
+        layers.append(functional.max_pool2d(fired.flatten(0, 1), 2).unflatten(0, spikes.shape[:2]))
+    layers.append(integrate_and_fire(linear(layers[-1].mean(dim=(-2, -1)))))
+    return layers

@@ -11,7 +11,16 @@ from typing import Any
 
 from sqdr_qiskit.errors import ArgumentError, CheckpointError, StorageError
 
-__all__ = ["RECORD", "RUNS", "is_finished", "make_folder", "newest_finished_run", "read_record", "run_name"]
+__all__ = [
+    "RECORD",
+    "RUNS",
+    "is_finished",
+    "make_folder",
+    "newest_finished_run",
+    "newest_run",
+    "read_record",
+    "run_name",
+]
 
 RUNS = Path("runs")
 RECORD = "run.json"
@@ -106,11 +115,27 @@ def newest_finished_run(
         holding: A file that the run must have.
         dataset: The data set it must have been trained on; None takes any.
     """
-    root = Path(root) if root is not None else RUNS
-    found = [path.parent for pattern in (f"*/{RECORD}", f"*/*/{RECORD}") for path in root.glob(pattern)]
-    fit = [folder for folder in found if (folder / holding).is_file() and is_finished(folder)]
+    fit = [folder for folder in _runs(root) if (folder / holding).is_file() and is_finished(folder)]
     if dataset is not None:
         fit = [
             folder for folder in fit if read_record(folder)["inputs"].get("job", {}).get("dataset") == dataset
         ]
-    return max(fit, key=lambda folder: ((folder / RECORD).stat().st_mtime_ns, folder.name), default=None)
+    return max(fit, key=_written, default=None)
+
+
+def newest_run(root: str | os.PathLike[str] | None = None) -> Path | None:
+    """The run, finished or not, whose record was written last, or None.
+
+    Args:
+        root: Folder of all runs, by default `runs` in the working directory; grids in it are looked into.
+    """
+    return max(_runs(root), key=_written, default=None)
+
+
+def _runs(root: str | os.PathLike[str] | None) -> list[Path]:
+    root = Path(root) if root is not None else RUNS
+    return [path.parent for pattern in (f"*/{RECORD}", f"*/*/{RECORD}") for path in root.glob(pattern)]
+
+
+def _written(folder: Path) -> tuple[int, str]:
+    return (folder / RECORD).stat().st_mtime_ns, folder.name

@@ -19,7 +19,15 @@ if TYPE_CHECKING:  # the runtime's client takes a second to import
     from sqdr_qiskit.backends.runtime.remote import RuntimeSender
     from sqdr_qiskit.backends.runtime.waiting import Attention, Waiting
 
-__all__ = ["HARDWARE_FIELDS", "Collected", "Hardware", "cancel_jobs", "collect_jobs", "runtime_settings"]
+__all__ = [
+    "HARDWARE_FIELDS",
+    "Collected",
+    "Hardware",
+    "cancel_jobs",
+    "collect_jobs",
+    "rehearsal_facts",
+    "runtime_settings",
+]
 
 # Fields of a job that only a quantum computer has a use for.
 HARDWARE_FIELDS = (
@@ -99,6 +107,20 @@ class Hardware:
         if self._sender is not None:
             self._sender.close()
         self.ledger.close()
+
+
+def rehearsal_facts(backend: Backend) -> dict[str, Any]:
+    """What the device itself would have been asked for so far, by a rehearsal on its snapshot; else nothing.
+
+    Returns:
+        Nothing, or under `rehearsal`: jobs, circuit executions, estimated quantum seconds.
+    """
+    from sqdr_qiskit.backends.device_estimator import DeviceEstimator
+
+    if not isinstance(backend.estimator, DeviceEstimator):
+        return {}
+    usage = backend.estimator.usage
+    return {"rehearsal": {"jobs": usage.jobs, "executions": usage.executions, "planned_s": usage.qpu_seconds}}
 
 
 def runtime_settings(job: JobSpec) -> Any:

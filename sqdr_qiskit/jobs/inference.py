@@ -1,4 +1,4 @@
-"""Inference on a quantum computer: a folder with its record, its ledger and the answers."""
+"""Inference with a folder: its record, the answers and, on a quantum computer, the ledger of its jobs."""
 
 from __future__ import annotations
 
@@ -12,8 +12,9 @@ from typing import Any
 from sqdr_qiskit import records
 from sqdr_qiskit.data import Progress as DownloadProgress
 from sqdr_qiskit.jobs.checkpoints import Chosen, choose_checkpoint
+from sqdr_qiskit.jobs.expectations import Seen, keep_expectations
 from sqdr_qiskit.jobs.folders import RECORD, make_folder, read_record
-from sqdr_qiskit.jobs.hardware import Hardware
+from sqdr_qiskit.jobs.hardware import Hardware, rehearsal_facts
 from sqdr_qiskit.jobs.settings import backend_of
 from sqdr_qiskit.jobs.use import Answer, infer_dataset, infer_files
 from sqdr_qiskit.records import RunRecord
@@ -56,7 +57,7 @@ def carry_out_inference(
     chosen: Chosen,
     files: Sequence[str] = (),
     *,
-    hardware: Hardware,
+    hardware: Hardware | None = None,
     folder: str | os.PathLike[str] | None = None,
     resume: bool = False,
     command: Sequence[str] = (),
@@ -64,17 +65,17 @@ def carry_out_inference(
     progress: Callable[[int], None] | None = None,
     download_progress: DownloadProgress | None = None,
 ) -> InferredRun:
-    """Classify pictures, or held-out images, on a quantum computer.
+    """Classify pictures, or held-out images, and keep the answers.
 
     Nothing is made before the inputs are known to be good, and nothing is sent before the folder with its
     record and its ledger is there.
 
     Args:
-        job: The job, of task `infer`, on a hardware backend.
+        job: The job, of task `infer`.
         chosen: The checkpoint.
         files: Pictures; none for images of the job's data set.
-        hardware: Ledger and watcher.
-        folder: The run's folder; None makes `runs/<time>-infer-<device>-<circuit>`.
+        hardware: Ledger and watcher, if the job's backend is a quantum computer.
+        folder: The run's folder; None makes `runs/<time>-infer-<backend>-<circuit>`.
         resume: Go on in `folder`: what its ledger knows is not sent again.
         command: The words typed, for the record.
         started: Called with the folder before anything is sent.
@@ -90,7 +91,8 @@ def carry_out_inference(
     path = Path(folder or ".")
     if resume:
         read_record(path)
-        hardware.open(path)
+        if hardware is not None:
+            hardware.open(path)
     backend = backend_of(job, hardware)
     inputs = {
         "job": {**job.to_dict(), "checkpoint": os.fspath(chosen.path)},
@@ -104,23 +106,38 @@ def carry_out_inference(
         if not resume:
             path = make_folder(folder, "infer", backend.name, chosen.checkpoint.settings.circuit.name)
             _record(command, inputs, job, {"status": "running"}).write(path / RECORD)
-            hardware.open(path)
+            if hardware is not None:
+                hardware.open(path)
         if started is not None:
             started(path)
 
+    seen = Seen()
     if files:
-        answers = infer_files(chosen, files, job, backend=backend, ready=ready, progress=progress)
+        answers = infer_files(chosen, files, job, backend=backend, ready=ready, seen=seen, progress=progress)
     else:
         answers = infer_dataset(
-            chosen, job, backend=backend, ready=ready, progress=progress, download_progress=download_progress
+            chosen,
+            job,
+            backend=backend,
+            ready=ready,
+            seen=seen,
+            progress=progress,
+            download_progress=download_progress,
         )
     records.write_json(path / ANSWERS, {"schema": 1, "answers": [answer.to_dict() for answer in answers]})
     known = [answer for answer in answers if answer.truth is not None]
+    keep_expectations(
+        path,
+        seen,
+        backend,
+        images=[answer.image for answer in answers],
+        truths=[answer.truth or "" for answer in known] or None,
+    )
     results = {
         "status": "finished",
         "images": len(answers),
         "right": sum(answer.truth == answer.label for answer in known) if known else None,
-        "hardware": hardware.facts(),
+        **(rehearsal_facts(backend) if hardware is None else {"hardware": hardware.facts()}),
     }
     record = _record(command, inputs, job, results, {"this_sitting": perf_counter() - begun})
     record.write(path / RECORD)

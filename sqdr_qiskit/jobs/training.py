@@ -16,8 +16,9 @@ from sqdr_qiskit.data import Progress as DownloadProgress
 from sqdr_qiskit.errors import ArgumentError
 from sqdr_qiskit.jobs.checkpoints import choose_checkpoint
 from sqdr_qiskit.jobs.epoch_facts import EpochFacts
+from sqdr_qiskit.jobs.expectations import keep_expectations, watched
 from sqdr_qiskit.jobs.folders import RECORD, make_folder, read_record
-from sqdr_qiskit.jobs.hardware import Hardware
+from sqdr_qiskit.jobs.hardware import Hardware, rehearsal_facts
 from sqdr_qiskit.jobs.settings import (
     backend_of,
     data_of,
@@ -176,13 +177,18 @@ def carry_out_training(
         progress=progress,
     )
     load_weights(model, outcome.best.weights, where=BEST)
-    test = evaluate(model, data.test.images, data.test.labels, device=job.device)
+    with watched(model) as seen:
+        test = evaluate(model, data.test.images, data.test.labels, device=job.device)
+    names = data.class_names
+    titles = [f"{data.name}[{number}]" for number in range(len(data.test))]
+    truths = [names[label] for label in data.test.labels]
+    keep_expectations(path, seen, backend, images=titles, truths=truths)
     metrics = {
         "schema": 1,
         "history": list(outcome.history),
         "best": dict(outcome.best.metrics),
         "test": test.to_dict(),
-        "class_names": list(data.class_names),
+        "class_names": list(names),
     }
     records.write_json(path / METRICS, metrics)
     results = {
@@ -199,6 +205,7 @@ def carry_out_training(
         "sittings": outcome.sittings,
         **before,
         **({} if hardware is None else {"hardware": hardware.facts()}),
+        **(rehearsal_facts(backend) if hardware is None and outcome.sittings == 1 else {}),
     }
     record = replace(
         _record(command, inputs, job, results),

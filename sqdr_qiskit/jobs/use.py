@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from sqdr_qiskit.data import Progress as DownloadProgress
 from sqdr_qiskit.data.images import read_image
 from sqdr_qiskit.errors import CheckpointError
 from sqdr_qiskit.jobs.checkpoints import Chosen
+from sqdr_qiskit.jobs.expectations import Seen, watched
 from sqdr_qiskit.jobs.settings import backend_of, limited
 from sqdr_qiskit.model.checkpoint import require_fit, restore
 from sqdr_qiskit.model.network import SQDRCNN
@@ -49,12 +51,14 @@ class Evaluation:
         exact: The same on backend exact; None if that is the backend.
         dataset: The data set's name.
         class_names: One per class.
+        labels: The images' classes, in order.
     """
 
     metrics: Metrics
     exact: Metrics | None
     dataset: str
     class_names: tuple[str, ...]
+    labels: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -90,6 +94,8 @@ def evaluate_checkpoint(
     chosen: Chosen,
     job: JobSpec,
     *,
+    backend: Backend | None = None,
+    seen: Seen | None = None,
     progress: Progress | None = None,
     download_progress: DownloadProgress | None = None,
 ) -> Evaluation:
@@ -99,6 +105,8 @@ def evaluate_checkpoint(
         chosen: The checkpoint.
         job: Its `dataset`, `data_dir`, `limit` (test images at most), `seed`, `backend` with its options,
             `device`.
+        backend: The job's backend, if it is made already.
+        seen: Notes what the job's backend gives.
         progress: Called with the number of images done.
         download_progress: Called while data are downloaded.
 
@@ -106,15 +114,17 @@ def evaluate_checkpoint(
         CheckpointError: If the checkpoint does not fit the data.
         InputError: If something else in the job cannot be.
     """
-    backend = backend_of(job)
+    backend = backend or backend_of(job)
     data = fitting_data(chosen, job, download_progress)
     model = restore(chosen.checkpoint, backend, where=chosen.path.name).to(job.device)
-    found = evaluate(model, data.test.images, data.test.labels, device=job.device, progress=progress)
+    with _watching(model, seen):
+        found = evaluate(model, data.test.images, data.test.labels, device=job.device, progress=progress)
     exact = None
     if backend.name != "exact":
         ideal = restore(chosen.checkpoint, make_backend("exact"), where=chosen.path.name).to(job.device)
         exact = evaluate(ideal, data.test.images, data.test.labels, device=job.device)
-    return Evaluation(found, exact, data.name, data.class_names)
+    labels = tuple(int(label) for label in data.test.labels)
+    return Evaluation(found, exact, data.name, data.class_names, labels)
 
 
 def infer_dataset(
@@ -123,6 +133,7 @@ def infer_dataset(
     *,
     backend: Backend | None = None,
     ready: Callable[[], None] = _nothing,
+    seen: Seen | None = None,
     progress: Progress | None = None,
     download_progress: DownloadProgress | None = None,
 ) -> list[Answer]:
@@ -133,6 +144,7 @@ def infer_dataset(
         job: Its data set, `limit`, `seed`, `device`, and the backend with its options.
         backend: The job's backend, if it is made already.
         ready: Called when all inputs are known to be good, before anything is computed.
+        seen: Notes what the backend gives.
         progress: Called with the number of images done.
         download_progress: Called while data are downloaded.
     """
@@ -142,7 +154,8 @@ def infer_dataset(
     titles = [f"{data.name}[{number}]" for number in range(len(data.test))]
     truths = [data.class_names[label] for label in data.test.labels]
     ready()
-    return _answers(model, data.test.images, titles, data.class_names, job.device, truths, progress)
+    with _watching(model, seen):
+        return _answers(model, data.test.images, titles, data.class_names, job.device, truths, progress)
 
 
 def infer_files(
@@ -152,6 +165,7 @@ def infer_files(
     *,
     backend: Backend | None = None,
     ready: Callable[[], None] = _nothing,
+    seen: Seen | None = None,
     progress: Progress | None = None,
 ) -> list[Answer]:
     """Classify pictures of any size and mode, laid out like the checkpoint's training images.
@@ -162,6 +176,7 @@ def infer_files(
         job: Its `device`, and the backend with its options.
         backend: The job's backend, if it is made already.
         ready: Called when all inputs are known to be good, before anything is computed.
+        seen: Notes what the backend gives.
         progress: Called with the number of images done.
 
     Raises:
@@ -185,7 +200,8 @@ def infer_files(
     )
     model = restore(chosen.checkpoint, backend, where=chosen.path.name).to(job.device)
     ready()
-    return _answers(model, images, list(files), names, job.device, None, progress)
+    with _watching(model, seen):
+        return _answers(model, images, list(files), names, job.device, None, progress)
 
 
 def fitting_data(chosen: Chosen, job: JobSpec, progress: DownloadProgress | None) -> DataSplits:
@@ -207,6 +223,10 @@ def fitting_data(chosen: Chosen, job: JobSpec, progress: DownloadProgress | None
     data = load_dataset(job.dataset, data_dir=job.data_dir, seed=job.seed, progress=progress)
     test: ImageSet = limited(data.test, job.limit, seed=job.seed)
     return replace(data, test=test)
+
+
+def _watching(model: SQDRCNN, seen: Seen | None) -> AbstractContextManager[object]:
+    return nullcontext() if seen is None else watched(model, seen)
 
 
 def _answers(
