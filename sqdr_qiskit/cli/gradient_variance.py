@@ -113,10 +113,11 @@ def _show_runs(folders: Sequence[Path], out: Path | None, *, as_json: bool) -> N
 
     logs = read_variance_logs(folders)
     rows = {log.name: log.rows for log in logs}
+    data = " and ".join(dict.fromkeys(log.dataset for log in logs))
     _give(
         {"runs": [log.to_dict() for log in logs]},
         training_variance_table(rows),
-        lambda: training_variance_figure(rows, title="Gradient variance while training"),
+        lambda: training_variance_figure(rows, title=f"Gradient variance while training on {data}"),
         out,
         as_json=as_json,
     )

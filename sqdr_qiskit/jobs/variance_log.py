@@ -26,17 +26,20 @@ class VarianceLog:
     Attributes:
         folder: The run's.
         name: Circuit and head, and what else tells the run from those read with it.
+        dataset: What it was trained on.
         rows: Before training (epoch 0) and after each epoch: `epoch`, `step` and what
             `training.gradient_variance.training_variance` found.
     """
 
     folder: Path
     name: str
+    dataset: str
     rows: tuple[Mapping[str, Any], ...]
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values."""
-        return {"folder": self.folder.name, "name": self.name, "rows": [dict(row) for row in self.rows]}
+        rows = [dict(row) for row in self.rows]
+        return {"folder": self.folder.name, "name": self.name, "dataset": self.dataset, "rows": rows}
 
 
 def read_variance_logs(folders: Sequence[str | os.PathLike[str]]) -> tuple[VarianceLog, ...]:
@@ -51,8 +54,8 @@ def read_variance_logs(folders: Sequence[str | os.PathLike[str]]) -> tuple[Varia
     rows = [_rows(path, record) for path, record in zip(paths, records, strict=True)]
     names = _names(paths, [record["inputs"] for record in records])
     return tuple(
-        VarianceLog(folder=path, name=name, rows=found)
-        for path, name, found in zip(paths, names, rows, strict=True)
+        VarianceLog(folder=path, name=name, dataset=record["inputs"]["data"]["name"], rows=found)
+        for path, name, record, found in zip(paths, names, records, rows, strict=True)
     )
 
 
