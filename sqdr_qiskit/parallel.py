@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from functools import lru_cache
 
 __all__ = ["n_threads", "run_chunks"]
@@ -42,9 +42,16 @@ def run_chunks(kernel: Callable[[int, int], None], n_items: int, *, chunk: int) 
         Exception: The first exception a kernel raised.
     """
     bounds = [(start, min(start + chunk, n_items)) for start in range(0, n_items, chunk)]
-    if n_threads() == 1 or len(bounds) <= 1:
-        for start, stop in bounds:
+    left = iter(bounds)  # shared: each thread takes the next chunk, so a thread that wakes late costs little
+
+    def work() -> None:
+        for start, stop in left:
             kernel(start, stop)
-        return
-    for future in [_pool().submit(kernel, start, stop) for start, stop in bounds]:
-        future.result()
+
+    helpers = [_pool().submit(work) for _ in range(min(n_threads(), len(bounds)) - 1)]
+    try:
+        work()
+    finally:
+        wait(helpers)
+    for helper in helpers:
+        helper.result()

@@ -77,7 +77,7 @@ class ExactEstimator(BaseEstimatorV2):
     """
 
     def __init__(self, channels: ChannelModel = noiseless, *, maker: EngineMaker | None = None) -> None:
-        self._engines = EngineCache(channels, maker=maker)
+        self.engines = EngineCache(channels, maker=maker)
         self._last: tuple[ObservablesArray, list[SparsePauliOp], NDArray[np.int64]] | None = None
 
     def run(self, pubs: Iterable[EstimatorPubLike], *, precision: float | None = None) -> FinishedJob:
@@ -93,7 +93,7 @@ class ExactEstimator(BaseEstimatorV2):
         last = self._last
         if last is None or last[0] is not pub.observables:
             last = self._last = (pub.observables, *distinct_observables(pub.observables))
-        engine = self._engines.get(pub.circuit, last[1])
+        engine = self.engines.get(pub.circuit, last[1])
         parameters = pub.parameter_values.as_array(pub.circuit.parameters)
         values = engine.values(parameters.reshape(pub.parameter_values.size, pub.circuit.num_parameters))
         rows = np.arange(len(values)).reshape(pub.parameter_values.shape)

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, fields
 from typing import Any
 
+from sqdr_qiskit.backends.exact import ExactEstimator
 from sqdr_qiskit.backends.interface import Backend
 from sqdr_qiskit.backends.noise import Noise, noisy_engine
 from sqdr_qiskit.errors import ArgumentError, UnsupportedError
@@ -72,6 +73,8 @@ def _exact(backend: Backend, options: GradientOptions) -> BatchedEstimatorGradie
             f"Gradient `exact` must run on a simulator whose noise is known, but backend {backend.name} is a "
             f"device or stands for one; `physics-aware` computes with a model of it."
         )
+    if isinstance(backend.estimator, ExactEstimator):
+        return ExactGradient(estimator=backend.estimator)
     return ExactGradient(backend.channels, maker=backend.maker)
 
 

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from qiskit.circuit import Parameter, QuantumCircuit
+from qiskit.primitives import BaseEstimatorV2
 from qiskit.quantum_info import SparsePauliOp
 
-from sqdr_qiskit.backends.exact import EngineCache, EngineMaker, ExactEstimator
+from sqdr_qiskit.backends.exact import EngineMaker, ExactEstimator
 from sqdr_qiskit.gradients.interface import BatchedEstimatorGradient
 from sqdr_qiskit.lightcone.channels import ChannelModel, noiseless
 
@@ -22,11 +24,24 @@ class ExactGradient(BatchedEstimatorGradient):
     Args:
         channels: The noise that follows the gates.
         maker: Makes the engines; in place of `channels`, where noise means more than channels.
+        estimator: The exact estimator whose values these are the derivatives of: its engines and its noise
+            are used in place of the two above.
     """
 
-    def __init__(self, channels: ChannelModel = noiseless, *, maker: EngineMaker | None = None) -> None:
-        super().__init__(ExactEstimator(channels, maker=maker))
-        self._engines = EngineCache(channels, maker=maker)
+    def __init__(
+        self,
+        channels: ChannelModel = noiseless,
+        *,
+        maker: EngineMaker | None = None,
+        estimator: ExactEstimator | None = None,
+    ) -> None:
+        own = ExactEstimator(channels, maker=maker) if estimator is None else estimator
+        super().__init__(own)
+        self._engines = own.engines
+
+    def gives_values_of(self, estimator: BaseEstimatorV2) -> bool:
+        """See `BatchedEstimatorGradient.gives_values_of`: of the exact estimator that it was made for."""
+        return estimator is self._estimator
 
     def jacobian(
         self,
@@ -42,9 +57,26 @@ class ExactGradient(BatchedEstimatorGradient):
         Raises:
             UnsupportedError: The engine cannot take the circuit.
         """
-        _, jacobian = self._engines.get(circuit, observables).jacobian(values)
+        return self.values_and_jacobian(circuit, observables, values, parameters=parameters)[1]
+
+    def values_and_jacobian(
+        self,
+        circuit: QuantumCircuit,
+        observables: Sequence[SparsePauliOp],
+        values: NDArray[np.float64],
+        *,
+        parameters: Sequence[Parameter] | None = None,
+        precision: float | None = None,
+        dtype: type[np.floating[Any]] = np.float64,
+    ) -> tuple[NDArray[np.float64], NDArray[Any]]:
+        """See `BatchedEstimatorGradient.values_and_jacobian`; any `precision` is met.
+
+        Raises:
+            UnsupportedError: The engine cannot take the circuit.
+        """
+        found, jacobian = self._engines.get(circuit, observables).jacobian(values, dtype=dtype)
         if parameters is None:
-            return jacobian
+            return found, jacobian
         column = {parameter: i for i, parameter in enumerate(circuit.parameters)}
         wanted = [column[parameter] for parameter in parameters]
-        return jacobian if wanted == list(range(len(column))) else jacobian[:, :, wanted]
+        return found, jacobian if wanted == list(range(len(column))) else jacobian[:, :, wanted]

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from qiskit.circuit import Parameter, QuantumCircuit
+from qiskit.primitives import BaseEstimatorV2
 from qiskit.quantum_info import SparsePauliOp
 from qiskit.quantum_info.operators.base_operator import BaseOperator
 from qiskit_machine_learning.gradients import BaseEstimatorGradient, EstimatorGradientResult
@@ -20,8 +21,36 @@ class BatchedEstimatorGradient(BaseEstimatorGradient):
     """A `BaseEstimatorGradient` whose unit of work is a batch.
 
     Members implement `jacobian`; `run`, the standard interface, sorts its (circuit, observable, values)
-    triples into batches and calls it, so that every member also works in a stock `EstimatorQNN`.
+    triples into batches and calls it, so that every member also works in a stock `EstimatorQNN`. A member
+    that learns the expectation values on the way says so by `gives_values_of`, and a training step then asks
+    once for both.
     """
+
+    def gives_values_of(self, estimator: BaseEstimatorV2) -> bool:
+        """Whether `values_and_jacobian` gives the values that `estimator` would give, at less cost."""
+        return False
+
+    def values_and_jacobian(
+        self,
+        circuit: QuantumCircuit,
+        observables: Sequence[SparsePauliOp],
+        values: NDArray[np.float64],
+        *,
+        parameters: Sequence[Parameter] | None = None,
+        precision: float | None = None,
+        dtype: type[np.floating[Any]] = np.float64,
+    ) -> tuple[NDArray[np.float64], NDArray[Any]]:
+        """Expectation values and Jacobian from one request; arguments as of `jacobian`.
+
+        A Jacobian of `dtype` numpy.float32 spares whoever would round it anyway a copy.
+
+        Returns:
+            Values, shape (batch, n_observables), and the Jacobian as `jacobian` gives it.
+
+        Raises:
+            NotImplementedError: The gradient gives no values (`gives_values_of`).
+        """
+        raise NotImplementedError(f"{type(self).__name__} gives no expectation values.")
 
     @abstractmethod
     def jacobian(

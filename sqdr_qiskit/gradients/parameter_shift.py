@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -96,6 +97,10 @@ class PackedParameterShift(BatchedEstimatorGradient):
         """
         return self._book.get(circuit, observables, columns_of(circuit, parameters))
 
+    def gives_values_of(self, estimator: BaseEstimatorV2) -> bool:
+        """See `BatchedEstimatorGradient.gives_values_of`."""
+        return estimator is self._estimator
+
     def jacobian(
         self,
         circuit: QuantumCircuit,
@@ -121,14 +126,19 @@ class PackedParameterShift(BatchedEstimatorGradient):
         *,
         parameters: Sequence[Parameter] | None = None,
         precision: float | None = None,
-    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """Expectation values and Jacobian from one PUB, one execution a sample more than the Jacobian's.
+        dtype: type[np.floating[Any]] = np.float64,
+    ) -> tuple[NDArray[np.float64], NDArray[Any]]:
+        """See `BatchedEstimatorGradient.values_and_jacobian`; one PUB, and one execution a sample more than
+        the Jacobian's.
 
-        Returns:
-            Values, shape (batch, n_observables), and the Jacobian as `jacobian` gives it.
+        Raises:
+            UnsupportedError: A gate, an angle or observables that the rule cannot take, by name.
         """
         plan = self.plan(circuit, observables, parameters)
-        return self._measure(plan, np.asarray(values, dtype=np.float64), precision, with_values=True)
+        found, jacobian = self._measure(
+            plan, np.asarray(values, dtype=np.float64), precision, with_values=True
+        )
+        return found, jacobian.astype(dtype, copy=False)
 
     def _measure(
         self, plan: ShiftPlan, parameters: NDArray[np.float64], precision: float | None, *, with_values: bool

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +16,7 @@ from sqdr_qiskit.errors import ArgumentError
 from sqdr_qiskit.gradients.interface import BatchedEstimatorGradient
 from sqdr_qiskit.gradients.plans import PlanBook, columns_of, execute
 from sqdr_qiskit.lightcone.channels import ChannelModel, noiseless
+from sqdr_qiskit.lightcone.packing import ShiftPlan
 from sqdr_qiskit.lightcone.pieces import Assumption
 from sqdr_qiskit.lightcone.probes import Point, RotationProbe
 
@@ -73,6 +75,10 @@ class SPSAGradient(BatchedEstimatorGradient):
         self._book = PlanBook(assume=assume, tiling=tiling, channels=channels)
         self.executions = 0  # since it was made
 
+    def gives_values_of(self, estimator: BaseEstimatorV2) -> bool:
+        """See `BatchedEstimatorGradient.gives_values_of`."""
+        return estimator is self._estimator
+
     def jacobian(
         self,
         circuit: QuantumCircuit,
@@ -87,28 +93,59 @@ class SPSAGradient(BatchedEstimatorGradient):
         Raises:
             UnsupportedError: A gate, an angle or observables that light cones cannot take, by name.
         """
-        values = np.asarray(values, dtype=np.float64)
         plan = self._book.get(circuit, observables, columns_of(circuit, parameters))
-        tiled, batch = plan.tiled, len(values)
+        return self._measure(plan, np.asarray(values, dtype=np.float64), precision, with_values=False)[1]
+
+    def values_and_jacobian(
+        self,
+        circuit: QuantumCircuit,
+        observables: Sequence[SparsePauliOp],
+        values: NDArray[np.float64],
+        *,
+        parameters: Sequence[Parameter] | None = None,
+        precision: float | None = None,
+        dtype: type[np.floating[Any]] = np.float64,
+    ) -> tuple[NDArray[np.float64], NDArray[Any]]:
+        """See `BatchedEstimatorGradient.values_and_jacobian`; one PUB, and one execution a sample more than
+        the Jacobian's.
+
+        Raises:
+            UnsupportedError: A gate, an angle or observables that light cones cannot take, by name.
+        """
+        plan = self._book.get(circuit, observables, columns_of(circuit, parameters))
+        found, jacobian = self._measure(
+            plan, np.asarray(values, dtype=np.float64), precision, with_values=True
+        )
+        return found, jacobian.astype(dtype, copy=False)
+
+    def _measure(
+        self, plan: ShiftPlan, values: NDArray[np.float64], precision: float | None, *, with_values: bool
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        tiled, batch, first = plan.tiled, len(values), int(with_values)
         probes = [probe for pair in plan.pairs for probe in pair if isinstance(probe, RotationProbe)]
         turned = [probe.piece.members[0][0] for probe in probes]
+        expectations = np.zeros((batch, len(tiled.observables)))
         jacobian = np.zeros((batch, len(tiled.terms), len(plan.wanted)))
-        if not probes or not batch:
-            return np.einsum("ot,btp->bop", tiled.weights, jacobian)
-        step = spsa_step(precision) if self._step is None else self._step
-        signs = self._signs(values, (self._averages, batch, len(turned)))
-        angles = np.broadcast_to(tiled.angles(values), (2, self._averages, batch, tiled.n_rotations)).copy()
-        angles[0][..., turned] += step * signs
-        angles[1][..., turned] -= step * signs
-        found = execute(self._estimator, tiled, tiled.bind(angles), precision).values
-        self.executions += 2 * self._averages * batch
-        slope = (found[:, 0] - found[:, 1]) / (2.0 * step)  # (n_terms, averages, batch)
-        point = Point(tiled, tiled.angles(values))
-        for place, probe in enumerate(probes):
-            readers = sorted(probe.readers)
-            mean = (slope[readers] * signs[:, :, place]).mean(axis=1)  # (readers, batch)
-            jacobian[:, readers] += mean.T[:, :, None] * probe.slopes(point)[:, None, list(plan.wanted)]
-        return np.asarray(np.einsum("ot,btp->bop", tiled.weights, jacobian))
+        n_rows = (2 * self._averages if probes else 0) + first
+        if n_rows and batch:
+            step = spsa_step(precision) if self._step is None else self._step
+            signs = self._signs(values, (self._averages, batch, len(turned)))
+            angles = np.broadcast_to(tiled.angles(values), (n_rows, batch, tiled.n_rotations)).copy()
+            if probes:
+                angles[first : first + self._averages][..., turned] += step * signs
+                angles[first + self._averages :][..., turned] -= step * signs
+            found = execute(self._estimator, tiled, tiled.bind(angles), precision).values
+            self.executions += n_rows * batch
+            if with_values:
+                expectations = found[:, 0].T @ tiled.weights.T
+            up, down = np.split(found[:, first:], 2, axis=1)
+            slope = (up - down) / (2.0 * step)  # (n_terms, averages, batch)
+            point = Point(tiled, tiled.angles(values))
+            for place, probe in enumerate(probes):
+                readers = sorted(probe.readers)
+                mean = (slope[readers] * signs[:, :, place]).mean(axis=1)  # (readers, batch)
+                jacobian[:, readers] += mean.T[:, :, None] * probe.slopes(point)[:, None, list(plan.wanted)]
+        return expectations + tiled.constants, np.einsum("ot,btp->bop", tiled.weights, jacobian)
 
     def _signs(self, values: NDArray[np.float64], shape: tuple[int, ...]) -> NDArray[np.float64]:
         digest = hashlib.blake2b(np.ascontiguousarray(values).tobytes(), digest_size=16)

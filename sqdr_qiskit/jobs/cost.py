@@ -203,10 +203,9 @@ def plan_cost(
         why = f"{turned} executions a sample, {averages} random perturbations; the values are one more."
     elif training:
         why = "The values alone, one execution a sample; the derivatives come from the exact engine."
-    phases = [samples] + ([samples * turned] if turned else [])
-    rows = [place.rounds * math.ceil(number / place.copies) for number in phases]
-    jobs = [_jobs(number, shots, place.instructions) for number in rows]
-    packed = _bill(steps * sum(rows), shots, steps * sum(jobs))
+    rows = place.rounds * math.ceil(samples * (1 + turned) / place.copies)  # values and turns together
+    jobs = _jobs(rows, shots, place.instructions)
+    packed = _bill(steps * rows, shots, steps * jobs)
     stock = None
     if not training or gradient in _UNITS:
         # one PUB for each sample and observable forward, and for each shift of each rotation backward
@@ -218,7 +217,6 @@ def plan_cost(
             shots,
             steps * (1 + training) * _jobs(stock_circuits, shots, place.instructions),
         )
-    largest = max(math.ceil(number / of) for number, of in zip(rows, jobs, strict=True))
     return CostPlan(
         circuit=model.name,
         task=task,
@@ -229,7 +227,7 @@ def plan_cost(
         shots=shots,
         executions_per_sample=1 + turned,
         place=place,
-        instructions=largest * place.instructions,
+        instructions=math.ceil(rows / jobs) * place.instructions,
         instruction_limit=MOST_INSTRUCTIONS,
         packed=packed,
         stock=stock,

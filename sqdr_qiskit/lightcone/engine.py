@@ -7,9 +7,12 @@ microseconds a sample, and channels between the gates change nothing but numbers
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from qiskit.circuit import QuantumCircuit
 from qiskit.quantum_info import SparsePauliOp
 
@@ -25,11 +28,13 @@ from sqdr_qiskit.lightcone.paulis import RealArray
 from sqdr_qiskit.lightcone.program import assemble
 from sqdr_qiskit.lightcone.sites import ChainTable, sites_of
 from sqdr_qiskit.lightcone.tape import Tape, Value
+from sqdr_qiskit.lightcone.trigonometry import LARGEST_ANGLE
 from sqdr_qiskit.parallel import n_threads, run_chunks
 
 __all__ = ["ExactEngine"]
 
 _LARGEST_CHUNK = 8 * LANES  # samples per call of the kernel; no result depends on it
+_UNUSED = 2  # references to an array that only `_Sheet` knows: its variable and the count's argument
 
 
 class ExactEngine:
@@ -77,6 +82,7 @@ class ExactEngine:
             codes.append(code)
         self._program = assemble(self._form, chains.chains, codes)
         self._deep = DeepCones(self._form, deep) if deep else None
+        self._sheet = _Sheet()
         held = self._deep.methods if self._deep is not None else {}
         self._methods = tuple(
             "+".join((["expansion"] if code.result >= 0 else []) + sorted(held.get(number, set())))
@@ -110,18 +116,26 @@ class ExactEngine:
         Returns:
             Shape (batch, n_outputs).
         """
-        values, _ = self._run(parameters, with_jacobian=False)
+        values, _ = self._run(parameters, None)
         return values
 
-    def jacobian(self, parameters: RealArray) -> tuple[RealArray, RealArray]:
+    def jacobian(
+        self, parameters: RealArray, *, dtype: type[np.floating[Any]] = np.float64
+    ) -> tuple[RealArray, NDArray[Any]]:
         """Expectation values and their derivatives along every parameter.
+
+        Args:
+            parameters: Shape (batch, n_params), radians, in the order of `circuit.parameters`.
+            dtype: Of the Jacobian; computed in double precision, `numpy.float32` is rounded once, at the end.
 
         Returns:
             Values, shape (batch, n_outputs), and Jacobian, shape (batch, n_outputs, n_params), per radian.
         """
-        return self._run(parameters, with_jacobian=True)
+        return self._run(parameters, dtype)
 
-    def _run(self, parameters: RealArray, *, with_jacobian: bool) -> tuple[RealArray, RealArray]:
+    def _run(
+        self, parameters: RealArray, dtype: type[np.floating[Any]] | None
+    ) -> tuple[RealArray, NDArray[Any]]:
         parameters = np.ascontiguousarray(parameters, dtype=np.float64)
         if parameters.ndim != 2 or parameters.shape[1] != self._n_params:
             raise ArgumentError(
@@ -130,54 +144,65 @@ class ExactEngine:
             )
         batch = len(parameters)
         values = np.tile(self._constants, (batch, 1))
-        jacobian = np.zeros((batch, self.n_outputs, self._n_params) if with_jacobian else (0, 0, 0))
+        with_jacobian = dtype is not None
+        jacobian: NDArray[Any] = np.zeros((0, 0, 0))
+        if dtype is not None:
+            shape = (batch, self.n_outputs, self._n_params)
+            # Deep cones add to what is there; the tapes set the same entries each time.
+            jacobian = np.zeros(shape, dtype) if self._deep is not None else self._sheet.blank(shape, dtype)
         share = -(-batch // (n_threads() * LANES)) * LANES
         chunk = max(LANES, min(share, _LARGEST_CHUNK))
-        angles = _Angles(self._form, parameters, chunk)
+        angles = _angles(self._form, parameters)
 
         def kernel(start: int, stop: int) -> None:
-            cosines, sines = angles.part(start, stop)
-            evaluate(cosines, sines, *self._program, start, stop, with_jacobian, values, jacobian)
+            evaluate(*angles, *self._program, start, stop, with_jacobian, values, jacobian)
             if self._deep is not None:
-                self._deep.add(angles.radians(start, stop), start, with_jacobian, values, jacobian)
+                radians = self._form.radians(parameters[start:stop])
+                self._deep.add(radians.T, start, with_jacobian, values, jacobian)
 
         run_chunks(kernel, batch, chunk=chunk)
         return values, jacobian
 
 
-class _Angles:
-    """Cosines and sines of a batch's angles; an angle that all samples share is computed once."""
+class _Sheet:
+    """A large array that is zero where nothing is ever written, made once and used again.
 
-    def __init__(self, form: NormalForm, parameters: RealArray, chunk: int) -> None:
-        self._parameters = parameters
-        self._form = form
-        first = parameters[:1] if len(parameters) else np.zeros((1, parameters.shape[1]))
-        varying = (parameters != first).any(axis=0)
-        self._moving = np.flatnonzero((form.coefficients[:, varying] != 0.0).any(axis=1))
-        shared = form.coefficients @ first[0] + form.offsets
-        self._cosines = np.repeat(np.cos(shared)[:, None], chunk, axis=1)
-        self._sines = np.repeat(np.sin(shared)[:, None], chunk, axis=1)
-        moving = form.coefficients[self._moving]
-        plain = ((moving != 0.0).sum(axis=1) == 1).all() and (moving.sum(axis=1) == 1.0).all()
-        # the usual case, every angle a parameter of its own, is a mere selection of columns
-        plain = plain and len(moving) > 0 and not form.offsets[self._moving].any()
-        self._columns = moving.argmax(axis=1) if plain else None
+    Fresh memory costs a page fault for every 4 kB, more than the numbers that are written there. An array
+    that somebody still holds, itself or a view of it, is never given out a second time.
+    """
 
-    def part(self, start: int, stop: int) -> tuple[RealArray, RealArray]:
-        """Cosines and sines for samples start to stop, shape (n_angles, at least stop - start)."""
-        cosines, sines = self._cosines.copy(), self._sines.copy()
-        if len(self._moving):
-            if self._columns is not None:
-                radians = np.ascontiguousarray(self._parameters[start:stop, self._columns].T)
-            else:
-                radians = self.radians(start, stop)[self._moving]
-            cosines[self._moving, : stop - start] = np.cos(radians)
-            sines[self._moving, : stop - start] = np.sin(radians)
-        return cosines, sines
+    def __init__(self) -> None:
+        self._array: NDArray[Any] | None = None
 
-    def radians(self, start: int, stop: int) -> RealArray:
-        """All angles, shape (n_angles, stop - start)."""
-        angles: RealArray = (
-            self._form.coefficients @ self._parameters[start:stop].T + self._form.offsets[:, None]
-        )
+    def blank(self, shape: tuple[int, ...], dtype: type[np.floating[Any]]) -> NDArray[Any]:
+        """An array of zeros, or one used before, with other values in the entries that are written."""
+        array, self._array = self._array, None  # a second thread finds none, and makes its own
+        if array is None or array.shape != shape or array.dtype != dtype or sys.getrefcount(array) > _UNUSED:
+            array = np.zeros(shape, dtype)
+        self._array = array
+        return array
+
+
+def _angles(
+    form: NormalForm, parameters: RealArray
+) -> tuple[RealArray, NDArray[np.intp], NDArray[np.intp], RealArray]:
+    """What the kernel needs of a batch's angles: inputs, columns, moving, shared (see `kernels.evaluate`).
+
+    An angle that all samples share is left out of the moving ones, and computed once.
+    """
+    first = parameters[:1] if len(parameters) else np.zeros((1, parameters.shape[1]))
+    varying = (parameters != first).any(axis=0)
+    moving = np.flatnonzero((form.coefficients[:, varying] != 0.0).any(axis=1))
+    shared = _within(form.radians(first)[0])
+    part = form.coefficients[moving]
+    plain = ((part != 0.0).sum(axis=1) == 1).all() and (part.sum(axis=1) == 1.0).all()
+    if plain and len(moving) and not form.offsets[moving].any():  # as usual: every angle a parameter of its own
+        return _within(parameters), part.argmax(axis=1), moving, shared
+    return _within(form.radians(parameters)[:, moving]), np.arange(len(moving)), moving, shared
+
+
+def _within(angles: RealArray) -> RealArray:
+    """Angles that the kernel's sines can take."""
+    if not angles.size or np.abs(angles).max() <= LARGEST_ANGLE:
         return angles
+    return np.arctan2(np.sin(angles), np.cos(angles))

@@ -11,6 +11,8 @@ from typing import Any
 import numpy as np
 from numba import njit
 
+from sqdr_qiskit.lightcone.trigonometry import cos_sin
+
 __all__ = ["LANES", "evaluate"]
 
 LANES = 32
@@ -18,7 +20,6 @@ LANES = 32
 
 @njit(nogil=True, cache=True, boundscheck=False, error_model="numpy", fastmath={"contract"})
 def _run_chains(
-    first: int,
     cosines: Any,
     sines: Any,
     chains: Any,
@@ -49,8 +50,8 @@ def _run_chains(
                 p = axis % 3 + 1
                 q = (axis + 1) % 3 + 1
                 sign = float(steps[s, 2])
-                cosine = cosines[steps[s, 1], first : first + LANES]
-                sine = sines[steps[s, 1], first : first + LANES]
+                cosine = cosines[steps[s, 1]]
+                sine = sines[steps[s, 1]]
                 for lane in range(LANES):
                     a = vector[p, lane]
                     b = vector[q, lane]
@@ -165,8 +166,10 @@ def _backward(code: Any, coefficients: Any, begin: int, end: int, rows: Any, adj
 
 @njit(nogil=True, cache=True, boundscheck=False, error_model="numpy", fastmath={"contract"})
 def evaluate(
-    cosines: Any,
-    sines: Any,
+    inputs: Any,
+    columns: Any,
+    moving: Any,
+    shared: Any,
     chains: Any,
     steps: Any,
     entries: Any,
@@ -190,7 +193,8 @@ def evaluate(
 ) -> None:
     """Expectation values, and on request their Jacobians, of samples `offset` to `stop` (exclusive).
 
-    cosines, sines: of the angles, shape (n_angles, samples from `offset` on, padded to whole lanes).
+    inputs, columns, moving: sample s turns angle moving[i] by inputs[s, columns[i]], radians.
+    shared: radians of all angles, shape (n_angles,); of those that are moving nothing is read.
     chains, steps, entries, start: see `_run_chains`; start[g] is a chain's vector before its steps.
     tapes[t] = (first instruction, end, number of leaves, number of rows, result row or -1).
     code, coefficients: the instructions of all tapes, one after the other; see `tape.TapeCode`.
@@ -200,7 +204,8 @@ def evaluate(
     parameters: column of the Jacobian of each output's local parameters.
     n_tangents, n_rows, n_local: sizes of the working arrays.
     values: shape (samples, n_outputs), added to.
-    jacobian: shape (samples, n_outputs, n_params); the entries of each output's parameters are added to.
+    jacobian: shape (samples, n_outputs, n_params), single or double precision; the entries of each output's
+    parameters are set, the others left as they are.
     """
     vectors = np.empty((chains.shape[0], 4, LANES))
     tangents = np.empty((n_tangents, 4, LANES))
@@ -208,11 +213,19 @@ def evaluate(
     adjoints = np.empty((n_rows, LANES))
     local = np.empty((n_local, LANES))
     scratch = np.empty((4, LANES))
-    for first in range(0, stop - offset, LANES):
-        used = min(LANES, stop - offset - first)
-        _run_chains(
-            first, cosines, sines, chains, steps, entries, start, with_jacobian, vectors, tangents, scratch
-        )
+    cosines = np.empty((shared.shape[0], LANES))
+    sines = np.empty((shared.shape[0], LANES))
+    radians = np.empty(LANES)
+    for angle in range(shared.shape[0]):
+        radians[:] = shared[angle]
+        cos_sin(radians, cosines[angle], sines[angle])
+    for first in range(offset, stop, LANES):
+        used = min(LANES, stop - first)
+        for i in range(moving.shape[0]):
+            for lane in range(used):
+                radians[lane] = inputs[first + lane, columns[i]]
+            cos_sin(radians, cosines[moving[i]], sines[moving[i]])
+        _run_chains(cosines, sines, chains, steps, entries, start, with_jacobian, vectors, tangents, scratch)
         for o in range(outputs.shape[0]):
             tape = tapes[outputs[o, 0]]
             if tape[4] < 0:  # nothing differs from sample to sample
@@ -226,7 +239,7 @@ def evaluate(
             _forward(code, coefficients, tape[0], tape[1], rows)
             result = tape[4]
             for lane in range(used):
-                values[offset + first + lane, o] += rows[result, lane]
+                values[first + lane, o] += rows[result, lane]
             if not with_jacobian:
                 continue
             for i in range(tape[3]):
@@ -248,6 +261,6 @@ def evaluate(
                 for lane in range(LANES):
                     local[p, lane] += c * adjoints[leaf, lane] * tangents[tangent, component, lane]
             for lane in range(used):
-                gradient = jacobian[offset + first + lane, o]
+                gradient = jacobian[first + lane, o]
                 for p in range(outputs[o, 5] - begin):
-                    gradient[parameters[begin + p]] += local[p, lane]
+                    gradient[parameters[begin + p]] = local[p, lane]

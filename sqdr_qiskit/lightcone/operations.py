@@ -88,6 +88,11 @@ class NormalForm:
     line: tuple[int, ...]
     instruction_lines: tuple[tuple[int, ...], ...]
 
+    def radians(self, parameters: RealArray) -> RealArray:
+        """Angles, shape (batch, n_angles), of parameters, shape (batch, n_params)."""
+        angles: RealArray = parameters @ self.coefficients.T + self.offsets
+        return angles
+
     @property
     def has_channels(self) -> bool:
         """Whether any operation is not unitary."""

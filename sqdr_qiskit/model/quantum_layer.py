@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
+import torch
 from numpy.typing import ArrayLike
 from qiskit_machine_learning.connectors import TorchConnector
 from qiskit_machine_learning.gradients import BaseEstimatorGradient
+from torch import nn
 
 from sqdr_qiskit.backends import Backend, make_backend
 from sqdr_qiskit.circuits import CircuitModel
@@ -66,4 +70,18 @@ def quantum_layer(
                 f"Argument `initial_weights` must have shape ({circuit.n_weights},), but has "
                 f"{initial_weights.shape}."
             )
-    return TorchConnector(network, initial_weights)
+    layer = TorchConnector(network, initial_weights)
+    layer.register_forward_pre_hook(_announce)
+    return layer
+
+
+def _announce(layer: nn.Module, inputs: tuple[Any, ...]) -> None:
+    """Tell the network before a forward pass whether a backward pass will follow: in a training step."""
+    assert isinstance(layer, TorchConnector)
+    network = layer.neural_network
+    assert isinstance(network, BroadcastEstimatorQNN)
+    network.backward_follows = (
+        layer.training
+        and torch.is_grad_enabled()
+        and any(tensor.requires_grad for tensor in (*inputs, *layer.parameters()))
+    )

@@ -77,18 +77,18 @@ def test_infer_survives_a_lost_answer_and_a_failed_job(
     assert stub.service.n_jobs == 4
 
 
-def test_train_from_a_checkpoint_and_resume_a_step_that_was_half_collected(
+def test_train_from_a_checkpoint_and_resume_after_a_ceiling(
     stub: StubServer, trained: Path, here: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     words = [*TRAIN, "--checkpoint", str(trained)]
     assert main([*words, "--out", "whole", "--json"]) == 0
     whole = _json(capsys)["record"]["results"]
     n_jobs = stub.service.n_jobs
-    assert n_jobs == 5  # two steps of values and gradients, and the test images
-    # The ceiling stops the second run in the middle of its second step.
-    assert main([*words, "--out", "cut", "--max-qpu-seconds", "5"]) == 1
+    assert n_jobs == 3  # two steps, each of values and gradient together, and the test images
+    # The ceiling stops the second run before its second step.
+    assert main([*words, "--out", "cut", "--max-qpu-seconds", "3"]) == 1
     assert "Stopped before sending" in capsys.readouterr().err
-    assert stub.service.n_jobs == n_jobs + 3
+    assert stub.service.n_jobs == n_jobs + 1
     assert main(["train", "--resume", "cut", "--max-qpu-seconds", "60", "--json"]) == 0
     cut = _json(capsys)["record"]["results"]
     assert stub.service.n_jobs == 2 * n_jobs

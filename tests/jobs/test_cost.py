@@ -12,8 +12,8 @@ def test_a_training_step_by_hand() -> None:
     assert plan.executions_per_sample == 27
     assert plan.packed.circuits == 10 * 16 * 27
     assert plan.packed.shots == 10 * 16 * 27 * 1000
-    assert plan.packed.jobs == 20  # values, then turns, at each step
-    assert plan.packed.qpu_seconds == pytest.approx(20 * 2 + 0.00035 * plan.packed.shots)
+    assert plan.packed.jobs == 10  # values and turns of a step together
+    assert plan.packed.qpu_seconds == pytest.approx(10 * 2 + 0.00035 * plan.packed.shots)
     assert plan.open_plan_share == pytest.approx(plan.packed.qpu_seconds / 600)
     assert plan.stock is not None
     assert plan.stock.circuits == 10 * 16 * 9 * (1 + 216)

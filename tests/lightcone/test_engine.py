@@ -143,3 +143,31 @@ def test_unsupported_things_are_named() -> None:
         ExactEngine(reset, [SparsePauliOp("Z")])
     with pytest.raises(UnsupportedError, match="must have real coefficients"):
         ExactEngine(QuantumCircuit(1), [SparsePauliOp("Z", 1j)])
+
+
+def test_a_jacobian_that_is_held_is_never_written_again(rng: np.random.Generator) -> None:
+    model = build_circuit("2b-4q")
+    engine = ExactEngine(model.circuit, model.observables)
+    one, other = rng.uniform(-np.pi, np.pi, (2, 40, model.circuit.num_parameters))
+    _, held = engine.jacobian(one)
+    part, copy = held[:, 1], held.copy()
+    _, second = engine.jacobian(other)
+    assert np.array_equal(held, copy)
+    del held
+    engine.jacobian(other)
+    assert np.array_equal(part, copy[:, 1])
+    del part
+    second = second.copy()
+    _, again = engine.jacobian(other)  # into memory used before
+    assert np.array_equal(again, second)
+
+
+def test_a_single_precision_jacobian_is_the_double_one_rounded(rng: np.random.Generator) -> None:
+    for name in ("4b-5q", "hea-9q"):
+        model = build_circuit(name)
+        engine = ExactEngine(model.circuit, model.observables)
+        values = rng.uniform(-np.pi, np.pi, (3, model.circuit.num_parameters))
+        _, double = engine.jacobian(values)
+        _, single = engine.jacobian(values, dtype=np.float32)
+        assert single.dtype == np.float32
+        assert np.abs(single - double).max() < 1e-7

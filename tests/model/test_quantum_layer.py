@@ -83,6 +83,42 @@ def test_forward_is_one_broadcast_pub(rng: np.random.Generator) -> None:
     assert (counting.pubs, counting.executions) == (1, 7)
 
 
+@pytest.mark.parametrize("gradient", ["parameter-shift", "gate-shift", "spsa"])
+def test_a_training_step_is_one_pub_for_values_and_derivatives(
+    gradient: str, rng: np.random.Generator
+) -> None:
+    model = build_circuit("2b-9q")
+    counting = CountingEstimator()
+    backend = Backend("counting", counting, default_gradient="exact")
+    layer = quantum_layer(model, backend, gradient, initial_weights=rng.uniform(0, 6, model.n_weights))
+    x = torch.tensor(rng.uniform(0, 1, (7, model.n_features)), dtype=torch.float32)
+    cotangent = torch.tensor(rng.normal(size=(7, 9)), dtype=torch.float32)
+    together = _outputs(layer, x, cotangent)
+    assert counting.pubs == 1
+    layer.eval()  # values now, derivatives when they are asked for
+    apart = _outputs(layer, x, cotangent)
+    assert counting.pubs == 3
+    for one, other in zip(together, apart, strict=True):
+        assert torch.allclose(one, other, atol=1e-5)
+    with torch.no_grad():
+        layer.train()(x)
+    assert counting.pubs == 4
+
+
+def test_a_backward_pass_belongs_to_its_own_forward_pass(rng: np.random.Generator) -> None:
+    model = build_circuit("2b-3q")
+    layer = quantum_layer(model, initial_weights=rng.uniform(0, 6, model.n_weights))
+    x = [torch.tensor(rng.uniform(0, 1, (2, model.n_features)), dtype=torch.float32) for _ in range(2)]
+    inputs = [one.clone().requires_grad_() for one in x]
+    first, second = layer(inputs[0]), layer(inputs[1])
+    first.sum().backward()
+    second.sum().backward()
+    for own, alone in zip(inputs, x, strict=True):
+        expected = _outputs(layer, alone, torch.ones(2, 3))[1]
+        assert own.grad is not None
+        assert torch.allclose(own.grad, expected, atol=1e-6)
+
+
 def test_parameters_are_in_the_order_of_the_vectors(rng: np.random.Generator) -> None:
     model = build_circuit("2b-5q")  # more than ten of each: names do not sort like numbers
     weights = rng.uniform(0, 6, model.n_weights)
