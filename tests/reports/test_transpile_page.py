@@ -2,8 +2,6 @@ from __future__ import annotations
 
 import math
 import re
-import shutil
-import subprocess
 import xml.etree.ElementTree as ET
 from pathlib import Path
 from typing import Any
@@ -12,8 +10,7 @@ import pytest
 
 from sqdr_qiskit.reports.device_map import coordinates, device_map
 from sqdr_qiskit.reports.transpile_page import best_rows, spread, transpile_page, transpile_table, verdicts
-
-_CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+from tests.reports.browser import WIDTHS, needs_browser, show
 
 
 def _row(layout: str, level: int | None, seed: int | None, gates: int, success: float) -> dict[str, Any]:
@@ -103,36 +100,10 @@ def test_the_page_needs_nothing_else() -> None:
     assert "<small>" not in page
 
 
-@pytest.mark.skipif(_CHROMIUM is None, reason="Chromium is not installed")
-@pytest.mark.parametrize("width", [390, 1200])
+@needs_browser
+@pytest.mark.parametrize("width", WIDTHS)
 def test_a_browser_shows_the_page(width: int, tmp_path: Path) -> None:
-    """No request leaves the page, nothing is wider than the window, and every figure has a size."""
-    probe = (
-        "<script>onload=()=>{const w=document.documentElement;document.title=JSON.stringify({"
-        "over:w.scrollWidth-w.clientWidth,requests:performance.getEntriesByType('resource').length,"
-        "small:[...document.querySelectorAll('svg')].filter(s=>s.getBoundingClientRect().width<200).length,"
-        "maps:document.querySelectorAll('svg.map').length})};"
-        "onerror=m=>{document.title=m}</script>"
-    )
-    # Headless Chromium has a least window width of 500: the page is shown in a frame of its own.
-    page = transpile_page(_RECORD).replace("</head>", probe + "</head>")
-    (tmp_path / "page.html").write_text(page, encoding="utf-8")
-    frame = (
-        f"<iframe id='f' src='page.html' style='border:0' width='{width}' height='3000'></iframe><script>"
-        "onload=()=>setTimeout(()=>{document.body.innerHTML='<pre>'+f.contentDocument.title+'</pre>'},300)"
-        "</script>"
-    )
-    (tmp_path / "frame.html").write_text(frame, encoding="utf-8")
-    assert _CHROMIUM is not None
-    shown = subprocess.run(
-        [
-            _CHROMIUM, "--headless", "--no-sandbox", "--disable-gpu", "--allow-file-access-from-files",
-            f"--user-data-dir={tmp_path / 'profile'}", "--virtual-time-budget=3000", "--dump-dom",
-            (tmp_path / "frame.html").as_uri(),
-        ],
-        capture_output=True, text=True, timeout=120, check=True,
-    )  # fmt: skip
-    assert '"over":0' in shown.stdout, shown.stdout[-500:]
-    assert '"requests":0' in shown.stdout
-    assert '"small":0' in shown.stdout
-    assert '"maps":2' in shown.stdout
+    """No request leaves the page, the console is empty, nothing is wider than the window."""
+    shown = show(transpile_page(_RECORD), tmp_path, width=width, count=("svg.map",))
+    assert shown.wrong == {}
+    assert shown.counts == {"svg.map": 2}
