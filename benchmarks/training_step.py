@@ -72,7 +72,8 @@ def _train(variant: str, arguments: argparse.Namespace) -> dict[str, Any]:
     from sqdr_qiskit.data import DataSplits, load_dataset
     from sqdr_qiskit.model.network import ModelSettings, build_model
     from sqdr_qiskit.specs.circuit import circuit_spec
-    from sqdr_qiskit.training.loop import Outcome, train
+    from sqdr_qiskit.training.loop import train
+    from sqdr_qiskit.training.outcome import Outcome
     from sqdr_qiskit.training.recipes import find_recipe
 
     torch.set_num_threads(arguments.threads)

@@ -12,7 +12,7 @@ import typer
 from sqdr_qiskit.cli.console import Progress, print_note
 
 if TYPE_CHECKING:
-    from sqdr_qiskit.training.loop import TrainingProgress
+    from sqdr_qiskit.training.outcome import TrainingProgress
 
 __all__ = [
     "BackendOption",
@@ -47,7 +47,8 @@ LayoutOption: TypeAlias = Annotated[
     str | None,
     typer.Option(
         "--layout",
-        help="On a device: tiled (each output's light cone on a line of its own) or whole. [default: tiled]",
+        help="On a device: tiled (each output's light cone on a line of its own), whole, or a layout file "
+        "(FILE.toml) by transpile --choose. [default: tiled]",
     ),
 ]
 DeviceOption: TypeAlias = Annotated[

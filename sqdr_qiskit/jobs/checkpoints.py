@@ -9,7 +9,7 @@ from pathlib import Path
 from sqdr_qiskit.errors import CheckpointError
 from sqdr_qiskit.jobs.folders import newest_finished_run
 from sqdr_qiskit.model.checkpoint import Checkpoint, read_checkpoint
-from sqdr_qiskit.training.loop import BEST
+from sqdr_qiskit.training.outcome import BEST
 
 __all__ = ["Chosen", "choose_checkpoint", "pretrained_folder", "pretrained_names"]
 

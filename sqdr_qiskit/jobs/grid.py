@@ -16,7 +16,7 @@ from sqdr_qiskit.jobs.settings import recipe_of
 from sqdr_qiskit.jobs.training import carry_out_training, job_of_run
 from sqdr_qiskit.specs.circuit import circuit_spec
 from sqdr_qiskit.specs.job import JobFile, JobSpec
-from sqdr_qiskit.training.loop import TrainingProgress
+from sqdr_qiskit.training.outcome import TrainingProgress
 
 __all__ = ["GRID", "GridResult", "carry_out_grid", "run_folders"]
 

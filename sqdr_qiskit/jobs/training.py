@@ -32,8 +32,10 @@ from sqdr_qiskit.model.checkpoint import load_weights
 from sqdr_qiskit.model.network import build_model
 from sqdr_qiskit.records import RunRecord
 from sqdr_qiskit.specs.job import JobSpec
-from sqdr_qiskit.training.loop import BEST, LAST, METRICS, TrainingProgress, check_run, train
+from sqdr_qiskit.training.checks import check_run
+from sqdr_qiskit.training.loop import train
 from sqdr_qiskit.training.metrics import evaluate
+from sqdr_qiskit.training.outcome import BEST, LAST, METRICS, TrainingProgress
 
 _DEFINING = (
     *("backend", "noise", "gradient", "shots", "layout", "freeze", "resilience", "twirling"),
@@ -204,7 +206,7 @@ def carry_out_training(
         "shares": dict(outcome.shares),
         "sittings": outcome.sittings,
         **before,
-        **({} if hardware is None else {"hardware": hardware.facts()}),
+        **({} if hardware is None else hardware.facts()),
         **(rehearsal_facts(backend) if hardware is None and outcome.sittings == 1 else {}),
     }
     record = replace(

@@ -12,7 +12,7 @@ from typing import Any
 
 from sqdr_qiskit.errors import ArgumentError, CheckpointError
 from sqdr_qiskit.jobs.folders import read_record
-from sqdr_qiskit.training.loop import METRICS
+from sqdr_qiskit.training.outcome import METRICS
 
 __all__ = ["VarianceLog", "read_variance_logs"]
 

@@ -196,7 +196,7 @@ def _angles(
     shared = _within(form.radians(first)[0])
     part = form.coefficients[moving]
     plain = ((part != 0.0).sum(axis=1) == 1).all() and (part.sum(axis=1) == 1.0).all()
-    if plain and len(moving) and not form.offsets[moving].any():  # as usual: every angle a parameter of its own
+    if plain and len(moving) and not form.offsets[moving].any():  # as usual, angles are parameters
         return _within(parameters), part.argmax(axis=1), moving, shared
     return _within(form.radians(parameters)[:, moving]), np.arange(len(moving)), moving, shared
 

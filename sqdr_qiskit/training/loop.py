@@ -9,9 +9,7 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from time import perf_counter
 from typing import Any
@@ -21,78 +19,23 @@ from torch.nn import functional
 from torch.optim import Optimizer
 
 from sqdr_qiskit.data import DataSplits, ImageSet
-from sqdr_qiskit.errors import ArgumentError, TrainingError
-from sqdr_qiskit.model.checkpoint import Checkpoint, load_weights, named_weights, save_checkpoint
+from sqdr_qiskit.model.checkpoint import load_weights, named_weights
 from sqdr_qiskit.model.network import SQDRCNN, ModelSettings
-from sqdr_qiskit.records import digest, write_json
+from sqdr_qiskit.records import digest
 from sqdr_qiskit.training.averaging import MovingAverage, with_weights
+from sqdr_qiskit.training.checks import check_run, deterministic, not_finite, require_finite
+from sqdr_qiskit.training.files import RunFiles
 from sqdr_qiskit.training.initialisation import initialise
 from sqdr_qiskit.training.metrics import evaluate
 from sqdr_qiskit.training.optimisers import make_optimiser
+from sqdr_qiskit.training.outcome import STATE, Outcome, TrainingProgress
 from sqdr_qiskit.training.recipes import Recipe
 from sqdr_qiskit.training.schedules import SCHEDULES, warm_restarts
 from sqdr_qiskit.training.seeding import draw, permutation
-from sqdr_qiskit.training.state import RunState, read_state, write_state
+from sqdr_qiskit.training.state import RunState, read_state
 from sqdr_qiskit.training.stopwatch import Stopwatch
 
-__all__ = ["BEST", "LAST", "METRICS", "STATE", "Outcome", "TrainingProgress", "check_run", "train"]
-
-BEST, LAST, METRICS, STATE = "best.safetensors", "last.safetensors", "metrics.json", "state.pt"
-
-
-@dataclass(frozen=True, kw_only=True)
-class TrainingProgress:
-    """Where a run stands, for whoever watches.
-
-    Attributes:
-        epoch: Epoch under way, from 1.
-        n_epochs: Epochs in all.
-        step: Steps done in all.
-        n_steps: Steps in all.
-        loss: Mean loss over the epoch so far.
-        accuracy: Fraction of the epoch's images so far classified correctly while training on them.
-        validation: Validation accuracy after the last finished epoch, None before and without validation
-            images.
-        samples_per_s: Training images a second in this sitting, validation included.
-        seconds_left: Time to go at that rate.
-    """
-
-    epoch: int
-    n_epochs: int
-    step: int
-    n_steps: int
-    loss: float
-    accuracy: float
-    validation: float | None
-    samples_per_s: float
-    seconds_left: float
-
-
-@dataclass(frozen=True, eq=False, kw_only=True)
-class Outcome:
-    """A finished run.
-
-    Attributes:
-        best: The checkpoint to use: the epoch of the best validation accuracy (the first of equals), or the
-            last epoch where there are no validation images.
-        last: The checkpoint after the last epoch.
-        history: One row for each epoch: epoch, loss, accuracy, validation accuracy and loss, learning rate,
-            seconds.
-        stopped_early: Whether patience ran out.
-        seconds: Wall time by stage: encoder, circuit, rest, validation.
-        shares: Share of encoder, circuit and rest in a training step.
-        samples_per_s: Training images per second of training, validation not counted.
-        sittings: How often the run was started.
-    """
-
-    best: Checkpoint
-    last: Checkpoint
-    history: tuple[Mapping[str, Any], ...]
-    stopped_early: bool
-    seconds: Mapping[str, float]
-    shares: Mapping[str, float]
-    samples_per_s: float
-    sittings: int
+__all__ = ["train"]
 
 
 def train(
@@ -149,7 +92,7 @@ def train(
     run.frozen = freeze_encoder
     run.measure = measure
     run.prepare(resume, initial)
-    with _deterministic(device):
+    with deterministic(device):
         for epoch in range(run.state.epoch, recipe.epochs):
             if run.out_of_patience:
                 break
@@ -172,8 +115,9 @@ class _Run:
         device: torch.device,
         context: dict[str, Any],
     ) -> None:
-        self.model, self.settings, self.data, self.recipe = model, settings, data, recipe
-        self.folder, self.seed, self.device, self.context = folder, seed, device, context
+        self.model, self.data, self.recipe = model, data, recipe
+        self.seed, self.device = seed, device
+        self.files = RunFiles(folder, settings, recipe, seed, context)
         self.images, self.labels = torch.from_numpy(data.train.images), torch.from_numpy(data.train.labels)
         self.steps_per_epoch = math.ceil(len(self.labels) / recipe.batch_size)
         self.n_steps = self.steps_per_epoch * recipe.epochs
@@ -211,14 +155,16 @@ class _Run:
         )
         self.average = MovingAverage(self.model, recipe.averaging)
         self.state = RunState(fingerprint=self.fingerprint)
-        if resume and (self.folder / STATE).exists():
-            self.state = read_state(self.folder / STATE, fingerprint=self.fingerprint)
+        if resume and self.files.state.exists():
+            self.state = read_state(self.files.state, fingerprint=self.fingerprint)
             self.state.sittings += 1
             load_weights(self.model, self.state.weights, where=STATE)
             self.average.load(self.state.average)
             self.optimiser.load_state_dict(self.state.optimiser)
             if self.state.history:
-                self.write_results()  # a kill may have come between the state and what is derived from it
+                self.files.write_results(
+                    self.state, self.average
+                )  # a kill may have come between the state and what is derived from it
         self.done_before = self.state.epoch * self.steps_per_epoch + self.state.step
         self.begun = perf_counter()
 
@@ -264,7 +210,7 @@ class _Run:
         loss = functional.cross_entropy(logits, labels, label_smoothing=recipe.label_smoothing)
         value = float(loss.detach())
         if not math.isfinite(value):
-            raise self._not_finite("loss", epoch, step)
+            raise not_finite("loss", recipe, epoch=epoch, step=step)
         self.optimiser.zero_grad()
         self.stopwatch.backward(loss)
         if recipe.clip is not None:
@@ -310,7 +256,7 @@ class _Run:
             state.best_weights = {name: value.cpu().clone() for name, value in self.average.values.items()}
         state.epoch, state.step, state.loss_sum, state.correct = epoch + 1, 0, 0.0, 0
         self.write_state()
-        self.write_results()
+        self.files.write_results(self.state, self.average)
 
     def _is_best(self, row: Mapping[str, Any]) -> bool:
         best, accuracy = self.state.best, row["validation_accuracy"]
@@ -325,33 +271,13 @@ class _Run:
     # ---- files ---------------------------------------------------------------------------------------------
 
     def write_state(self) -> None:
+        """Note the time spent, and write the state."""
         self._require_finite(self.state.epoch)
-        state = self.state
-        state.weights = {name: value.cpu() for name, value in named_weights(self.model).items()}
-        state.average = {name: value.cpu() for name, value in self.average.values.items()}
-        state.optimiser = self.optimiser.state_dict()
         for stage, spent in {**self.stopwatch.seconds, "validation": self.validation_s}.items():
-            state.seconds[stage] = state.seconds.get(stage, 0.0) + spent
+            self.state.seconds[stage] = self.state.seconds.get(stage, 0.0) + spent
         self.stopwatch.reset()
         self.validation_s = 0.0
-        write_state(self.folder / STATE, state)
-
-    def write_results(self) -> None:
-        state = self.state
-        save_checkpoint(self.folder / BEST, self._checkpoint(state.best_weights, state.best))
-        save_checkpoint(self.folder / LAST, self._checkpoint(self.average.values, state.history[-1]))
-        write_json(self.folder / METRICS, {"schema": 1, "history": state.history, "best": state.best})
-
-    def _checkpoint(self, weights: Mapping[str, torch.Tensor], row: Mapping[str, Any] | None) -> Checkpoint:
-        return Checkpoint(
-            settings=self.settings,
-            weights={name: value.cpu().clone() for name, value in weights.items()},
-            recipe=self.recipe.to_dict(),
-            dataset=self.context.get("dataset", {}),
-            metrics=dict(row or {}),
-            versions=self.context.get("versions", {}),
-            seed=self.seed,
-        )
+        self.files.write_state(self.state, self.model, self.average, self.optimiser)
 
     def outcome(self) -> Outcome:
         state = self.state
@@ -359,8 +285,8 @@ class _Run:
         spent = sum(staged.values())
         n_images = sum(1 for _ in state.history) * len(self.labels)
         return Outcome(
-            best=self._checkpoint(state.best_weights, state.best),
-            last=self._checkpoint(self.average.values, state.history[-1]),
+            best=self.files.checkpoint(state.best_weights, state.best),
+            last=self.files.checkpoint(self.average.values, state.history[-1]),
             history=tuple(state.history),
             stopped_early=state.epoch < self.recipe.epochs,
             seconds=dict(state.seconds),
@@ -373,17 +299,7 @@ class _Run:
 
     def _require_finite(self, epoch: int) -> None:
         for values in (named_weights(self.model), self.average.values):
-            for name, value in values.items():
-                if not bool(torch.isfinite(value).all()):
-                    raise self._not_finite(f"weight `{name}`", epoch, self.state.step)
-
-    def _not_finite(self, what: str, epoch: int, step: int) -> TrainingError:
-        return TrainingError(
-            f"Training stopped in epoch {epoch + 1}, step {step}: {what} is no finite number any more; a "
-            f"smaller "
-            f"learning rate than {self.recipe.learning_rate:g} may help (the run's files are as they were "
-            f"before)."
-        )
+            require_finite(values, self.recipe, epoch=epoch, step=self.state.step)
 
     def _progress(self, epoch: int, step: int) -> TrainingProgress:
         state = self.state
@@ -402,52 +318,3 @@ class _Run:
             samples_per_s=self.recipe.batch_size / per_step,
             seconds_left=(self.n_steps - done) * per_step,
         )
-
-
-def check_run(settings: ModelSettings, data: DataSplits, recipe: Recipe, *, device: str = "cpu") -> None:
-    """Refuse what `train` cannot train, before anything is made.
-
-    Raises:
-        ArgumentError: If network, data, recipe and device do not go together.
-    """
-    if data.n_channels != settings.in_channels:
-        raise ArgumentError(
-            f"Argument `data` must have {settings.in_channels} channels, but {data.name} has "
-            f"{data.n_channels}."
-        )
-    if len(data.class_names) != settings.n_classes:
-        raise ArgumentError(
-            f"Argument `data` must have {settings.n_classes} classes, but {data.name} has "
-            f"{len(data.class_names)}."
-        )
-    if recipe.angle_scale != settings.angle_scale:
-        raise ArgumentError(
-            f"Argument `settings` must have the recipe's angle scale {recipe.angle_scale}, "
-            f"but has {settings.angle_scale}."
-        )
-    if recipe.patience is not None and data.validation is None:
-        raise ArgumentError(
-            "Argument `patience` must be None without validation images, by which it would judge."
-        )
-    if device != "cpu" and not (device.startswith("cuda") and torch.cuda.is_available()):
-        raise ArgumentError(f"Argument `device` must be cpu, or cuda where there is one, but is {device!r}.")
-
-
-@contextmanager
-def _deterministic(device: str) -> Iterator[None]:
-    """Let torch refuse nondeterministic operations for a while, and on a CPU compute with one thread.
-
-    The compiled kernels of encoder and circuit have threads of their own; what is left to torch is so small
-    that its threads only wait for each other (measured: 2 threads make a step ten times longer on 2 cores).
-    """
-    before, threads = torch.are_deterministic_algorithms_enabled(), torch.get_num_threads()
-    if device == "cpu":
-        torch.set_num_threads(1)
-    else:
-        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # cuBLAS is repeatable only with it
-    torch.use_deterministic_algorithms(True, warn_only=device != "cpu")
-    try:
-        yield
-    finally:
-        torch.use_deterministic_algorithms(before)
-        torch.set_num_threads(threads)

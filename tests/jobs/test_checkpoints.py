@@ -7,7 +7,7 @@ import pytest
 
 from sqdr_qiskit.errors import CheckpointError
 from sqdr_qiskit.jobs import TrainedRun, checkpoints, choose_checkpoint
-from sqdr_qiskit.training.loop import BEST, LAST
+from sqdr_qiskit.training.outcome import BEST, LAST
 
 
 @pytest.fixture

@@ -14,7 +14,7 @@ from sqdr_qiskit.jobs.training import job_of_run
 from sqdr_qiskit.model.checkpoint import read_checkpoint
 from sqdr_qiskit.records import RunRecord
 from sqdr_qiskit.specs.job import JobSpec
-from sqdr_qiskit.training.loop import BEST, LAST, METRICS, STATE
+from sqdr_qiskit.training.outcome import BEST, LAST, METRICS, STATE
 
 
 def test_a_run_leaves_its_record_checkpoints_and_metrics(run: TrainedRun, job: JobSpec) -> None:

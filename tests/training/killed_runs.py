@@ -20,7 +20,8 @@ from sqdr_qiskit.backends import make_backend
 from sqdr_qiskit.data import DataSplits, ImageSet
 from sqdr_qiskit.model.network import ModelSettings, build_model
 from sqdr_qiskit.specs.circuit import circuit_spec
-from sqdr_qiskit.training.loop import BEST, LAST, METRICS, train
+from sqdr_qiskit.training.loop import train
+from sqdr_qiskit.training.outcome import BEST, LAST, METRICS
 from sqdr_qiskit.training.recipes import find_recipe
 
 FSYNC, REPLACE = os.fsync, Path.replace

@@ -15,8 +15,9 @@ from sqdr_qiskit.errors import ArgumentError, CheckpointError, StorageError, Tra
 from sqdr_qiskit.model.checkpoint import load_weights, named_weights, read_checkpoint
 from sqdr_qiskit.model.network import SQDRCNN, ModelSettings, build_model
 from sqdr_qiskit.training import loop, metrics
-from sqdr_qiskit.training.loop import BEST, LAST, METRICS, STATE, TrainingProgress, train
+from sqdr_qiskit.training.loop import train
 from sqdr_qiskit.training.metrics import evaluate
+from sqdr_qiskit.training.outcome import BEST, LAST, METRICS, STATE, TrainingProgress
 from sqdr_qiskit.training.recipes import Recipe
 
 FILES = (BEST, LAST, METRICS)
