@@ -12,6 +12,7 @@ from sqdr_qiskit.backends.devices import is_hardware
 from sqdr_qiskit.backends.exact import ExactEstimator
 from sqdr_qiskit.backends.interface import Backend
 from sqdr_qiskit.errors import ArgumentError
+from sqdr_qiskit.specs.layout import LayoutSpec
 from sqdr_qiskit.specs.noise import NoiseSpec, noise_spec
 
 if TYPE_CHECKING:  # the runtime's client takes a second to import
@@ -32,7 +33,7 @@ class BackendOptions:
         noise: Catalogue name or path of a noise model, or its description.
         shots: Samples per expectation value.
         seed: Of the samples; has no effect where nothing is sampled. None draws fresh ones.
-        layout: On a device: `tiled` or `whole`.
+        layout: On a device: `tiled`, `whole`, a layout file's path, or what it says.
         device: Where Aer computes: `CPU` or `GPU`.
         ledger: On hardware, and there needed: where jobs are written down before they are sent, a
             `jobs.ledger.Ledger`.
@@ -42,7 +43,7 @@ class BackendOptions:
     noise: str | NoiseSpec | None = None
     shots: int | None = None
     seed: int | None = None
-    layout: str | None = None
+    layout: str | LayoutSpec | None = None
     device: str | None = None
     ledger: Book | None = None
     runtime: RuntimeSettings | None = None
@@ -76,19 +77,19 @@ def _aer(name: str, options: BackendOptions) -> Backend:
 
 
 def _fake(name: str, options: BackendOptions) -> Backend:
+    from sqdr_qiskit.backends.layout_file import layout_options
     from sqdr_qiskit.backends.rehearsal import make_fake
-    from sqdr_qiskit.backends.transpilation import LayoutOptions
 
-    layout = LayoutOptions() if options.layout is None else LayoutOptions(layout=options.layout)
+    layout = layout_options(options.layout)
     return make_fake(name, shots=options.shots, seed=options.seed, layout=layout)
 
 
 def _hardware(name: str, options: BackendOptions) -> Backend:
+    from sqdr_qiskit.backends.layout_file import layout_options
     from sqdr_qiskit.backends.runtime.accounts import Connection
     from sqdr_qiskit.backends.runtime.backend import runtime_backend
     from sqdr_qiskit.backends.runtime.options import RuntimeSettings
     from sqdr_qiskit.backends.runtime.remote import RuntimeSender
-    from sqdr_qiskit.backends.transpilation import LayoutOptions
 
     if options.ledger is None:
         raise ArgumentError(
@@ -99,7 +100,7 @@ def _hardware(name: str, options: BackendOptions) -> Backend:
         options.ledger.kept("device") or name, calibrated=options.ledger.kept("calibrated")
     )
     sender = RuntimeSender(connection, options.ledger, options.runtime or RuntimeSettings())
-    layout = LayoutOptions() if options.layout is None else LayoutOptions(layout=options.layout)
+    layout = layout_options(options.layout)
     return runtime_backend(connection, sender, shots=options.shots, layout=layout)
 
 
@@ -124,7 +125,7 @@ def make_backend(
     noise: str | NoiseSpec | None = None,
     shots: int | None = None,
     seed: int | None = None,
-    layout: str | None = None,
+    layout: str | LayoutSpec | None = None,
     device: str | None = None,
     ledger: Book | None = None,
     runtime: RuntimeSettings | None = None,
@@ -144,7 +145,7 @@ def make_backend(
 
     Raises:
         ArgumentError: No backend of that name, or an option that has no effect there.
-        SpecError: The noise model's file says something that cannot be.
+        SpecError: The noise model's or the layout's file says something that cannot be.
     """
     key = "fake_<device>" if name.startswith("fake_") else "ibm_<device>" if is_hardware(name) else name
     if key not in BACKENDS:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from qiskit.circuit import QuantumCircuit
 from qiskit.primitives import BaseEstimatorV2
+from qiskit.quantum_info import SparsePauliOp
 
 from sqdr_qiskit.backends.exact import EngineMaker
 from sqdr_qiskit.lightcone.channels import ChannelModel, noiseless
@@ -26,6 +29,8 @@ class Backend:
             says all of it.
         noise: The noise model it simulates, if it simulates one.
         shots: Samples per expectation value, None if exact.
+        require: Raises for a circuit with its observables that the backend has no place for; None where that
+            shows when it runs.
     """
 
     name: str
@@ -35,3 +40,4 @@ class Backend:
     maker: EngineMaker | None = None
     noise: NoiseSpec | None = None
     shots: int | None = None
+    require: Callable[[QuantumCircuit, Sequence[SparsePauliOp]], None] | None = None

@@ -15,10 +15,9 @@ from sqdr_qiskit.backends.chip import Chip
 from sqdr_qiskit.backends.fusing import Fused
 from sqdr_qiskit.errors import ArgumentError, BackendError
 from sqdr_qiskit.lightcone.tiles import TiledCircuit
+from sqdr_qiskit.specs.layout import LAYOUTS, LayoutSpec, Lines
 
 __all__ = ["LAYOUTS", "DeviceProgram", "LayoutOptions", "Round", "checked", "measured_in", "on_qubits"]
-
-LAYOUTS = ("tiled", "whole")
 
 _Float = NDArray[np.float64]
 
@@ -33,6 +32,7 @@ class LayoutOptions:
         spacing: 1 leaves an unused qubit between lines, against crosstalk. Tiled only.
         seeds: Seeds tried. Whole only.
         level: Qiskit's optimisation level, 0 to 3. Whole only.
+        choice: The layout that was chosen before, from a file: it says all of the above.
     """
 
     layout: str = "tiled"
@@ -40,6 +40,7 @@ class LayoutOptions:
     spacing: int = 0
     seeds: tuple[int, ...] = (0, 1, 2, 3)
     level: int = 3
+    choice: LayoutSpec | None = None
 
     def __post_init__(self) -> None:
         if self.layout not in LAYOUTS:
@@ -112,8 +113,10 @@ class DeviceProgram:
         layout: `tiled` or `whole`.
         rounds: What runs one after the other; every sample goes through all of them.
         logical: The circuit they were made of, and how terms make up the observables.
-        note: Why it is whole although tiles were asked for; else empty.
+        note: Why it is whole although tiles were asked for, or on qubits that its layout file does not name;
+            else empty.
         seed: Of the transpiler; None where it was not needed.
+        initial: The device's qubit that each logical qubit starts on, before routing; empty for tiles.
     """
 
     layout: str
@@ -121,10 +124,22 @@ class DeviceProgram:
     logical: TiledCircuit
     note: str = ""
     seed: int | None = None
+    initial: tuple[int, ...] = ()
 
     def inner(self, values: _Float) -> _Float:
         """What `Round.bind` takes, from the original circuit's parameters: shape (batch, n_params)."""
         return self.logical.bind(self.logical.angles(values))
+
+    @property
+    def lines(self) -> Lines:
+        """The device's qubits: of each round, of each sample side by side, of each tile."""
+        return tuple(part.lines for part in self.rounds)
+
+    @property
+    def two_qubit_gates(self) -> int:
+        """Their number, for one sample."""
+        first = [part.copies[0].circuit for part in self.rounds]
+        return sum(len(item.qubits) == 2 for circuit in first for item in circuit.data)
 
     def observables(self, terms: _Float) -> _Float:
         """Values of the original observables: shape (batch, n_terms) -> (batch, n_observables)."""

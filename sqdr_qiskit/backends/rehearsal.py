@@ -27,6 +27,7 @@ def make_fake(
 
     Raises:
         ArgumentError: No such snapshot, or fewer than 1 shot.
+        SpecError: The layout is that of a file for another device.
     """
     chip = chip_of(fake_backend(name))
     samples = DEFAULT_SHOTS if shots is None else shots
@@ -37,4 +38,5 @@ def make_fake(
         default_gradient="parameter-shift",
         maker=noisy_engine(median_noise(chip)),
         shots=samples,
+        require=None if layout is None or layout.choice is None else estimator.require,
     )

@@ -46,7 +46,15 @@ def whole_logical(circuit: QuantumCircuit, observables: Sequence[SparsePauliOp])
     return tile_circuit(circuit, observables, groups=[range(len(terms))] if terms else [])
 
 
-def route(logical: TiledCircuit, chip: Chip, *, level: int, seed: int, fused: bool = True) -> DeviceProgram:
+def route(
+    logical: TiledCircuit,
+    chip: Chip,
+    *,
+    level: int,
+    seed: int,
+    fused: bool = True,
+    initial: Sequence[int] | None = None,
+) -> DeviceProgram:
     """A circuit routed on a device by Qiskit.
 
     Args:
@@ -55,6 +63,7 @@ def route(logical: TiledCircuit, chip: Chip, *, level: int, seed: int, fused: bo
         level: Qiskit's optimisation level, 0 to 3.
         seed: Of its random choices.
         fused: Turns are fused and what changes no output is dropped; else all is left as Qiskit writes it.
+        initial: The device's qubit that each logical qubit starts on; None leaves it to Qiskit.
 
     Raises:
         UnsupportedError: The circuit is wider than the device, or cannot be routed.
@@ -66,7 +75,10 @@ def route(logical: TiledCircuit, chip: Chip, *, level: int, seed: int, fused: bo
             f"larger device or `--layout tiled`."
         )
     manager = generate_preset_pass_manager(
-        optimization_level=level, target=chip.working, seed_transpiler=seed
+        optimization_level=level,
+        target=chip.working,
+        seed_transpiler=seed,
+        initial_layout=None if initial is None else list(initial),
     )
     circuit, shift = logical.circuit, np.zeros(logical.circuit.num_parameters)
     if chip.one_qubit_gates == "zsx":
@@ -109,7 +121,8 @@ def route(logical: TiledCircuit, chip: Chip, *, level: int, seed: int, fused: bo
         lines=((tuple(sorted(used | set(measured))),),),
         measured=tuple(sorted(measured)),
     )
-    return DeviceProgram("whole", (checked(only, chip),), logical, seed=seed)
+    start = tuple(int(qubit) for qubit in routed.layout.initial_index_layout(filter_ancillas=True))
+    return DeviceProgram("whole", (checked(only, chip),), logical, seed=seed, initial=start)
 
 
 def _pulses(circuit: QuantumCircuit) -> tuple[QuantumCircuit, NDArray[np.float64]]:

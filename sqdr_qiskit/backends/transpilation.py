@@ -14,6 +14,7 @@ from qiskit.circuit import QuantumCircuit
 from qiskit.quantum_info import SparsePauliOp
 
 from sqdr_qiskit.backends.chip import Chip
+from sqdr_qiskit.backends.chosen import compile_as_chosen
 from sqdr_qiskit.backends.programs import LAYOUTS, DeviceProgram, LayoutOptions
 from sqdr_qiskit.backends.routing import compile_whole
 from sqdr_qiskit.backends.tiling.compiling import compile_tiled
@@ -31,9 +32,12 @@ def compile_for_device(
 
     Raises:
         UnsupportedError: The circuit is wider than the device, or cannot be taken apart.
+        SpecError: The options name a layout file that is not for this circuit or not for this device.
         BackendError: The result is not made of the device's own gates (a fault of this package).
     """
     options = options or LayoutOptions()
+    if options.choice is not None:
+        return compile_as_chosen(circuit, observables, chip, options.choice)
     if options.layout == "whole":
         return compile_whole(circuit, observables, chip, options)
     found = compile_tiled(circuit, observables, chip, options)

@@ -159,8 +159,11 @@ def build_model(
     Raises:
         ArgumentError: If the backend or gradient does not fit.
         UnsupportedError: If the backend cannot take the circuit.
+        SpecError: If the backend's layout file is for another circuit.
     """
     circuit = circuit or build_circuit(settings.circuit)
+    if backend.require is not None:
+        backend.require(circuit.circuit, circuit.observables)
     encoder = SpikingEncoder(
         settings.in_channels, circuit.n_features, n_steps=settings.n_steps, n_phases=settings.n_phases
     )

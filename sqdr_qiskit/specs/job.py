@@ -17,6 +17,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from typing import Any, Literal, TypeAlias, get_args
 
+from sqdr_qiskit.specs.layout import LayoutSpec, layout_at
 from sqdr_qiskit.specs.reader import Table, read_document
 
 __all__ = ["JobFile", "JobSpec", "TASKS", "Task", "read_job"]
@@ -56,7 +57,8 @@ class JobSpec:
         head: Whether a linear layer follows the circuit.
         checkpoint: Path of a checkpoint, for `evaluate` and `infer`; for `train` where its weights start.
         device: Where the encoder and the head run, `cpu` or `cuda`.
-        layout: On a device: `tiled` or `whole`.
+        layout: On a device: `tiled`, `whole`, or what a layout file says; a path is read when the job is
+            made, and the job keeps what it says.
         steps: Train so many steps and no more, whatever `epochs` says.
         freeze: `encoder` keeps the encoder as it is and trains circuit and head.
         shots_per_step: Shots for one batch's gradient (parameter-shift, gate-shift).
@@ -104,7 +106,7 @@ class JobSpec:
     head: bool = True
     checkpoint: str | None = None
     device: str = "cpu"
-    layout: str | None = None
+    layout: str | LayoutSpec | None = None
     steps: int | None = None
     freeze: str | None = None
     shots_per_step: int | None = None
@@ -124,7 +126,8 @@ class JobSpec:
 
     def __post_init__(self) -> None:
         given = {key: value for key, value in asdict(self).items() if value is not None}
-        _read(Table(given))
+        read = _read(Table(given))
+        object.__setattr__(self, "layout", read.get("layout"))
 
     def to_dict(self) -> dict[str, Any]:
         """All fields as JSON values; `from_dict` reads them back."""
@@ -208,7 +211,7 @@ def _read(table: Table, *, task_needed: bool = True) -> dict[str, Any]:
         "max_execution_s": table.integer("max_execution_s", default=None, at_least=1),
         "max_executions": table.integer("max_executions", default=None, at_least=1),
         "max_qpu_seconds": table.number("max_qpu_seconds", default=None, above=0),
-        "layout": table.text("layout", default=None, choices=("tiled", "whole")),
+        "layout": layout_at(table, "layout"),
         "freeze": table.text("freeze", default=None, choices=("encoder",)),
         "shots_per_step": table.integer("shots_per_step", default=None, at_least=1),
         "averages": table.integer("averages", default=None, at_least=1),

@@ -27,6 +27,7 @@ def runtime_backend(
 
     Raises:
         ArgumentError: The account or the device cannot be had.
+        SpecError: The layout is that of a file for another device.
         BackendError: IBM cannot be reached.
     """
     device = connection.device
@@ -38,4 +39,10 @@ def runtime_backend(
         raise translated(error, doing=f"reading the calibration of {device.name}") from error
     wanted = DEFAULT_SHOTS if shots is None else shots
     estimator = DeviceEstimator(chip, sender, shots=wanted, options=layout)
-    return Backend(connection.name, estimator, default_gradient="parameter-shift", shots=wanted)
+    return Backend(
+        connection.name,
+        estimator,
+        default_gradient="parameter-shift",
+        shots=wanted,
+        require=None if layout is None or layout.choice is None else estimator.require,
+    )

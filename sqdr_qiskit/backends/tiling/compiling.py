@@ -11,8 +11,9 @@ from qiskit.quantum_info import SparsePauliOp
 from sqdr_qiskit.backends.chip import Chip
 from sqdr_qiskit.backends.fusing import Fused, fuse
 from sqdr_qiskit.backends.programs import DeviceProgram, LayoutOptions, Round, checked, measured_in, on_qubits
+from sqdr_qiskit.backends.tiling.chosen import place_as_chosen
 from sqdr_qiskit.backends.tiling.lines import LineNeeds, needs_of
-from sqdr_qiskit.backends.tiling.placement import Placement, place_rounds
+from sqdr_qiskit.backends.tiling.placement import Placement, Placements, place_rounds
 from sqdr_qiskit.lightcone.layouts import tile_circuit
 from sqdr_qiskit.lightcone.operations import CZ, NormalForm, Operation, PairChannel, normal_form
 from sqdr_qiskit.lightcone.tiles import TiledCircuit
@@ -29,6 +30,9 @@ def compile_tiled(
     """The cones of all observables on lines of their own; or why that cannot be, as a sentence.
 
     Where the chip has no room, or none that is good, for all cones at once, they run in rounds.
+
+    Raises:
+        SpecError: The options name a layout file whose lines the chip does not have.
     """
     tiled = tile_circuit(circuit, observables)
     widest = max((len(tile.wires) for tile in tiled.tiles), default=0)
@@ -43,7 +47,10 @@ def compile_tiled(
         if line is None:
             return f"A cone of {len(tile.wires)} qubits forms no line"
         needs.append(line)
-    placements = place_rounds(chip, needs, n_copies=options.copies, spacing=options.spacing)
+    if options.choice is not None:
+        placements: Placements | None = place_as_chosen(chip, needs, options.choice)
+    else:
+        placements = place_rounds(chip, needs, n_copies=options.copies, spacing=options.spacing)
     if placements is None:
         copies = "" if options.copies in (None, 1) else f"{options.copies} copies of "
         return f"{chip.name} has no room for {copies}a line of {widest} qubits"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TypeAlias
 
 import numpy as np
 import scipy.optimize
@@ -13,7 +14,7 @@ import scipy.sparse
 from sqdr_qiskit.backends.chip import Chip
 from sqdr_qiskit.backends.tiling.lines import LineNeeds, line_cost, lines_of
 
-__all__ = ["MOST_COST", "Placement", "place", "place_copies", "place_rounds"]
+__all__ = ["MOST_COST", "Placement", "Placements", "place", "place_copies", "place_rounds"]
 
 MOST_COST = 1.5  # more tiles run at once as long as their mean cost stays below this multiple of fewer tiles'
 _NODES = 200  # of branch and bound: a limit in nodes, not in time, so that the answer is always the same
@@ -41,6 +42,10 @@ class Placement:
     def mean_cost(self) -> float:
         """Mean of -log(estimated fidelity) over all tiles."""
         return float(np.mean(self.costs))
+
+
+Placements: TypeAlias = list[tuple[list[int], Placement]]
+"""For each round the numbers of its tiles and their placement."""
 
 
 def place(chip: Chip, tiles: Sequence[LineNeeds], *, n_copies: int = 1, spacing: int = 0) -> Placement | None:
@@ -103,7 +108,7 @@ def place_copies(
 
 def place_rounds(
     chip: Chip, tiles: Sequence[LineNeeds], *, n_copies: int | None = None, spacing: int = 0
-) -> list[tuple[list[int], Placement]] | None:
+) -> Placements | None:
     """Place tiles in as few rounds as good lines allow.
 
     One more round is taken where the tiles do not fit, or where fewer at once stand so much better that their
