@@ -18,14 +18,24 @@ from sqdr_qiskit.backends.chip import Chip, chip_of
 from sqdr_qiskit.backends.equivalence import check_equivalent
 from sqdr_qiskit.backends.exact import ExactEstimator
 from sqdr_qiskit.backends.fake import fake_backend
-from sqdr_qiskit.backends.programs import DeviceProgram, LayoutOptions, Round
+from sqdr_qiskit.backends.programs import LAYOUTS, DeviceProgram, LayoutOptions, Round
 from sqdr_qiskit.backends.routing import route, whole_logical
 from sqdr_qiskit.backends.success import estimate_success
 from sqdr_qiskit.backends.tiling.compiling import compile_tiled
-from sqdr_qiskit.errors import UnsupportedError
+from sqdr_qiskit.errors import ArgumentError, UnsupportedError
 from sqdr_qiskit.lightcone.layouts import whole_register
 
-__all__ = ["Finding", "Source", "Task", "carry_out", "compile_task", "snapshot_chip", "study", "tasks_for"]
+__all__ = [
+    "Finding",
+    "Source",
+    "Task",
+    "carry_out",
+    "compile_task",
+    "snapshot_chip",
+    "study",
+    "tasks_for",
+    "winner",
+]
 
 _SEED = 7  # of the angles at which circuits are compared
 
@@ -172,6 +182,25 @@ def carry_out(source: Source, task: Task) -> Finding | str:
     seconds = time.perf_counter() - started
     _check(source, program, task)
     return _finding(program, chip, task, seconds, _two_qubit(source.circuit)[0])
+
+
+def winner(findings: Iterable[Finding]) -> Finding:
+    """The one to run, of one circuit on one device: the most likely to give an output without an error.
+
+    Where two are as good, the one with fewer rounds, more copies and fewer two-qubit gates, then the first.
+
+    Args:
+        findings: At least one; those that no backend lays out (`as written`) are passed over if others are
+            there.
+
+    Raises:
+        ArgumentError: There are none.
+    """
+    found = list(findings)
+    if not found:
+        raise ArgumentError("Argument `findings` must hold at least one, but is empty.")
+    runnable = [finding for finding in found if finding.task.layout in LAYOUTS] or found
+    return max(runnable, key=lambda f: (f.success, -f.rounds, f.copies, -f.two_qubit_gates))
 
 
 @lru_cache(maxsize=8)

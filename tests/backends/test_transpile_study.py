@@ -1,9 +1,12 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
-from sqdr_qiskit.backends.transpile_study import Finding, Source, Task, carry_out, study, tasks_for
+from sqdr_qiskit.backends.transpile_study import Finding, Source, Task, carry_out, study, tasks_for, winner
 from sqdr_qiskit.circuits import build_circuit
+from sqdr_qiskit.errors import ArgumentError
 
 _MODEL = build_circuit("2b-9q")
 _SOURCE = Source("2b-9q", _MODEL.circuit, _MODEL.observables)
@@ -47,3 +50,13 @@ def test_what_does_not_fit_says_why() -> None:
     assert isinstance(tiled, Finding)
     assert tiled.rounds == 9
     assert done == [1, 2]
+
+
+def test_the_winner_gives_an_output_most_surely() -> None:
+    tiled, whole, written = _found("tiled"), _found("whole", 3, 1), _found("as written", 3, 0)
+    assert winner([written, whole, tiled]) is tiled
+    assert winner([written, whole]) is whole
+    assert winner([replace(written, success=1.0), whole]) is whole
+    assert winner([whole, replace(whole, two_qubit_gates=1)]).two_qubit_gates == 1
+    with pytest.raises(ArgumentError, match="at least one"):
+        winner([])
