@@ -24,6 +24,7 @@ COMMANDS: Mapping[str, str] = {
     "evaluate": "sqdr_qiskit.cli.evaluate:evaluate",
     "infer": "sqdr_qiskit.cli.infer:infer",
     "run": "sqdr_qiskit.cli.run:run",
+    "report": "sqdr_qiskit.cli.report:report",
     "noise": "sqdr_qiskit.cli.noise:app",
     "backends": "sqdr_qiskit.cli.backends:backends",
     "jobs": "sqdr_qiskit.cli.jobs:app",

@@ -31,6 +31,7 @@ __all__ = [
     "fitting_data",
     "infer_dataset",
     "infer_files",
+    "read_pictures",
 ]
 
 A_FEW = 10  # held-out images that are shown where none are named
@@ -184,6 +185,20 @@ def infer_files(
         CheckpointError: If the checkpoint does not say how its images were laid out.
     """
     backend = backend or backend_of(job)
+    images, names = read_pictures(chosen, files)
+    model = restore(chosen.checkpoint, backend, where=chosen.path.name).to(job.device)
+    ready()
+    with _watching(model, seen):
+        return _answers(model, images, list(files), names, job.device, None, progress)
+
+
+def read_pictures(chosen: Chosen, files: Sequence[str]) -> tuple[np.ndarray, tuple[str, ...]]:
+    """Pictures laid out like a checkpoint's training images: uint8 of shape (N, C, H, W); class names.
+
+    Raises:
+        DataError: If a picture cannot be read.
+        CheckpointError: If the checkpoint does not say how its images were laid out.
+    """
     facts = chosen.checkpoint.dataset
     try:
         names = tuple(str(name) for name in facts["class_names"])
@@ -198,10 +213,7 @@ def infer_files(
     images = np.stack(
         [read_image(Path(file), channels=channels, size=(height, width), style=style) for file in files]
     )
-    model = restore(chosen.checkpoint, backend, where=chosen.path.name).to(job.device)
-    ready()
-    with _watching(model, seen):
-        return _answers(model, images, list(files), names, job.device, None, progress)
+    return images, names
 
 
 def fitting_data(chosen: Chosen, job: JobSpec, progress: DownloadProgress | None) -> DataSplits:

@@ -27,7 +27,13 @@ Row = Mapping[str, Any]
 _SHORT_PERCENT = FuncFormatter(lambda value, place: f"{round(100 * value, 6):g} %")
 
 
-def training_curves(history: Sequence[Row], *, title: str = "", subtitle: str = "") -> Figure:
+def training_curves(
+    history: Sequence[Row],
+    *,
+    title: str = "",
+    subtitle: str = "",
+    curves: Sequence[str] = ("loss", "accuracy"),
+) -> Figure:
     """Loss and accuracy over the epochs, of training and, where there is one, of validation.
 
     Args:
@@ -35,6 +41,7 @@ def training_curves(history: Sequence[Row], *, title: str = "", subtitle: str = 
             `validation_loss` and `validation_accuracy`.
         title: Says which run.
         subtitle: A second line.
+        curves: Which of the two, side by side.
 
     Raises:
         ArgumentError: If there is no row.
@@ -43,15 +50,14 @@ def training_curves(history: Sequence[Row], *, title: str = "", subtitle: str = 
         raise ArgumentError("Argument `history` must have at least one epoch, but is empty.")
     epochs = _column(history, "epoch")
     with house_style():
-        figure = new_figure(8.0, 3.7, title, subtitle)
-        for axes, key, label in zip(
-            figure.subplots(1, 2), ("loss", "accuracy"), ("Loss (cross entropy)", "Accuracy"), strict=True
-        ):
+        figure = new_figure(4.0 * len(curves), 3.7, title, subtitle)
+        labels = {"loss": "Loss (cross entropy)", "accuracy": "Accuracy"}
+        for axes, key in zip(figure.subplots(1, len(curves), squeeze=False)[0], curves, strict=True):
             for number, (name, words) in enumerate(((key, "training"), (f"validation_{key}", "validation"))):
                 values = _column(history, name)
                 if np.isfinite(values).any():
                     axes.plot(epochs, values, label=words, **_line(number, marked=len(epochs) <= 25))
-            axes.set_title(label)
+            axes.set_title(labels[key])
             axes.set_xlabel("epoch")
             axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1, steps=[1, 2, 5, 10]))
             axes.margins(x=0.03)
@@ -133,6 +139,7 @@ def noise_sweep_figure(
     noiseless: float | None = None,
     chance: float | None = None,
     log: bool = False,
+    width: float = 6.6,
 ) -> Figure:
     """Accuracy against the strength of the noise, a line for each channel.
 
@@ -144,6 +151,7 @@ def noise_sweep_figure(
         noiseless: Accuracy without noise, as a line of its own.
         chance: Accuracy of guessing, as a line of its own.
         log: Logarithmic strengths; a point at strength 0 is then left out.
+        width: Of the figure, inches.
 
     Raises:
         ArgumentError: If there is no point to show.
@@ -152,7 +160,7 @@ def noise_sweep_figure(
     if not shown:
         raise ArgumentError("Argument `points` must have at least one point to show, but has none.")
     with house_style():
-        figure = new_figure(6.6, 4.1, title, subtitle)
+        figure = new_figure(width, 4.1, title, subtitle)
         axes = figure.subplots()
         for value, words in ((noiseless, "no noise"), (chance, "guessing")):
             if value is not None:
@@ -175,9 +183,10 @@ def noise_sweep_figure(
             axes.set_xticks(sorted({float(point["strength"]) for point in shown}))
             axes.minorticks_off()
         axes.xaxis.set_major_formatter(_SHORT_PERCENT)
-        axes.set_xlabel("noise strength (error probability or damping, each gate)")
+        more = " (error probability or damping, each gate)" if width > 6.0 else ", each gate"
+        axes.set_xlabel(f"noise strength{more}")
         _accuracy_axis(axes)
-        figure.legend(loc="outside lower center", ncols=4)
+        figure.legend(loc="outside lower center", ncols=4 if width > 6.0 else 2)
     return figure
 
 

@@ -9,18 +9,19 @@ from typing import Any
 __all__ = ["escape", "made_by", "page"]
 
 
-def page(title: str, parts: Iterable[str]) -> str:
+def page(title: str, parts: Iterable[str], *, style: str = "") -> str:
     """A whole page, readable on a phone and in print.
 
     Args:
         title: Plain text for the browser's tab.
         parts: HTML of the body: `h1`, `section`s.
+        style: CSS besides that of all pages.
     """
     return (
         "<!doctype html><html lang='en'><head><meta charset='utf-8'>"
         "<meta name='viewport' content='width=device-width, initial-scale=1'>"
         f"<link rel='icon' href='data:,'><title>{escape(title)}</title>"
-        f"<style>{_STYLE}</style></head><body><main>" + "".join(parts) + "</main></body></html>\n"
+        f"<style>{_STYLE}{style}</style></head><body><main>" + "".join(parts) + "</main></body></html>\n"
     )
 
 

@@ -1,0 +1,252 @@
+"""What a run's record says, in words: the headline, three cards, the settings."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+from sqdr_qiskit.reports.tables import percent
+
+__all__ = ["Card", "agreement_words", "cards", "cost_of", "duration", "headline", "settings", "subtitle"]
+
+Record = Mapping[str, Any]
+
+_KINDS = {"train": "Training", "infer": "Inference", "evaluate": "Evaluation"}
+
+
+class Card(NamedTuple):
+    """A question, its answer at a glance, and a few lines more."""
+
+    question: str
+    answer: str
+    lines: tuple[str, ...]
+
+
+def headline(record: Record) -> str:
+    """How well the run did, in one line."""
+    right, of = _score(record)
+    if of:
+        what = "images" if record["kind"] == "infer" else "test images"
+        return f"{percent(right / of)} of {of:,} {what} right"
+    if record["kind"] == "train":
+        done, wanted = _epochs(record)
+        best = (record.get("best") or {}).get("validation_accuracy")
+        so_far = f", {percent(best)} right in validation so far" if best is not None else ""
+        return f"Unfinished after {done} of {wanted} epochs{so_far}"
+    if record.get("sweeps"):
+        sweep = record["sweeps"][0]
+        worst = min(sweep["points"], key=lambda point: float(point["accuracy"]))
+        return (
+            f"{percent(sweep['noiseless'])} right without noise, {percent(worst['accuracy'])} under "
+            f"{100 * worst['strength']:g} % {worst['channel'].replace('_', ' ')}"
+        )
+    if record.get("answers"):
+        return f"{len(record['answers'])} pictures classified"
+    return "Unfinished: no result yet"
+
+
+def subtitle(record: Record) -> str:
+    """Which run this is."""
+    return f"{_KINDS[record['kind']]} {record['name']}: {_what(record)}, backend {_where(record)}"
+
+
+def cards(record: Record) -> list[Card]:
+    """How well it did, what it ran, what it cost."""
+    return [
+        Card("How well it did", _well(record), tuple(_well_lines(record))),
+        Card("What it ran", _what(record), tuple(_what_lines(record))),
+        _cost(record),
+    ]
+
+
+# ---- how well ----------------------------------------------------------------------------------------------
+
+
+def _score(record: Record) -> tuple[int, int]:
+    """Images right and images looked at, (0, 0) where nothing is known."""
+    if record.get("test"):
+        confusion = record["test"]["confusion"]
+        return sum(row[i] for i, row in enumerate(confusion)), sum(map(sum, confusion))
+    answers = [a for a in record.get("answers") or () if a.get("truth") is not None]
+    return sum(a["truth"] == a["class"] for a in answers), len(answers)
+
+
+def _well(record: Record) -> str:
+    right, of = _score(record)
+    if of:
+        return percent(right / of)
+    best = (record.get("best") or {}).get("validation_accuracy")
+    if best is not None:
+        return f"{percent(best)} so far"
+    if record.get("sweeps") and record["kind"] == "evaluate":
+        return percent(record["sweeps"][0]["noiseless"])
+    return "no result yet" if not record["finished"] else "no truths known"
+
+
+def _well_lines(record: Record) -> list[str]:
+    right, of = _score(record)
+    lines = []
+    if of:
+        lines.append(f"{right:,} of {of:,} {'images' if record['kind'] == 'infer' else 'test images'} right")
+    names = record.get("class_names") or ()
+    if names:
+        lines.append(f"guessing: {percent(1 / len(names), 1)}")
+    if record.get("exact_test"):
+        lines.append(f"exact engine, the same images: {percent(record['exact_test']['accuracy'])}")
+    elif record.get("agreement") and record["agreement"]["exact_right"] is not None:
+        found = record["agreement"]
+        lines.append(f"exact engine: {found['exact_right']} of {found['n_samples']} right")
+    best = record.get("best") or {}
+    if best.get("validation_accuracy") is not None:
+        lines.append(f"best in validation: {percent(best['validation_accuracy'])}, epoch {best['epoch']}")
+    if record["kind"] == "train" and not record["finished"]:
+        lines.append("test images are looked at once, at the end")
+    if record["kind"] == "evaluate" and record.get("sweeps"):
+        lines.append(f"without noise, on {record['sweeps'][0]['n_images']:,} test images")
+    return lines
+
+
+# ---- what --------------------------------------------------------------------------------------------------
+
+
+def _job(record: Record) -> Mapping[str, Any]:
+    found: Mapping[str, Any] = record["inputs"].get("job", {})
+    return found
+
+
+def _what(record: Record) -> str:
+    name = (record.get("circuit") or {}).get("name") or _job(record).get("circuit", "unknown circuit")
+    images = "pictures" if record["inputs"].get("files") else _job(record).get("dataset", "unknown data")
+    return f"{name} on {images}"
+
+
+def _where(record: Record) -> str:
+    hardware = record.get("hardware") or {}
+    return str(hardware.get("device") or record["inputs"].get("device") or _job(record)["backend"])
+
+
+def _what_lines(record: Record) -> list[str]:
+    lines, circuit, job = [], record.get("circuit") or {}, _job(record)
+    if circuit.get("title"):
+        count = f", {record['n_parameters']:,} parameters" if record.get("n_parameters") else ""
+        lines.append(f"{circuit['title']}{count}")
+    if record["kind"] == "train":
+        recipe, data = record["inputs"].get("recipe", {}), record["inputs"].get("data", {})
+        done, wanted = _epochs(record)
+        epochs = f"{done} epochs" if done == wanted else f"{done} of {wanted} epochs"
+        images = f"{data['train']['images']:,} training images, " if "train" in data else ""
+        lines.append(f"{images}{epochs}, recipe {recipe.get('name', 'unknown')}")
+        if record["results"].get("stopped_early"):
+            lines.append("stopped early: validation got no better")
+    where = f"backend {_where(record)}"
+    where += f", noise {job['noise']}" if job.get("noise") else ""
+    shots = (record.get("agreement") or {}).get("shots") or job.get("shots")
+    where += f", {shots:,} shots" if shots else ""
+    lines.append(where + (f", gradient {job['gradient']}" if job.get("gradient") else ""))
+    calibrated = (record.get("hardware") or {}).get("calibrated")
+    if calibrated:
+        lines.append(f"calibrated {calibrated[:16].replace('T', ' ')}")
+    return lines
+
+
+def _epochs(record: Record) -> tuple[int, int]:
+    done = len(record.get("history") or ())
+    return done, int(record["inputs"].get("recipe", {}).get("epochs", done))
+
+
+def settings(record: Record) -> dict[str, str]:
+    """What was asked for and is not the usual, and the recipe of a training."""
+    skipped = {"task", "checkpoint", "data_dir"}
+    given = {
+        key: value
+        for key, value in _job(record).items()
+        if value is not None and value is not False and key not in skipped
+    }
+    recipe = {f"recipe: {k}": v for k, v in record["inputs"].get("recipe", {}).items() if v is not None}
+    return {key.replace("_", " "): _value(value) for key, value in {**given, **recipe}.items()}
+
+
+def _value(value: Any) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return f"{value:.6g}" if isinstance(value, float) else str(value)
+
+
+# ---- cost --------------------------------------------------------------------------------------------------
+
+
+def cost_of(jobs: Sequence[Mapping[str, Any]]) -> dict[str, float]:
+    """Sums over jobs: `planned_s` of those not refused, `used_s`, `executions`, and how many are `done`."""
+    sent = [job for job in jobs if job["state"] != "refused"]
+    return {
+        "planned_s": sum(job["planned_s"] for job in sent),
+        "used_s": sum(job["used_s"] or 0.0 for job in jobs),
+        "executions": sum(job["executions"] or 0 for job in jobs if job["state"] == "done"),
+        "done": sum(job["state"] == "done" for job in jobs),
+    }
+
+
+def _cost(record: Record) -> Card:
+    time, results = _seconds(record), record["results"]
+    lines = []
+    if record.get("hardware"):
+        jobs = record["hardware"]["jobs"]
+        sums = cost_of(jobs)
+        lines.append(f"quantum time used; estimated {sums['planned_s']:.1f} s")
+        done = "" if sums["done"] == len(jobs) else f" done of {len(jobs)}"
+        lines.append(f"{_jobs(sums['done'])}{done}, {sums['executions']:,.0f} circuit executions")
+        if time:
+            lines.append(f"{duration(time)} on the clock")
+        return Card("What it cost", f"{sums['used_s']:.1f} QPU s", tuple(lines))
+    if results.get("samples_per_s"):
+        shares = ", ".join(f"{stage} {100 * share:.0f} %" for stage, share in results["shares"].items())
+        lines.append(f"{results['samples_per_s']:,.0f} samples/s in training steps ({shares})")
+    if results.get("rehearsal"):
+        plan = results["rehearsal"]
+        lines.append(
+            f"a rehearsal: the device would take about {plan['planned_s']:.1f} s of quantum time in "
+            f"{_jobs(plan['jobs'])}, {plan['executions']:,} circuit executions"
+        )
+    else:
+        lines.append("no quantum time: simulated")
+    return Card("What it cost", duration(time) if time else "not known yet", tuple(lines))
+
+
+def _jobs(number: float) -> str:
+    return "1 job" if number == 1 else f"{number:.0f} jobs"
+
+
+def _seconds(record: Record) -> float:
+    """Seconds on the clock: of one sitting all of it, of several what was measured by stage."""
+    timings = record["timings_s"]
+    if record["results"].get("sittings", 1) == 1:
+        return float(timings.get("this_sitting", 0.0))
+    return float(sum(value for stage, value in timings.items() if stage != "this_sitting"))
+
+
+def duration(seconds: float) -> str:
+    """Seconds as one reads them: `8.2 s`, `4 min 10 s`, `2 h 05 min`."""
+    if seconds < 59.5:
+        return f"{seconds:.1f} s" if seconds < 9.95 else f"{seconds:.0f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes} min {rest:02} s" if minutes < 60 else f"{minutes // 60} h {minutes % 60:02} min"
+
+
+# ---- device against exact ----------------------------------------------------------------------------------
+
+
+def agreement_words(found: Mapping[str, Any]) -> list[str]:
+    """How far the run's expectation values are from exact ones, in sentences."""
+    of, where = found["n_samples"], found["backend"]
+    lines = [f"{found['agree']} of {of} samples get the same class from {where} and from the exact engine."]
+    if found["right"] is not None:
+        lines[0] += f" {found['right']} are right from {where}, {found['exact_right']} from the exact engine."
+    mean = f"Expectation values are {found['mean_error']:.3f} off on average (root mean square "
+    mean += f"{found['rms_error']:.3f})"
+    if found["sampling_error"]:
+        mean += f"; sampling with {found['shots']:,} shots alone would give {found['sampling_error']:.3f}"
+    lines.append(f"{mean}.")
+    lines.append(
+        f"{percent(found['slope'], 1)} of the signal is left (slope of the line through the points)."
+    )
+    return lines
