@@ -8,7 +8,7 @@ from __future__ import annotations
 import argparse
 import sys
 
-from benchmarks.peers import OURS, PEERS, Peer
+from benchmarks.peers import AER_CONES, AER_REGISTER, OURS, OURS_DOUBLE, PEERS, Peer
 from benchmarks.processes import RowError, WorkerProcess, memory_limit_mb
 from benchmarks.task import Noise, Task
 
@@ -27,12 +27,12 @@ def check(peer: Peer, task: Task, *, limit_s: float) -> float:
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--rows", default="", help="only peers whose name contains this")
+    parser.add_argument("--rows", default="", help="only peers whose name contains one of these")
     parser.add_argument("--limit-s", type=float, default=180, help="time limit of one peer and circuit")
     arguments = parser.parse_args()
     off = 0
-    for peer in (OURS, *PEERS):
-        if arguments.rows.lower() not in peer.name.lower():
+    for peer in (OURS, OURS_DOUBLE, AER_CONES, AER_REGISTER, *PEERS):
+        if not any(word.strip() in peer.name.lower() for word in arguments.rows.lower().split(",")):
             continue
         for noise in (None, Noise()):
             if peer.noisy not in (None, noise is not None):

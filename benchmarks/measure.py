@@ -4,169 +4,160 @@ from __future__ import annotations
 
 import statistics
 import time
-from dataclasses import dataclass, field
 from typing import Any
 
-from benchmarks.peers import OURS, Peer
-from benchmarks.processes import RowError, WorkerProcess
+from benchmarks.contender import Contender, Settings, start
+from benchmarks.peers import Peer
+from benchmarks.processes import RowError
 from benchmarks.task import Noise, Task
 
-__all__ = ["Contender", "Settings", "measure_row", "start_ours"]
+__all__ = ["empty_row", "measure_noise", "measure_row"]
 
-
-@dataclass(frozen=True)
-class Settings:
-    """How long and how often; the same for all rows."""
-
-    limit_s: float
-    memory_mb: float
-    rounds: int = 5
-    burst_s: float = 0.4
-    threads: int = 2
-    batches: tuple[int, ...] | None = None
-    first_batch_only: bool = False
-
-    def batches_of(self, peer: Peer) -> list[int]:
-        """What to try; a peer whose own list is short for good reason keeps it."""
-        own = peer.batches if self.batches is None or peer.batches[0] < 8 else self.batches
-        return list(own[:1] if self.first_batch_only else own)
-
-
-@dataclass
-class Contender:
-    """A worker that is prepared, and what its first calls took."""
-
-    worker: WorkerProcess
-    task: Task
-    modes: list[str]
-    compile_s: dict[str, float] = field(default_factory=dict)
-    peak_mb: float = 0.0
-
-    def warm_up(self, mode: str, limit_s: float) -> None:
-        """The first call, which compiles where there is something to compile."""
-        self.compile_s[mode] = self.worker.ask({"do": "warm", "mode": mode}, limit_s=limit_s)["seconds"]
-
-    def burst(self, mode: str, seconds: float, limit_s: float) -> list[float]:
-        """Seconds of each call in one burst."""
-        reply = self.worker.ask({"do": "time", "mode": mode, "at_least_s": seconds}, limit_s=limit_s)
-        self.peak_mb = reply["peak_mb"]
-        times: list[float] = reply["times"]
-        return times
-
-
-def _start(peer: Peer, task: Task, settings: Settings, *, limit_s: float) -> Contender:
-    """Start a worker and prepare it."""
-    worker = WorkerProcess(peer, task, threads=settings.threads, memory_mb=settings.memory_mb)
-    try:
-        return Contender(worker, task, worker.ask({"do": "prepare"}, limit_s=limit_s)["modes"])
-    except BaseException:
-        worker.close()
-        raise
-
-
-def start_ours(n_qubits: int, n_blocks: int, noise: Noise | None, settings: Settings) -> Contender:
-    """Ours at its fastest batch for forward + full Jacobian, ready to be timed in turns with the others."""
-    best: tuple[float, Contender] | None = None
-    for batch in settings.batches_of(OURS):
-        task = Task(n_qubits, n_blocks, batch, noise)
-        contender = _start(OURS, task, settings, limit_s=settings.limit_s)
-        for mode in contender.modes:
-            contender.warm_up(mode, settings.limit_s)
-        times = contender.burst("jacobian", settings.burst_s, settings.limit_s)
-        rate = batch / statistics.median(times)
-        slower = contender
-        if best is None or rate > best[0]:
-            best, slower = (rate, contender), best[1] if best else None
-        if slower is not None:
-            slower.worker.close()
-    assert best is not None
-    return best[1]
-
-
-def _measure(
-    peer: Peer, task: Task, ours: Contender | None, settings: Settings, *, jacobian: bool
-) -> dict[str, Any]:
-    """One peer at one batch: rates are samples a second, medians over calls of all rounds.
-
-    The time limit holds for warming up and timing one mode. The Jacobian is left out where n backward passes
-    would not fit in it, and where it fails.
-    """
-    limit_s = settings.limit_s * peer.patience
-    contender = _start(peer, task, settings, limit_s=limit_s)
-    with contender.worker:
-        record: dict[str, Any] = {"batch": task.batch, "compile_s": contender.compile_s}
-        record["backward"] = _time(peer, contender, "backward", ours, settings, limit_s)
-        record["peak_mb"] = contender.peak_mb
-        if peer.single_call:  # its one mode of work is the Jacobian; the contraction after it costs nothing
-            record["jacobian"] = dict(record["backward"])
-            return record
-        record["digest"] = contender.worker.ask({"do": "digest"}, limit_s=limit_s)
-        expected_s = task.n_qubits * task.batch / record["backward"]["rate"]
-        if jacobian and "jacobian" in contender.modes and expected_s < limit_s:
-            try:
-                record["jacobian"] = _time(peer, contender, "jacobian", ours, settings, limit_s)
-            except RowError as failure:
-                record["jacobian_note"] = str(failure)
-    return record
-
-
-def _time(
-    peer: Peer, contender: Contender, mode: str, ours: Contender | None, settings: Settings, limit_s: float
-) -> dict[str, Any]:
-    """Warm up, then bursts in turns with ours."""
-    end = time.monotonic() + limit_s
-    if not peer.single_call:
-        contender.warm_up(mode, limit_s)
-    theirs: list[float] = []
-    own: dict[str, list[float]] = {"backward": [], "jacobian": []}
-    for _ in range(1 if peer.single_call else settings.rounds):
-        if ours is not None:
-            for own_mode, times in own.items():
-                times += ours.burst(own_mode, settings.burst_s / 2, settings.limit_s)
-        theirs += contender.burst(mode, 0.0 if peer.single_call else settings.burst_s, limit_s)
-        if time.monotonic() + 2 * max(theirs) > end:
-            break
-    found: dict[str, Any] = {"rate": contender.task.batch / statistics.median(theirs), "calls": len(theirs)}
-    if ours is not None:
-        for own_mode, times in own.items():
-            found[f"ours_{own_mode}"] = ours.task.batch / statistics.median(times)
-    return found
+_WORTH = 0.1  # a call that takes this share of the limit gains nothing from a larger batch
 
 
 def measure_row(
-    peer: Peer, n_qubits: int, n_blocks: int, noise: Noise | None, ours: Contender | None, settings: Settings
+    peer: Peer,
+    n_qubits: int,
+    n_blocks: int,
+    noise: Noise | None,
+    ours: Contender,
+    settings: Settings,
+    *,
+    mode: str = "backward",
 ) -> dict[str, Any]:
-    """The best over batches of one peer, or the reason why there is none; the Jacobian at the first batch."""
-    tried: list[dict[str, Any]] = []
-    notes: list[str] = []
-    batches = settings.batches_of(peer)
-    smaller = list(peer.smaller)
-    while batches:
-        batch = batches.pop(0)
+    """One peer at its best batch, in turns with ours at that batch and at its own best, or why not."""
+    limit_s = settings.limit_s * peer.patience
+    end = time.monotonic() + 1.5 * limit_s
+    row = empty_row(peer, n_qubits, n_blocks, noise) | {"mode": mode}
+    contender = _find_batch(peer, Task(n_qubits, n_blocks, 1, noise), settings, limit_s, end, mode, row)
+    if contender is None:
+        return row
+    with contender:
+        batch = contender.batch
+        record: dict[str, Any] = {"batch": batch, "compile_s": contender.compile_s}
         try:
-            task = Task(n_qubits, n_blocks, batch, noise)
-            tried.append(_measure(peer, task, ours, settings, jacobian=not tried))
+            record[mode] = _in_turns(peer, contender, mode, ours, settings, limit_s)
+            record |= {"peak_mb": contender.peak_mb, "extrapolated": contender.extrapolated}
+            if contender.extrapolated is None:
+                record["digest"] = contender.digest(mode, limit_s)
+            row["best"] = record
+            if peer.metered:  # all its work is the Jacobian; the contraction after it costs nothing
+                record["jacobian"] = dict(record[mode])
+            elif _fits(contender, mode, peer, end):
+                contender.warm_up("jacobian", batch, max(1.0, end - time.monotonic()))
+                record["jacobian"] = _in_turns(peer, contender, "jacobian", ours, settings, limit_s)
         except RowError as failure:
-            notes.append(f"batch {batch}: {failure}")
-            if failure.kind == "unavailable":
-                notes = [str(failure)]
-                break
-            if tried:
-                break
-            batches = [smaller.pop(0)] if smaller else []
-            continue
-        if batch / tried[-1]["backward"]["rate"] > settings.limit_s / 20:
-            break  # one call takes seconds already: a larger batch gains nothing
-        if smaller != list(peer.smaller):
-            break
-    best = max(tried, key=lambda record: record["backward"]["rate"], default=None)
-    if best is not None and "jacobian" in tried[0]:
-        best["jacobian"] = tried[0]["jacobian"] | {"batch": tried[0]["batch"]}
-    return {
+            row["notes"].append(f"{'Jacobian' if mode in record else f'batch {batch}'}: {failure}")
+    return row
+
+
+def empty_row(peer: Peer, n_qubits: int, n_blocks: int, noise: Noise | None) -> dict[str, Any]:
+    """A row that says nothing yet."""
+    row: dict[str, Any] = {
         "peer": peer.name,
         "variant": f"{n_blocks}b-{n_qubits}q",
         "noise": noise is not None,
-        "best": best,
-        "tried": [{k: v for k, v in record.items() if k != "digest"} for record in tried],
-        "notes": notes,
     }
+    return row | {"mode": "backward", "best": None, "tried": [], "notes": []}
+
+
+def _fits(contender: Contender, mode: str, peer: Peer, end: float) -> bool:
+    """Whether a Jacobian, n backward passes and a longer compilation, is likely done in time."""
+    if "jacobian" not in contender.modes or mode != "backward" or peer.single_call:
+        return False
+    one_s = contender.call_s[mode, contender.batch]
+    return 2.0 * contender.compile_s[mode] + 4 * contender.task.n_qubits * one_s < end - time.monotonic()
+
+
+def _find_batch(
+    peer: Peer, task: Task, settings: Settings, limit_s: float, end: float, mode: str, row: dict[str, Any]
+) -> Contender | None:
+    """Try the batches; the worker comes back alive with its fastest one, and `row` says what was tried."""
+    queue = settings.batches_of(peer, task)
+    largest = max(queue)
+    tried: list[dict[str, Any]] = row["tried"]
+    contender: Contender | None = None
+    while queue and time.monotonic() < end:
+        batch = queue.pop(0)
+        asked = time.monotonic()
+        left_s = min(limit_s, end - asked)
+        try:
+            if contender is None:
+                whole = Task(task.n_qubits, task.n_blocks, max(batch, largest), task.noise)
+                contender = start(peer, whole, settings, limit_s=left_s)
+            contender.batch = batch
+            if peer.single_call:
+                return contender
+            contender.warm_up(mode, batch, left_s)
+            contender.burst(mode, batch, settings.burst_s, left_s)
+        except RowError as failure:
+            if contender is not None:
+                contender.close()
+                contender = None
+            if failure.kind == "unavailable":
+                row["notes"].append(str(failure))
+                return None
+            row["notes"].append(f"batch {batch}: {failure}")
+            if tried:  # the worker that knew the best batch is gone: start again with that
+                queue, largest = [_best(tried)["batch"]], 0
+                tried.clear()
+            else:
+                queue = [other for other in (*queue, *peer.smaller) if other < batch][:1]
+                largest = 0
+            continue
+        rate = contender.rate(mode, batch)
+        tried.append({"batch": batch, "rate": rate, "compile_s": dict(contender.compile_s)})
+        slow = contender.call_s[mode, batch] > _WORTH * limit_s
+        queue = [other for other in queue if not (slow and other > batch)]
+        if row["notes"] or 2 * time.monotonic() - asked > end:
+            break
+    if contender is not None:
+        contender.batch, contender.compile_s = _best(tried)["batch"], _best(tried)["compile_s"]
+    return contender
+
+
+def _best(tried: list[dict[str, Any]]) -> dict[str, Any]:
+    return max(tried, key=lambda found: float(found["rate"]))
+
+
+def _in_turns(
+    peer: Peer, contender: Contender, mode: str, ours: Contender, settings: Settings, limit_s: float
+) -> dict[str, Any]:
+    """Bursts in turns with ours: rates are samples a second, medians over the calls of all rounds."""
+    end = time.monotonic() + limit_s / 2
+    batch = contender.batch
+    own: dict[str, tuple[int, list[float]]] = {"best": (ours.batch, []), "same": (batch, [])}
+    theirs: list[float] = []
+    if batch > ours.task.batch:
+        del own["same"]
+    elif batch == ours.batch:
+        own["same"] = own["best"]
+    for _ in range(1 if peer.single_call else settings.rounds):
+        for own_batch, times in {id(entry): entry for entry in own.values()}.values():
+            times += ours.burst(mode, own_batch, settings.burst_s / 2, settings.limit_s)
+        theirs += contender.burst(mode, batch, 0.0 if peer.single_call else settings.burst_s, 1.5 * limit_s)
+        if time.monotonic() + 2 * max(theirs) > end:
+            break
+    found: dict[str, Any] = {"rate": batch / statistics.median(theirs), "calls": len(theirs)}
+    for name, (own_batch, times) in own.items():
+        found[f"ours_{name}"] = own_batch / statistics.median(times)
+    return found | {"ours_best_batch": ours.batch}
+
+
+def measure_noise(ours: Contender, settings: Settings) -> list[dict[str, Any]]:
+    """What the noise costs: calls with and without it in turns, in one worker; batch 64 and the best."""
+    rows = []
+    for batch in dict.fromkeys((64, ours.batch)):
+        request = {"do": "noise", "batch": batch, "pairs": 5 * settings.rounds}
+        reply = ours.worker.ask(request, limit_s=5 * settings.limit_s)
+        row: dict[str, Any] = {"variant": f"{ours.task.n_blocks}b-{ours.task.n_qubits}q", "batch": batch}
+        for mode in ("backward", "jacobian"):
+            exact, noisy = reply[mode]["exact_s"], reply[mode]["exact_noisy_s"]
+            row[mode] = {
+                "exact": batch / statistics.median(exact),
+                "exact_noisy": batch / statistics.median(noisy),
+                "ratio": statistics.median(slow / fast for slow, fast in zip(noisy, exact, strict=True)),
+            }
+        rows.append(row)
+    return rows

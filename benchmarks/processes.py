@@ -61,7 +61,7 @@ class WorkerProcess:
             "n_qubits": task.n_qubits,
             "n_blocks": task.n_blocks,
             "batch": task.batch,
-            "noise": task.noise and [task.noise.channels, task.noise.after_cz],
+            "noise": task.noise and [task.noise.channels, task.noise.after_cz, task.noise.source],
         }
         environment = {**os.environ, **{f"{name}_NUM_THREADS": str(threads) for name in _THREAD_VARIABLES}}
         environment |= {

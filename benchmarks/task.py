@@ -23,11 +23,13 @@ _PAPER_CHANNELS = (("bit_flip", 0.02), ("depolarizing", 0.03), ("amplitude_dampi
 class Noise:
     """One-qubit channels that follow every `Rot`, in order: (name, strength), names as in noise files.
 
-    With `after_cz` the same channels also follow every CZ, on each of its two qubits ("all gates").
+    With `after_cz` the same channels also follow every CZ, on each of its two qubits ("all gates"). `source`
+    is the noise file that says so, for ours, which reads it as its users do.
     """
 
     channels: tuple[tuple[str, float], ...] = _PAPER_CHANNELS
     after_cz: bool = True
+    source: str = "paper"
 
     @classmethod
     def from_file(cls, path: Path) -> Noise:
@@ -41,7 +43,7 @@ class Noise:
             channels.append((kind, float(strength)))
         if places not in ({("rot",)}, {("u",)}, {("all_gates",)}):
             raise SystemExit(f"error: all channels of {path} must follow rot, or all of them all_gates")
-        return cls(tuple(channels), after_cz=places == {("all_gates",)})
+        return cls(tuple(channels), after_cz=places == {("all_gates",)}, source=str(path.resolve()))
 
     def kraus(self, index: int) -> list[NDArray[np.complex128]]:
         """Kraus operators of channel number `index`, equations 14 to 16 of the paper."""

@@ -1,7 +1,9 @@
 """One peer, one task, in a process of its own: `run.py` and `check.py` talk to it in JSON lines.
 
-Requests: {"do": "prepare"}, {"do": "warm", "mode": M}, {"do": "time", "mode": M, "at_least_s": T},
-{"do": "digest"}, {"do": "check"}. Every answer is one line with "ok"; a failure has "error" and its kind.
+Requests: {"do": "prepare", "budget_s": B}, {"do": "warm", "mode": M, "batch": N},
+{"do": "time", "mode": M, "batch": N, "at_least_s": T, "lead": bool}, {"do": "digest", "mode": M},
+{"do": "noise", "batch": N, "pairs": P}, {"do": "check"}. Every answer is one line with "ok"; a failure has
+"error" and its kind.
 """
 
 from __future__ import annotations
@@ -12,71 +14,121 @@ import resource
 import sys
 import time
 import warnings
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
 from benchmarks import reference
-from benchmarks.peers import OURS, PEERS, Peer, prepare
+from benchmarks.peers import AER_CONES, AER_REGISTER, OURS, OURS_DOUBLE, PEERS, Peer, prepare
 from benchmarks.peers.interface import NotSupportedError, Runner
 from benchmarks.task import Noise, Task, draw_inputs
 
 __all__ = ["main"]
 
+_MODES = ("backward", "jacobian", "forward")
+
 
 class Worker:
-    """The prepared peer with its inputs."""
+    """The prepared peer with its inputs; a batch is the first samples of the task's."""
 
     def __init__(self, peer: Peer, task: Task) -> None:
         self.peer = peer
         self.task = task
         self.inputs = draw_inputs(task)
         self.runner: Runner | None = None
+        self.last: dict[str, tuple[Any, ...]] = {}
 
-    def call(self, mode: str) -> tuple[Any, ...]:
-        assert self.runner is not None
-        x, w, cotangent = self.inputs
+    def call(self, mode: str, batch: int | None = None, *, runner: Runner | None = None) -> tuple[Any, ...]:
+        chosen = self.runner if runner is None else runner
+        assert chosen is not None
+        x, w, cotangent = self.inputs[0][:batch], self.inputs[1], self.inputs[2][:batch]
+        if mode == "forward":
+            assert chosen.forward is not None
+            return (chosen.forward(x, w),)
         if mode == "backward":
-            return self.runner.backward(x, w, cotangent)
-        assert self.runner.jacobian is not None
-        return self.runner.jacobian(x, w)
+            assert chosen.backward is not None
+            return chosen.backward(x, w, cotangent)
+        assert chosen.jacobian is not None
+        return chosen.jacobian(x, w)
 
     def answer(self, request: dict[str, Any]) -> dict[str, Any]:
         start = time.perf_counter()
         match request["do"]:
             case "prepare":
-                self.runner = prepare(self.peer, self.task)
-                modes = ["backward"] + ["jacobian"] * (self.runner.jacobian is not None)
+                self.runner = prepare(self.peer, self.task, budget_s=request.get("budget_s", float("inf")))
+                modes = [mode for mode in _MODES if getattr(self.runner, mode) is not None]
                 return {"modes": modes, "seconds": time.perf_counter() - start}
             case "warm":
-                self.call(request["mode"])
+                self.last[request["mode"]] = self.call(request["mode"], request["batch"])
                 return {"seconds": time.perf_counter() - start}
             case "time":
-                times: list[float] = []
-                while not times or sum(times) < request["at_least_s"]:
-                    start = time.perf_counter()
-                    self.call(request["mode"])
-                    times.append(time.perf_counter() - start)
-                peak_kib = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-                return {"times": times, "peak_mb": peak_kib / 1024}
+                return self.time(request)
             case "digest":
                 # The first sample's values and input gradient do not depend on the batch: rows must agree.
-                values, d_x, _ = self.call("backward")
-                return {"values": np.asarray(values)[0].tolist(), "d_x": np.asarray(d_x)[0].tolist()}
+                mode = request["mode"]
+                found = self.last[mode] if mode in self.last else self.call(mode)
+                digest = {"values": np.asarray(found[0])[0].tolist()}
+                if mode == "backward":
+                    digest["d_x"] = np.asarray(found[1])[0].tolist()
+                return digest
             case "check":
                 return {"deviation": self.deviation()}
+            case "noise":
+                return self.price_of_noise(request["batch"], request["pairs"])
         raise ValueError(request["do"])
+
+    def time(self, request: dict[str, Any]) -> dict[str, Any]:
+        """Seconds of each call, for at least so long; with `lead`, after one call that does not count."""
+        mode, batch = request["mode"], request["batch"]
+        assert self.runner is not None
+        if request["lead"]:
+            self.call(mode, batch)
+        times: list[float] = []
+        reply: dict[str, Any] = {"times": times}
+        while not times or sum(times) < request["at_least_s"]:
+            start = time.perf_counter()
+            self.last[mode] = self.call(mode, batch)
+            times.append(time.perf_counter() - start)
+        meter = self.runner.meter
+        if meter is not None and meter.done < meter.total:
+            times[-1] += meter.missing_s
+            reply["extrapolated"] = [meter.done, meter.total]
+        reply["peak_mb"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+        return reply
+
+    def price_of_noise(self, batch: int, pairs: int) -> dict[str, Any]:
+        """Seconds of each call with noise and without it, call by call in turns."""
+        quiet = prepare(self.peer, replace(self.task, noise=None))
+        found: dict[str, Any] = {}
+        for mode in ("backward", "jacobian"):
+            times: list[list[float]] = [[], []]
+            for turn in range(pairs + 2):
+                for runner, calls in zip((quiet, self.runner), times, strict=True):
+                    start = time.perf_counter()
+                    self.call(mode, batch, runner=runner)
+                    if turn >= 2:  # the first two compile and make room
+                        calls.append(time.perf_counter() - start)
+            found[mode] = {"exact_s": times[0], "exact_noisy_s": times[1]}
+        return found
 
     def deviation(self) -> float:
         """Largest absolute difference of any number the peer returns from the dense reference."""
         x, w, cotangent = self.inputs
+        assert self.runner is not None
         values = reference.values(self.task, x, w)
-        d_x, d_w = reference.jacobian(self.task, x, w)
-        expected = [values, np.einsum("bn,bnp->bp", cotangent, d_x), np.einsum("bn,bnp->p", cotangent, d_w)]
-        found = list(self.call("backward"))
-        if self.runner is not None and self.runner.jacobian is not None:
-            expected += [values, d_x, d_w]
-            found += self.call("jacobian")
+        expected, found = [], []
+        if self.runner.forward is not None:
+            expected.append(values)
+            found += self.call("forward")
+        if self.runner.backward is not None:
+            d_x, d_w = reference.jacobian(self.task, x, w)
+            expected += [values, np.einsum("bn,bnp->bp", cotangent, d_x)]
+            expected.append(np.einsum("bn,bnp->p", cotangent, d_w))
+            found += self.call("backward")
+            if self.runner.jacobian is not None:
+                expected += [values, d_x, d_w]
+                found += self.call("jacobian")
         return max(float(np.abs(np.asarray(a) - b).max()) for a, b in zip(found, expected, strict=True))
 
 
@@ -85,11 +137,12 @@ def main() -> None:
     os.dup2(2, 1)
     warnings.simplefilter("ignore")
     setting = json.loads(sys.argv[1])
-    peer = next(peer for peer in (OURS, *PEERS) if peer.name == setting["peer"])
+    known = (OURS, OURS_DOUBLE, AER_CONES, AER_REGISTER, *PEERS)
+    peer = next(peer for peer in known if peer.name == setting["peer"])
     noise = None
     if setting["noise"] is not None:
-        channels, after_cz = setting["noise"]
-        noise = Noise(tuple((kind, strength) for kind, strength in channels), after_cz)
+        channels, after_cz, source = setting["noise"]
+        noise = Noise(tuple((kind, strength) for kind, strength in channels), after_cz, source)
     worker = Worker(peer, Task(setting["n_qubits"], setting["n_blocks"], setting["batch"], noise))
     for line in sys.stdin:
         try:

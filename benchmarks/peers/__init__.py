@@ -9,7 +9,7 @@ from typing import Any
 from benchmarks.peers.interface import Runner
 from benchmarks.task import Task
 
-__all__ = ["OURS", "PEERS", "Peer", "prepare"]
+__all__ = ["AER_CONES", "AER_REGISTER", "OURS", "OURS_DOUBLE", "PEERS", "Peer", "prepare"]
 
 
 @dataclass(frozen=True)
@@ -22,11 +22,16 @@ class Peer:
         precision: `single` or `double`.
         options: What else the module's `prepare` takes.
         noisy: Which tasks it takes: with noise, without, or (None) both.
-        batches: Tried in order; the best counts.
-        smaller: Tried in order where the first of `batches` fails, until one works.
+        batches: Tried in order, the best of smaller circuits first; the best counts.
+        wide_batches: The same at 18 qubits and more.
+        deep_batches: The same with more than two blocks, if other.
+        smaller: Tried in order where no one of these works, until one does.
         single_call: So slow that one call is timed, without a warm-up.
+        metered: Its `prepare` takes `budget_s`, after which a call is cut short and the rest extrapolated.
         environment: The virtual environment that has its library; `main` is the one that runs the benchmark.
         patience: Multiplies the time limit, where compiling alone is known to take minutes.
+        variants: The only circuits it is tried on without `--all`, where others are known not to finish.
+        extra: Known to be slower than another row of the same library: measured with `--all` only.
     """
 
     name: str
@@ -34,54 +39,115 @@ class Peer:
     precision: str = "double"
     options: dict[str, Any] = field(default_factory=dict)
     noisy: bool | None = False
-    batches: tuple[int, ...] = (64, 256, 512)
+    batches: tuple[int, ...] = (64, 512)
+    wide_batches: tuple[int, ...] = (8, 64)
+    deep_batches: tuple[int, ...] | None = None
     smaller: tuple[int, ...] = (8, 1)
     single_call: bool = False
+    metered: bool = False
     environment: str = "main"
     patience: float = 1.0
+    variants: tuple[str, ...] | None = None
+    extra: bool = False
+
+    def batches_of(self, task: Task) -> tuple[int, ...]:
+        """What to try on a circuit."""
+        if self.deep_batches is not None and task.n_blocks > 2:
+            return self.deep_batches
+        return self.batches if task.n_qubits < 18 else self.wide_batches
 
 
-OURS = Peer("sqdr-qiskit exact", "ours", noisy=None, batches=(64, 256, 512))
+OURS = Peer("sqdr-qiskit", "ours", "single", noisy=None, batches=(64, 256, 512), wide_batches=(64, 256, 512))
+OURS_DOUBLE = Peer("sqdr-qiskit double", "ours", noisy=None)
+AER_CONES = Peer(
+    "sqdr-qiskit aer_noisy", "ours", options={"noisy_backend": "aer_noisy"}, noisy=True, batches=(64,)
+)
+AER_REGISTER = Peer("Aer, whole register", "aer_register", noisy=True, batches=(4,), smaller=())
 
 _TC = "tensorcircuit_jax"
-_TC_NOISY: dict[str, Any] = {
-    "module": _TC,
-    "noisy": True,
-    "batches": (64, 8),
-    "smaller": (1,),
-    "patience": 3.0,
-}
+_BACKPROP = "pennylane_backprop"
 PEERS = (
-    Peer("PennyLane lightning.qubit adjoint c128", "pennylane_lightning", batches=(64,)),
-    Peer("PennyLane lightning.qubit adjoint c64", "pennylane_lightning", "single", batches=(64,)),
-    Peer("PennyLane default.qubit backprop torch", "pennylane_backprop", options={"interface": "torch"}),
-    Peer("PennyLane default.qubit backprop jax c64", "pennylane_backprop", "single", {"interface": "jax"}),
+    Peer(
+        "PennyLane lightning.qubit adjoint c128",
+        "pennylane_lightning",
+        batches=(64,),
+        wide_batches=(8,),
+        extra=True,
+    ),
+    Peer(
+        "PennyLane lightning.qubit adjoint c64",
+        "pennylane_lightning",
+        "single",
+        batches=(64,),
+        wide_batches=(8,),
+    ),
+    Peer(
+        "PennyLane default.qubit backprop torch c128",
+        _BACKPROP,
+        options={"interface": "torch"},
+        batches=(64,),
+        wide_batches=(4,),
+        smaller=(1,),
+    ),
+    Peer("PennyLane default.qubit backprop jax c64", _BACKPROP, "single", {"interface": "jax"}),
     Peer("TensorCircuit-NG statevector c64", _TC, "single", {"form": "statevector"}),
-    Peer("TensorCircuit-NG statevector c128", _TC, "double", {"form": "statevector"}),
-    Peer("TensorCircuit-NG light cone c64", _TC, "single", {"form": "lightcone"}),
-    Peer("TensorCircuit-NG light cone c128", _TC, "double", {"form": "lightcone"}),
+    Peer("TensorCircuit-NG statevector c128", _TC, "double", {"form": "statevector"}, extra=True),
+    Peer("TensorCircuit-NG light cone c64", _TC, "single", {"form": "lightcone"}, wide_batches=(64, 512)),
+    Peer(
+        "TensorCircuit-NG light cone c128",
+        _TC,
+        "double",
+        {"form": "lightcone"},
+        wide_batches=(64, 512),
+        extra=True,
+    ),
     Peer("qujax c64", "qujax_jax", "single"),
-    Peer("qujax c128", "qujax_jax", "double"),
+    Peer("qujax c128", "qujax_jax", "double", extra=True),
     Peer("TorchQuantum c64", "torchquantum_torch", "single", environment="torchquantum"),
     Peer("DeepQuantum c64", "deepquantum_torch", "single"),
-    Peer("EstimatorQNN stock", "stock_qnn", batches=(1,), smaller=(), single_call=True),
     Peer(
-        "TensorCircuit-NG channel network c64", precision="single", options={"form": "network"}, **_TC_NOISY
+        "EstimatorQNN stock",
+        "stock_qnn",
+        batches=(1,),
+        wide_batches=(1,),
+        smaller=(),
+        single_call=True,
+        metered=True,
+    ),
+    Peer(
+        "TensorCircuit-NG channel network c64",
+        _TC,
+        "single",
+        {"form": "network"},
+        noisy=True,
+        wide_batches=(64, 512),
+        deep_batches=(4, 1, 16),
+        smaller=(1,),
+        patience=8.0,
+        variants=("2b-9q", "2b-18q", "4b-9q"),
     ),
     Peer(
         "TensorCircuit-NG density matrix c64",
-        precision="single",
-        options={"form": "density_matrix"},
-        **_TC_NOISY,
+        _TC,
+        "single",
+        {"form": "density_matrix"},
+        noisy=True,
+        batches=(64,),
+        deep_batches=(8,),
+        smaller=(1,),
+        patience=3.0,
+        variants=("2b-9q", "4b-9q"),
     ),
     Peer(
         "PennyLane default.mixed backprop",
-        "pennylane_backprop",
+        _BACKPROP,
         options={"interface": "torch"},
         noisy=True,
-        batches=(1, 4),
+        batches=(1,),
         smaller=(),
-        patience=4.0,
+        single_call=True,
+        patience=5.0,
+        variants=("2b-9q",),
     ),
     Peer(
         "EstimatorQNN stock on noisy Aer",
@@ -90,12 +156,16 @@ PEERS = (
         batches=(1,),
         smaller=(),
         single_call=True,
+        metered=True,
         patience=8.0,
+        variants=("2b-9q",),
     ),
 )
 
 
-def prepare(peer: Peer, task: Task) -> Runner:
+def prepare(peer: Peer, task: Task, *, budget_s: float = float("inf")) -> Runner:
     """Import the peer's library and build its circuit."""
     module = import_module(f"benchmarks.peers.{peer.module}")
-    return module.prepare(task, peer.precision, **peer.options)
+    options = peer.options | ({"budget_s": budget_s} if peer.metered else {})
+    runner: Runner = module.prepare(task, peer.precision, **options)
+    return runner

@@ -1,57 +1,54 @@
-"""sqdr-qiskit's own exact engine, called as its quantum layer calls it.
+"""sqdr-qiskit itself, called as its users call it: a quantum layer on a backend.
 
-The `EstimatorQNN` subclass that `TorchConnector` wraps: forward one broadcast PUB, backward the Jacobian.
+Single precision is what a torch layer works in: a training step's forward and backward. Double precision asks
+the layer's network for values and Jacobian one after the other, and is there for the strict check.
 """
 
 from __future__ import annotations
 
 import numpy as np
+import torch
 
 from benchmarks.peers.interface import Array, Runner
-from benchmarks.task import Noise, Task
-from sqdr_qiskit.backends.exact import ExactEstimator
+from benchmarks.task import Task
+from sqdr_qiskit.backends import make_backend
 from sqdr_qiskit.circuits import build_circuit
-from sqdr_qiskit.gradients.exact import ExactGradient
-from sqdr_qiskit.lightcone.channels import Channel, ChannelModel, noiseless
 from sqdr_qiskit.model.qnn import BroadcastEstimatorQNN
+from sqdr_qiskit.model.quantum_layer import quantum_layer
 
 __all__ = ["prepare"]
 
 
-def prepare(task: Task, precision: str) -> Runner:
-    """Always double precision."""
-    circuit = build_circuit(f"{task.n_blocks}b-{task.n_qubits}q")
-    channels: ChannelModel = noiseless if task.noise is None else _Channels(task.noise)
-    qnn = BroadcastEstimatorQNN(
-        circuit=circuit.circuit,
-        estimator=ExactEstimator(channels),
-        gradient=ExactGradient(channels),
-        observables=circuit.observables,
-        input_params=list(circuit.x),
-        weight_params=list(circuit.w),
+def prepare(task: Task, precision: str, *, noisy_backend: str = "exact_noisy") -> Runner:
+    """On `exact`, or with the task's noise on `noisy_backend`."""
+    backend = (
+        make_backend("exact") if task.noise is None else make_backend(noisy_backend, noise=task.noise.source)
     )
+    layer = quantum_layer(build_circuit(f"{task.n_blocks}b-{task.n_qubits}q"), backend)
+    network = layer.neural_network
+    assert isinstance(network, BroadcastEstimatorQNN)
 
     def jacobian(x: Array, w: Array) -> tuple[Array, Array, Array]:
-        values = qnn.forward(x, w)
-        d_x, d_w = qnn.backward(x, w)
-        return values, d_x, d_w
+        network.backward_follows = precision == "single"
+        values = network.forward(x, w)
+        return values, *network.backward(x, w)
 
-    def backward(x: Array, w: Array, cotangent: Array) -> tuple[Array, Array, Array]:
+    def contracted(x: Array, w: Array, cotangent: Array) -> tuple[Array, Array, Array]:
         values, d_x, d_w = jacobian(x, w)
         row = cotangent[:, None, :]
         return values, (row @ d_x)[:, 0], (row @ d_w)[:, 0].sum(axis=0)
 
-    return Runner(backward, jacobian)
+    def backward(x: Array, w: Array, cotangent: Array) -> tuple[Array, Array, Array]:
+        with torch.no_grad():
+            layer.weight.copy_(torch.from_numpy(w))
+        angles = torch.tensor(x, dtype=torch.float32, requires_grad=True)
+        values = layer(angles)
+        seed = torch.tensor(cotangent, dtype=values.dtype)
+        d_x, d_w = torch.autograd.grad(values, (angles, layer.weight), seed)
+        return values.detach().numpy(), d_x.numpy(), d_w.numpy()
 
+    def forward(x: Array, w: Array) -> Array:
+        network.backward_follows = False
+        return np.asarray(network.forward(x, w))
 
-class _Channels:
-    """The benchmark's noise as the engine takes it: Pauli transfer matrices after gates."""
-
-    def __init__(self, noise: Noise) -> None:
-        paulis = np.array([np.eye(2), [[0, 1], [1, 0]], [[0, -1j], [1j, 0]], np.diag([1, -1])])
-        mapped = (paulis.reshape(4, 4) @ noise.superoperator().T).reshape(4, 2, 2)
-        self._ptm = np.einsum("aij,bji->ab", paulis, mapped).real / 2
-        self._gates = {"u", "cz"} if noise.after_cz else {"u"}
-
-    def after(self, gate: str, qubits: tuple[int, ...]) -> tuple[Channel, ...]:
-        return tuple(Channel((qubit,), self._ptm) for qubit in qubits) if gate in self._gates else ()
+    return Runner(backward if precision == "single" else contracted, jacobian, forward)
