@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor, wait
+from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache
 
 __all__ = ["n_threads", "run_chunks"]
@@ -52,6 +52,7 @@ def run_chunks(kernel: Callable[[int, int], None], n_items: int, *, chunk: int) 
     try:
         work()
     finally:
-        wait(helpers)
-    for helper in helpers:
-        helper.result()
+        errors = [helper.exception() for helper in helpers]  # waits: nothing runs on behind the caller's back
+    for error in errors:
+        if error is not None:
+            raise error

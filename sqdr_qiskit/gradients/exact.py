@@ -12,7 +12,8 @@ from qiskit.primitives import BaseEstimatorV2
 from qiskit.quantum_info import SparsePauliOp
 
 from sqdr_qiskit.backends.exact import EngineMaker, ExactEstimator
-from sqdr_qiskit.gradients.interface import BatchedEstimatorGradient
+from sqdr_qiskit.gradients.interface import BatchedEstimatorGradient, ValuesAndJacobian
+from sqdr_qiskit.gradients.plans import columns_of
 from sqdr_qiskit.lightcone.channels import ChannelModel, noiseless
 
 __all__ = ["ExactGradient"]
@@ -74,9 +75,30 @@ class ExactGradient(BatchedEstimatorGradient):
         Raises:
             UnsupportedError: The engine cannot take the circuit.
         """
-        found, jacobian = self._engines.get(circuit, observables).jacobian(values, dtype=dtype)
-        if parameters is None:
-            return found, jacobian
-        column = {parameter: i for i, parameter in enumerate(circuit.parameters)}
-        wanted = [column[parameter] for parameter in parameters]
-        return found, jacobian if wanted == list(range(len(column))) else jacobian[:, :, wanted]
+        return self.prepared(circuit, observables, parameters)(values, precision=precision, dtype=dtype)
+
+    def prepared(
+        self,
+        circuit: QuantumCircuit,
+        observables: Sequence[SparsePauliOp],
+        parameters: Sequence[Parameter] | None = None,
+    ) -> ValuesAndJacobian:
+        """See `BatchedEstimatorGradient.prepared`.
+
+        Raises:
+            UnsupportedError: The engine cannot take the circuit.
+        """
+        engine = self._engines.get(circuit, observables)
+        wanted = columns_of(circuit, parameters)
+        everything = wanted == list(range(circuit.num_parameters))
+
+        def evaluate(
+            values: NDArray[np.float64],
+            *,
+            precision: float | None = None,
+            dtype: type[np.floating[Any]] = np.float64,
+        ) -> tuple[NDArray[np.float64], NDArray[Any]]:
+            found, jacobian = engine.jacobian(values, dtype=dtype)
+            return found, jacobian if everything else jacobian[:, :, wanted]
+
+        return evaluate

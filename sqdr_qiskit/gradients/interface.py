@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Sequence
-from typing import Any
+from functools import partial
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,7 +15,20 @@ from qiskit.quantum_info import SparsePauliOp
 from qiskit.quantum_info.operators.base_operator import BaseOperator
 from qiskit_machine_learning.gradients import BaseEstimatorGradient, EstimatorGradientResult
 
-__all__ = ["BatchedEstimatorGradient"]
+__all__ = ["BatchedEstimatorGradient", "ValuesAndJacobian"]
+
+
+class ValuesAndJacobian(Protocol):
+    """`BatchedEstimatorGradient.values_and_jacobian` of one circuit."""
+
+    def __call__(
+        self,
+        values: NDArray[np.float64],
+        *,
+        precision: float | None = None,
+        dtype: type[np.floating[Any]] = np.float64,
+    ) -> tuple[NDArray[np.float64], NDArray[Any]]:
+        """Expectation values and Jacobian at parameters `values`, shape (batch, n_params)."""
 
 
 class BatchedEstimatorGradient(BaseEstimatorGradient):
@@ -51,6 +65,15 @@ class BatchedEstimatorGradient(BaseEstimatorGradient):
             NotImplementedError: The gradient gives no values (`gives_values_of`).
         """
         raise NotImplementedError(f"{type(self).__name__} gives no expectation values.")
+
+    def prepared(
+        self,
+        circuit: QuantumCircuit,
+        observables: Sequence[SparsePauliOp],
+        parameters: Sequence[Parameter] | None = None,
+    ) -> ValuesAndJacobian:
+        """`values_and_jacobian` of a circuit that nobody changes any more: found once, not at every call."""
+        return partial(self.values_and_jacobian, circuit, observables, parameters=parameters)
 
     @abstractmethod
     def jacobian(

@@ -14,7 +14,7 @@ from qiskit.quantum_info import SparsePauliOp
 from qiskit_machine_learning.gradients import BaseEstimatorGradient
 from qiskit_machine_learning.neural_networks import EstimatorQNN
 
-from sqdr_qiskit.gradients.interface import BatchedEstimatorGradient
+from sqdr_qiskit.gradients.interface import BatchedEstimatorGradient, ValuesAndJacobian
 
 __all__ = ["BroadcastEstimatorQNN"]
 
@@ -68,6 +68,7 @@ class BroadcastEstimatorQNN(EstimatorQNN):
         self._column = ObservablesArray.coerce([[operator] for operator in observables])
         self.backward_follows = False
         self._ahead: tuple[NDArray[np.float64], NDArray[Any]] | None = None  # parameters, Jacobian
+        self._prepared: tuple[object, bool, ValuesAndJacobian | None] | None = None
 
     @property
     def operators(self) -> list[SparsePauliOp]:
@@ -79,18 +80,10 @@ class BroadcastEstimatorQNN(EstimatorQNN):
     ) -> NDArray[np.float64]:
         values = np.asarray(self._preprocess_forward(input_data, weights)[0])
         self._ahead = None
-        if (
-            self.backward_follows
-            and isinstance(self.gradient, BatchedEstimatorGradient)
-            and self.gradient.gives_values_of(self.estimator)
-        ):
-            expectations, jacobian = self.gradient.values_and_jacobian(
-                self._circuit,
-                self._operators,
-                values,
-                parameters=self._wanted,
-                precision=self._default_precision or None,
-                dtype=np.float32,  # a torch layer's
+        together = self._together() if self.backward_follows else None
+        if together is not None:
+            expectations, jacobian = together(
+                values, precision=self._default_precision or None, dtype=np.float32
             )
             self._ahead = values, jacobian
             return expectations
@@ -119,6 +112,16 @@ class BroadcastEstimatorQNN(EstimatorQNN):
         if not self._input_gradients:
             return None, jacobian
         return jacobian[:, :, : self._num_inputs], jacobian[:, :, self._num_inputs :]
+
+    def _together(self) -> ValuesAndJacobian | None:
+        """How to get values and derivatives from one request; None where there is no such way."""
+        gradient, inputs = self.gradient, self._input_gradients
+        if self._prepared is None or self._prepared[:2] != (gradient, inputs):
+            found = None
+            if isinstance(gradient, BatchedEstimatorGradient) and gradient.gives_values_of(self.estimator):
+                found = gradient.prepared(self._circuit, self._operators, self._wanted)
+            self._prepared = gradient, inputs, found
+        return self._prepared[2]
 
     @property
     def _wanted(self) -> Sequence[Parameter] | None:
