@@ -30,7 +30,7 @@ from sqdr_qiskit.backends.exact import distinct_observables
 from sqdr_qiskit.backends.limits import MOST_EXECUTIONS, MOST_INSTRUCTIONS
 from sqdr_qiskit.backends.programs import DeviceProgram, LayoutOptions, Round
 from sqdr_qiskit.backends.runtime.cost import planned_seconds
-from sqdr_qiskit.backends.sender import Handle, Sender, executions_of, precision_of, shots_of
+from sqdr_qiskit.backends.sender import Handle, Request, Sender, executions_of, precision_of, shots_of
 from sqdr_qiskit.backends.transpilation import compile_for_device
 from sqdr_qiskit.errors import ArgumentError, BackendError
 
@@ -123,12 +123,17 @@ class DeviceEstimator(BaseEstimatorV2):
 
         Raises:
             UnsupportedError: The device cannot take a circuit.
-            ArgumentError: The spending ceiling would be exceeded; nothing was sent.
+            BackendError: The spending ceiling would be exceeded; nothing was sent.
         """
         works = [self._work(EstimatorPub.coerce(pub, precision or None)) for pub in pubs]
         requests = _pack([part for work in works for parts in work.parts for part in parts])
         executions = [sum(part.executions for part in request) for request in requests]
-        self.sender.announce(executions)
+        self.sender.announce(
+            [
+                Request([part.pub for part in request], request[0].precision, number)
+                for request, number in zip(requests, executions, strict=True)
+            ]
+        )
         self.usage.add(executions)
         sent = []
         for number, request in enumerate(requests, start=1):

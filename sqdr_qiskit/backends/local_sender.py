@@ -21,7 +21,7 @@ from qiskit_aer.noise import NoiseModel, ReadoutError
 from sqdr_qiskit.backends.aer import AerConeEstimator
 from sqdr_qiskit.backends.chip import Chip
 from sqdr_qiskit.backends.schedule import schedule
-from sqdr_qiskit.backends.sender import Handle, shots_of
+from sqdr_qiskit.backends.sender import Handle, Request, shots_of
 
 __all__ = ["LocalHandle", "LocalSender", "noisy_part"]
 
@@ -50,7 +50,7 @@ class LocalSender:
         self._seed = seed
         self._known: list[tuple[QuantumCircuit, tuple[int, ...], _Rehearsal]] = []
 
-    def announce(self, executions: Sequence[int]) -> None:
+    def announce(self, requests: Sequence[Request]) -> None:
         """Nothing is spent here."""
 
     def send(self, pubs: Sequence[EstimatorPub], *, precision: float, label: str) -> LocalHandle:

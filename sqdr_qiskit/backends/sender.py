@@ -3,7 +3,7 @@
 Above it (`DeviceEstimator`): circuits laid out and transpiled for the device, cut into requests by the
 device's limits. Below it: Aer on this machine, or IBM Runtime with accounts, queues, outages and a ledger.
 
-    sender.announce([executions of each request])      # may refuse: the ceiling
+    sender.announce([Request(pubs, p, executions), ...])      # may refuse the group: the ceiling
     handles = [sender.send(pubs, precision=p, label=l) for ...]
     results = [sender.collect(handle) for handle in handles]
 """
@@ -12,12 +12,28 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Protocol
 
 from qiskit.primitives import PrimitiveResult, PubResult
 from qiskit.primitives.containers.estimator_pub import EstimatorPub
 
-__all__ = ["Handle", "Sender", "executions_of", "precision_of", "shots_of"]
+__all__ = ["Handle", "Request", "Sender", "executions_of", "precision_of", "shots_of"]
+
+
+@dataclass(frozen=True, eq=False)
+class Request:
+    """A request that is about to be sent.
+
+    Attributes:
+        pubs: See `Sender.send`.
+        precision: See `Sender.send`.
+        executions: Circuit executions, `executions_of(pubs, precision)`.
+    """
+
+    pubs: Sequence[EstimatorPub]
+    precision: float
+    executions: int
 
 
 class Handle(Protocol):
@@ -35,12 +51,11 @@ class Sender(Protocol):
     Send all requests that belong together before the first is collected: they then queue once, not in turn.
     """
 
-    def announce(self, executions: Sequence[int]) -> None:
-        """Say what is about to be sent, one number of circuit executions for each request; call it once for
-        each group, before the first of it is sent.
+    def announce(self, requests: Sequence[Request]) -> None:
+        """Say what is about to be sent; call it once for each group, before the first of it is sent.
 
         Raises:
-            ArgumentError: The group would exceed a ceiling; nothing of it was sent.
+            BackendError: The group would exceed a ceiling; nothing of it was sent.
         """
         ...
 

@@ -8,7 +8,6 @@ from typing import Annotated, TypeAlias
 import typer
 
 __all__ = [
-    "CEILINGS",
     "CeilingOption",
     "DecouplingOption",
     "ExecutionsOption",
@@ -20,9 +19,6 @@ __all__ = [
     "TagsOption",
     "TwirlingOption",
 ]
-
-CEILINGS = ("max_qpu_seconds", "max_executions")
-"""What may change when a run is taken up again."""
 
 ModeOption: TypeAlias = Annotated[
     str | None, typer.Option("--mode", help="On hardware: job or batch. [default: job]")
@@ -50,11 +46,19 @@ TagsOption: TypeAlias = Annotated[
 ]
 CeilingOption: TypeAlias = Annotated[
     float | None,
-    typer.Option("--max-qpu-seconds", help="Quantum seconds that the run may use. [default: 60]"),
+    typer.Option(
+        "--max-qpu-seconds",
+        help="On hardware and in its rehearsal: quantum seconds that the run may use. "
+        "[default on hardware: 60]",
+    ),
 ]
 ExecutionsOption: TypeAlias = Annotated[
     int | None,
-    typer.Option("--max-executions", help="On hardware: circuit executions that the run may use.", min=1),
+    typer.Option(
+        "--max-executions",
+        help="On hardware and in its rehearsal: circuit executions that the run may use.",
+        min=1,
+    ),
 ]
 OutOption: TypeAlias = Annotated[
     Path | None,
@@ -63,5 +67,6 @@ OutOption: TypeAlias = Annotated[
     ),
 ]
 ResumeOption: TypeAlias = Annotated[
-    Path | None, typer.Option("--resume", help="On hardware: go on with the run in this folder.")
+    Path | None,
+    typer.Option("--resume", help="On hardware, or rehearsed under a ceiling: go on with this run."),
 ]

@@ -13,7 +13,6 @@ import typer
 
 from sqdr_qiskit.cli.console import JsonOption, Progress, print_json, print_note, print_text
 from sqdr_qiskit.cli.hardware import (
-    CEILINGS,
     CeilingOption,
     DecouplingOption,
     ExecutionsOption,
@@ -97,8 +96,8 @@ def infer(
     jobs: cut short at any moment, --resume FOLDER goes on without sending anything twice.
     """
     here = dict(locals())
-    from sqdr_qiskit.backends.devices import is_hardware
     from sqdr_qiskit.jobs import choose_checkpoint, infer_dataset, infer_files
+    from sqdr_qiskit.jobs.hardware import has_ledger
     from sqdr_qiskit.jobs.use import A_FEW
     from sqdr_qiskit.specs.job import JobSpec
 
@@ -132,7 +131,7 @@ def infer(
     )
     if not as_json:
         print_note(chosen.title)
-    if is_hardware(job.backend):
+    if has_ledger(job):
         answers, folder = _on_hardware(job, chosen, files, folder=out, resume=False)
         _show(job, chosen, answers, folder, as_csv=as_csv, as_json=as_json)
         return
@@ -172,11 +171,11 @@ def _show(
 def _on_hardware(
     job: JobSpec, chosen: Chosen, files: Sequence[str], *, folder: Path | None, resume: bool
 ) -> tuple[list[Answer], Path]:
-    """Classify on a quantum computer, with a folder."""
+    """Classify on a quantum computer, or in its rehearsal under a ceiling, with a folder."""
     from sqdr_qiskit.cli.waiting import on_hardware
     from sqdr_qiskit.jobs.inference import carry_out_inference
 
-    with on_hardware() as hardware:
+    with on_hardware(job.backend) as hardware:
         run = carry_out_inference(
             job,
             chosen,
@@ -188,7 +187,15 @@ def _on_hardware(
             started=lambda path: print_note(f"run {path} on {job.backend}"),
             download_progress=download_progress(),
         )
-    facts = run.record.results["hardware"]
+    results = run.record.results
+    if "rehearsal" in results:
+        plan = results["rehearsal"]
+        print_note(
+            f"{job.backend} would have taken {plan['jobs']} jobs, {plan['executions']:,} executions, about "
+            f"{plan['planned_s']:.1f} s of quantum time; in {run.folder}"
+        )
+        return list(run.answers), run.folder
+    facts = results["hardware"]
     print_note(
         f"{len(facts['jobs'])} jobs on {facts['device']} (calibrated {facts['calibrated']}): "
         f"{facts['used_s']:.1f} s of quantum time used, {facts['planned_s']:.1f} s planned; in {run.folder}"
@@ -213,8 +220,8 @@ def _kept(job: JobSpec, chosen: Chosen, files: Sequence[str], folder: Path, bar:
 
 
 def _resumed(folder: Path, here: dict[str, Any]) -> tuple[JobSpec, Chosen, list[Answer], Path]:
-    """Go on with an inference on hardware, with what it was started with."""
-    from sqdr_qiskit.backends.devices import is_hardware
+    """Go on with an inference that has a ledger, with what it was started with."""
+    from sqdr_qiskit.jobs.hardware import CEILINGS, has_ledger
     from sqdr_qiskit.jobs.inference import inference_of_run
 
     usual = {"backend": "exact", "device": "cpu"}
@@ -236,10 +243,10 @@ def _resumed(folder: Path, here: dict[str, Any]) -> tuple[JobSpec, Chosen, list[
         raise ArgumentError(
             f"Option `--resume` must name an inference, but {str(folder)!r} holds a run of task {job.task}."
         )
-    if not is_hardware(job.backend):
+    if not has_ledger(job):
         raise ArgumentError(
-            f"Option `--resume` must name a run on a quantum computer, but {str(folder)!r} ran on "
-            f"{job.backend}; start it anew."
+            f"Option `--resume` must name a run on a quantum computer, or its rehearsal under a ceiling, but "
+            f"{str(folder)!r} ran on {job.backend}; start it anew."
         )
     return job, chosen, *_on_hardware(job, chosen, files, folder=folder, resume=True)
 

@@ -226,12 +226,12 @@ def show(run: TrainedRun, *, as_json: bool) -> None:
 
 def train_and_show(job: JobSpec, *, folder: Path | None, resume: bool) -> TrainedRun:
     """Carry a training out with progress on stderr, and draw its figures into its folder."""
-    from sqdr_qiskit.backends.devices import is_hardware
     from sqdr_qiskit.jobs import carry_out_training
+    from sqdr_qiskit.jobs.hardware import has_ledger
     from sqdr_qiskit.reports import confusion_figure, save_figure, training_curves
 
     with ExitStack() as stack:
-        hardware = stack.enter_context(on_hardware()) if is_hardware(job.backend) else None
+        hardware = stack.enter_context(on_hardware(job.backend)) if has_ledger(job) else None
         progress = stack.enter_context(training_progress())
         run = carry_out_training(
             job,

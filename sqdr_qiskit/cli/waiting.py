@@ -37,11 +37,18 @@ def show_waiting() -> Callable[[Waiting], None]:
 
 
 @contextmanager
-def on_hardware() -> Iterator[Hardware]:
-    """The hardware side of a run, watched on stderr, with Ctrl-C to leave."""
+def on_hardware(backend: str) -> Iterator[Hardware]:
+    """The hardware side of a run, watched on stderr, with Ctrl-C to leave; in a rehearsal nothing goes on
+    elsewhere, and Ctrl-C ends it.
+    """
+    from sqdr_qiskit.backends.devices import is_hardware
     from sqdr_qiskit.backends.runtime.waiting import Attention
     from sqdr_qiskit.jobs.hardware import Hardware
 
+    if not is_hardware(backend):
+        with Hardware(show_waiting()) as hardware:
+            yield hardware
+        return
     attention = Attention()
     with leaving_allowed(attention), Hardware(show_waiting(), attention) as hardware:
         yield hardware

@@ -8,7 +8,8 @@ from dataclasses import dataclass, field
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
-from sqdr_qiskit.backends import Backend
+from sqdr_qiskit.backends import Backend, make_backend
+from sqdr_qiskit.backends.devices import is_hardware
 from sqdr_qiskit.errors import RunError, SqdrError
 from sqdr_qiskit.jobs.ledger import Ledger
 from sqdr_qiskit.specs.job import JobSpec
@@ -20,16 +21,21 @@ if TYPE_CHECKING:  # the runtime's client takes a second to import
     from sqdr_qiskit.backends.runtime.waiting import Attention, Waiting
 
 __all__ = [
+    "CEILINGS",
     "HARDWARE_FIELDS",
     "Collected",
     "Hardware",
     "cancel_jobs",
     "collect_jobs",
+    "has_ledger",
     "rehearsal_facts",
     "runtime_settings",
 ]
 
-# Fields of a job that only a quantum computer has a use for.
+CEILINGS = ("max_qpu_seconds", "max_executions")
+"""Fields of a job that bound what a run may spend; they may change when it is taken up again."""
+
+# Fields of a job that only a quantum computer has a use for; its rehearsal has one for the ceilings.
 HARDWARE_FIELDS = (
     "mode",
     "resilience",
@@ -37,9 +43,15 @@ HARDWARE_FIELDS = (
     "twirling",
     "max_execution_s",
     "job_tags",
-    "max_qpu_seconds",
-    "max_executions",
+    *CEILINGS,
 )
+
+
+def has_ledger(job: JobSpec) -> bool:
+    """Whether a run keeps a ledger: on a quantum computer, and rehearsing one under a ceiling."""
+    if is_hardware(job.backend):
+        return True
+    return job.backend.startswith("fake_") and any(getattr(job, name) is not None for name in CEILINGS)
 
 
 @dataclass
@@ -56,6 +68,7 @@ class Hardware:
     attention: Attention | None = None
     ledger: Ledger = field(default_factory=Ledger)
     _sender: RuntimeSender | None = None
+    _rehearsed: bool = False
 
     def open(self, folder: str | os.PathLike[str]) -> None:
         """Open the ledger of the run's folder, if it is not open yet."""
@@ -63,7 +76,7 @@ class Hardware:
             self.ledger.open(folder)
 
     def backend(self, job: JobSpec) -> Backend:
-        """The job's device as a backend; as the run met it first, if the ledger knows.
+        """The job's device as a backend, or its rehearsal; as the run met it first, if the ledger knows.
 
         Raises:
             ArgumentError: A setting, the account or the device cannot be.
@@ -75,6 +88,8 @@ class Hardware:
         from sqdr_qiskit.backends.runtime.waiting import nobody
         from sqdr_qiskit.backends.transpilation import LayoutOptions
 
+        if not is_hardware(job.backend):
+            return self._rehearsal(job)
         settings = runtime_settings(job)
         known = self.ledger.is_open
         connection = Connection(
@@ -87,15 +102,45 @@ class Hardware:
         layout = LayoutOptions() if job.layout is None else LayoutOptions(layout=job.layout)
         return runtime_backend(connection, self._sender, shots=job.shots, layout=layout)
 
+    def _rehearsal(self, job: JobSpec) -> Backend:
+        """A snapshot whose requests are booked as the device's would be."""
+        from sqdr_qiskit.backends.booked_sender import BookedSender
+        from sqdr_qiskit.backends.ceiling import Ceiling
+        from sqdr_qiskit.backends.device_estimator import DeviceEstimator
+        from sqdr_qiskit.backends.runtime.waiting import nobody
+
+        backend = make_backend(
+            job.backend, noise=job.noise, shots=job.shots, seed=job.seed, layout=job.layout
+        )
+        assert isinstance(backend.estimator, DeviceEstimator)
+        self._rehearsed = True
+        backend.estimator.sender = BookedSender(
+            backend.estimator.sender,
+            self.ledger,
+            device=backend.name,
+            ceiling=Ceiling(max_qpu_seconds=job.max_qpu_seconds, max_executions=job.max_executions),
+            watch=self.watch or nobody,
+        )
+        return backend
+
     def facts(self) -> dict[str, Any]:
-        """What the ledger says of the run, for its record."""
+        """What the ledger says of the run, for its record: under `hardware` what a device was asked for, or
+        under `rehearsal` what it would have been asked for (`rehearsal_facts`), over all sittings.
+        """
         entries = self.ledger.entries()
+        done = [entry for entry in entries if entry.state == "done"]
+        planned = sum(entry.planned_s for entry in done)
+        if self._rehearsed:
+            executions = self.ledger.committed_executions()
+            return {"rehearsal": {"jobs": len(done), "executions": executions, "planned_s": planned}}
         return {
-            "device": self.ledger.kept("device"),
-            "calibrated": self.ledger.kept("calibrated"),
-            "jobs": [entry.job_id for entry in entries if entry.state == "done"],
-            "planned_s": sum(entry.planned_s for entry in entries if entry.state == "done"),
-            "used_s": sum(entry.used_s or 0.0 for entry in entries),
+            "hardware": {
+                "device": self.ledger.kept("device"),
+                "calibrated": self.ledger.kept("calibrated"),
+                "jobs": [entry.job_id for entry in done],
+                "planned_s": planned,
+                "used_s": sum(entry.used_s or 0.0 for entry in entries),
+            }
         }
 
     def __enter__(self) -> Hardware:

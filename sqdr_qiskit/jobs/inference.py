@@ -74,7 +74,7 @@ def carry_out_inference(
         job: The job, of task `infer`.
         chosen: The checkpoint.
         files: Pictures; none for images of the job's data set.
-        hardware: Ledger and watcher, if the job's backend is a quantum computer.
+        hardware: Ledger and watcher, if the job has a ledger (`jobs.hardware.has_ledger`).
         folder: The run's folder; None makes `runs/<time>-infer-<backend>-<circuit>`.
         resume: Go on in `folder`: what its ledger knows is not sent again.
         command: The words typed, for the record.
@@ -137,7 +137,7 @@ def carry_out_inference(
         "status": "finished",
         "images": len(answers),
         "right": sum(answer.truth == answer.label for answer in known) if known else None,
-        **(rehearsal_facts(backend) if hardware is None else {"hardware": hardware.facts()}),
+        **(rehearsal_facts(backend) if hardware is None else hardware.facts()),
     }
     record = _record(command, inputs, job, results, {"this_sitting": perf_counter() - begun})
     record.write(path / RECORD)

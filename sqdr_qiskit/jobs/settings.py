@@ -13,7 +13,7 @@ from sqdr_qiskit.data import Progress as DownloadProgress
 from sqdr_qiskit.data.splits import balanced_subset
 from sqdr_qiskit.errors import ArgumentError
 from sqdr_qiskit.gradients import GradientOptions
-from sqdr_qiskit.jobs.hardware import HARDWARE_FIELDS, Hardware
+from sqdr_qiskit.jobs.hardware import CEILINGS, HARDWARE_FIELDS, Hardware, has_ledger
 from sqdr_qiskit.model.network import ModelSettings
 from sqdr_qiskit.specs.circuit import circuit_spec
 from sqdr_qiskit.specs.job import JobSpec
@@ -79,12 +79,15 @@ def backend_of(job: JobSpec, hardware: Hardware | None = None) -> Backend:
                 "`infer` and `train` run on quantum computers."
             )
         return hardware.backend(job)
+    rehearsed = hardware is not None and has_ledger(job)
     for option in HARDWARE_FIELDS:
-        if getattr(job, option) is not None:
+        if getattr(job, option) is not None and not (rehearsed and option in CEILINGS):
             raise ArgumentError(
                 f"Argument `{option}` must be left out with backend {job.backend}, where it has no effect, "
                 f"but is {getattr(job, option)!r}."
             )
+    if hardware is not None and rehearsed:
+        return hardware.backend(job)
     return make_backend(
         job.backend,
         noise=job.noise,
@@ -114,7 +117,8 @@ def data_of(job: JobSpec, *, progress: DownloadProgress | None = None) -> DataSp
         DataError: If there is no such data set, or its files are missing or damaged.
         ArgumentError: If `limit` or `validation` is out of range.
     """
-    usual = 0.0 if is_hardware(job.backend) else VALIDATION  # there each look at an image costs
+    costs = has_ledger(job)  # each look at an image
+    usual = 0.0 if costs else VALIDATION
     validation = usual if job.validation is None else job.validation
     data = load_dataset(
         job.dataset,
@@ -124,7 +128,7 @@ def data_of(job: JobSpec, *, progress: DownloadProgress | None = None) -> DataSp
         validation=validation,
         progress=progress,
     )
-    most = HARDWARE_TEST if is_hardware(job.backend) and job.limit is None else job.limit
+    most = HARDWARE_TEST if costs and job.limit is None else job.limit
     return replace(data, test=limited(data.test, most, seed=job.seed))
 
 

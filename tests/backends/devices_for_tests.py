@@ -16,7 +16,7 @@ from sqdr_qiskit.backends.chip import Chip, chip_of
 from sqdr_qiskit.backends.exact import ExactEstimator
 from sqdr_qiskit.backends.fake import fake_backend
 from sqdr_qiskit.backends.local_sender import LocalHandle, noisy_part
-from sqdr_qiskit.backends.sender import Handle, executions_of
+from sqdr_qiskit.backends.sender import Handle, Request, executions_of
 
 
 @cache
@@ -56,8 +56,9 @@ class IdealSender:
         self.sent: list[LocalHandle] = []
         self.collected: list[str] = []
 
-    def announce(self, executions: Sequence[int]) -> None:
-        self.announced.append(list(executions))
+    def announce(self, requests: Sequence[Request]) -> None:
+        executions = [request.executions for request in requests]
+        self.announced.append(executions)
         if sum(executions) > self.ceiling:
             raise ValueError("too dear")
 

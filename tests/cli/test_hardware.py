@@ -227,3 +227,40 @@ def test_backends_lists_the_account_s_devices_and_without_one_the_snapshots(
     brisbane = next(row for row in found["snapshots"] if row["name"] == "fake_brisbane")
     assert (brisbane["n_qubits"], brisbane["gate"]) == (127, "ecr")
     assert brisbane["status"] == "retired 2025-11-03"
+
+
+def test_a_rehearsal_stops_at_its_ceiling_and_goes_on(
+    trained: Path, here: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = [*TRAIN, "--checkpoint", str(trained)]
+    words[2] = "fake_manila"
+    place = words.index("--resilience")
+    del words[place : place + 2]
+    assert main([*words, "--out", "whole", "--max-executions", "1000000", "--json"]) == 0
+    said = capsys.readouterr()
+    whole = json.loads(said.out)["record"]["results"]
+    assert whole["rehearsal"]["jobs"] == 3  # two steps, each of values and gradient together, and the test images
+    assert "1 job for fake_manila, " in said.err
+    ceiling = str(whole["rehearsal"]["executions"] // 2)
+    assert main([*words, "--out", "cut", "--max-executions", ceiling]) == 1
+    assert f"above --max-executions {ceiling}" in capsys.readouterr().err.replace(",", "")
+    assert (here / "cut" / "state.pt").exists()
+    assert main(["train", "--resume", "cut", "--max-executions", "1000000", "--json"]) == 0
+    cut = _json(capsys)["record"]["results"]
+    assert cut["rehearsal"] == whole["rehearsal"]
+    for name in ("best.safetensors", "last.safetensors"):
+        assert (here / "cut" / name).read_bytes() == (here / "whole" / name).read_bytes()
+
+
+def test_an_inference_rehearsed_under_a_ceiling_keeps_a_folder(
+    trained: Path, here: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ["infer", str(trained), "--backend", "fake_manila", "--limit", "6", "--shots", "30", "--out", "a"]
+    assert main([*words, "--max-qpu-seconds", "2"]) == 1
+    assert "above --max-qpu-seconds 2; nothing more was sent" in capsys.readouterr().err
+    assert main(["infer", "--resume", "a", "--max-qpu-seconds", "60", "--json"]) == 0
+    said = capsys.readouterr()
+    assert len(json.loads(said.out)["answers"]) == 6
+    assert "fake_manila would have taken 1 jobs" in said.err
+    assert main([*words[:-1], "b", "--mode", "job", "--max-executions", "9"]) == 2
+    assert "`mode` must be left out with backend fake_manila" in capsys.readouterr().err

@@ -8,7 +8,6 @@ and a row without a job's id is looked for by its tag before anything is sent ag
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -23,10 +22,9 @@ from sqdr_qiskit.backends.runtime.fetching import finish, read_result
 from sqdr_qiskit.backends.runtime.line import Line
 from sqdr_qiskit.backends.runtime.options import RuntimeSettings
 from sqdr_qiskit.backends.runtime.posting import Poster
-from sqdr_qiskit.backends.runtime.request import request_digest
+from sqdr_qiskit.backends.runtime.spending import Spending
 from sqdr_qiskit.backends.runtime.waiting import Attention, Patience, Waiting, nobody
-from sqdr_qiskit.backends.sender import Handle, executions_of, shots_of
-from sqdr_qiskit.errors import BackendError
+from sqdr_qiskit.backends.sender import Handle, Request, executions_of, shots_of
 
 __all__ = ["RuntimeSender"]
 
@@ -64,27 +62,18 @@ class RuntimeSender:
         self._line = Line(connection, book, patience=patience, watch=watch, attention=attention)
         self._poster = Poster(self._line, settings, estimator=estimator)
         self._settings = settings
-        self._met: Counter[str] = Counter()
-        self._calls = 0
-
-    def announce(self, executions: Sequence[int]) -> None:
-        """See `Sender.announce`: says what the group costs.
-
-        The ceiling is held when a request is sent, where it is known which ones the ledger has already.
-        """
-        line = self._line
-        self._calls += 1
-        line.total, line.done = len(executions), 0
-        cost = sum(planned_seconds(number) for number in executions)
-        line.watch(
-            Waiting(
-                f"{len(executions)} job{'s' * (len(executions) != 1)} for {line.connection.name}, "
-                f"{sum(executions):,} executions: about {cost:.1f} s of quantum time; "
-                f"{line.book.committed_s():.1f} s of {self._settings.ceiling_s:g} s committed so far",
-                "cost",
-                total=line.total,
-            )
+        self._spending = Spending(
+            book, settings.ceiling, device=lambda: connection.name, facts=settings.facts(), watch=watch
         )
+
+    def announce(self, requests: Sequence[Request]) -> None:
+        """See `Sender.announce`: says what the group costs, and holds it under the ceiling as a whole.
+
+        Raises:
+            BackendError: The run's ceiling would be exceeded.
+        """
+        self._line.total, self._line.done = len(requests), 0
+        self._spending.announce(requests)
 
     def send(self, pubs: Sequence[EstimatorPub], *, precision: float, label: str) -> Handle:
         """See `Sender.send`. A request that the ledger knows is not sent again.
@@ -95,12 +84,8 @@ class RuntimeSender:
             Detached: The user left.
         """
         book = self._line.book
-        digest = request_digest(
-            pubs, precision, device=self._line.connection.name, facts=self._settings.facts()
-        )
-        number = self._met[digest]
-        self._met[digest] += 1
-        label = f"call {self._calls} part {label}"
+        digest, number = self._spending.meet(pubs, precision)
+        label = f"call {self._spending.calls} part {label}"
         entry = book.find(digest, number)
         known = entry is not None and entry.state in ("planned", "sent", "done")
         if entry is None or not known:
@@ -136,7 +121,7 @@ class RuntimeSender:
         check_isa(pubs, line.device)
         executions = executions_of(pubs, precision)
         planned = planned_seconds(executions)
-        self._hold_ceiling(executions, label)
+        self._spending.hold([executions], label)  # again: a group need not have been announced
         calibrated = line.calibrated()
         line.book.kept("device", line.connection.name)
         line.book.kept("calibrated", calibrated or "")
@@ -150,14 +135,3 @@ class RuntimeSender:
             calibrated=calibrated,
             facts={**facts, "pubs": len(pubs)},
         )
-
-    def _hold_ceiling(self, executions: int, label: str) -> None:
-        book = self._line.book
-        reason = self._settings.ceiling.exceeded(
-            [executions], spent_s=book.committed_s(), spent_executions=book.committed_executions()
-        )
-        if reason is not None:
-            raise BackendError(
-                f"Stopped before sending {label}: with it the run would take {reason}; nothing more was "
-                f"sent. --resume {book.title} with a higher ceiling goes on from here."
-            )

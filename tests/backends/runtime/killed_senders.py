@@ -23,6 +23,7 @@ import requests
 from sqdr_qiskit.backends.runtime.accounts import Connection
 from sqdr_qiskit.backends.runtime.options import RuntimeSettings
 from sqdr_qiskit.backends.runtime.remote import RuntimeSender
+from sqdr_qiskit.backends.sender import Request
 from sqdr_qiskit.jobs.ledger import Ledger
 from tests.backends.runtime.native import native_pub
 
@@ -82,7 +83,7 @@ def run(folder: Path, moment: str | None) -> list[Any]:
     with Ledger(folder) as book:
         sender = RuntimeSender(Connection(DEVICE), book, RuntimeSettings(resilience=0))
         pubs = [native_pub(seed=1), native_pub(seed=2)]
-        sender.announce([100, 100])
+        sender.announce([Request([pub], PRECISION, 100) for pub in pubs])
         handles = [
             sender.send([pub], precision=PRECISION, label=f"part {n}/2") for n, pub in enumerate(pubs, 1)
         ]

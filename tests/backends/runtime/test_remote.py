@@ -16,6 +16,7 @@ from sqdr_qiskit.backends.runtime.accounts import Connection
 from sqdr_qiskit.backends.runtime.options import RuntimeSettings
 from sqdr_qiskit.backends.runtime.remote import RuntimeSender
 from sqdr_qiskit.backends.runtime.waiting import Attention, Detached, Waiting
+from sqdr_qiskit.backends.sender import Request
 from sqdr_qiskit.errors import ArgumentError, BackendError, UnsupportedError
 from sqdr_qiskit.jobs.ledger import Ledger
 from tests.backends.runtime.native import native_pub
@@ -33,7 +34,7 @@ def _sender(book: Ledger, **options: Any) -> RuntimeSender:
 def _run(folder: Path, **options: Any) -> np.ndarray:
     with Ledger(folder) as book:
         sender = _sender(book, **options)
-        sender.announce([50])
+        sender.announce([Request([native_pub()], PRECISION, 50)])
         return np.asarray(
             sender.collect(sender.send([native_pub()], precision=PRECISION, label="1/1"))[0].data.evs
         )
@@ -162,6 +163,28 @@ def test_executions_have_a_ceiling_too_over_all_sittings(stub: StubServer, folde
         with pytest.raises(BackendError, match=r"would take 100 executions, above --max-executions 99;"):
             sender.send([native_pub(seed=1)], precision=PRECISION, label="1/1")
     assert stub.service.n_jobs == 1
+
+
+def test_a_group_is_held_as_a_whole_and_what_the_ledger_has_is_free(stub: StubServer, folder: Path) -> None:
+    def send(n: int, settings: RuntimeSettings) -> None:
+        group = [Request([native_pub(seed=seed)], PRECISION, 50) for seed in range(n)]
+        with Ledger(folder) as book:
+            sender = _sender(book, settings=settings)
+            sender.announce(group)
+            for handle in [sender.send(one.pubs, precision=PRECISION, label="1/1") for one in group]:
+                sender.collect(handle)
+
+    tight = RuntimeSettings(resilience=0, max_executions=100)
+    with pytest.raises(BackendError, match=r"Stopped before sending call 1: .* would take 150 executions"):
+        send(3, tight)
+    assert stub.service.n_jobs == 0
+    send(2, tight)
+    with pytest.raises(BackendError, match=r"before sending call 1, 1 of 3 jobs: .* take 150 executions"):
+        send(3, tight)
+    assert stub.service.n_jobs == 2
+    send(2, tight)
+    send(3, RuntimeSettings(resilience=0, max_executions=150))
+    assert stub.service.n_jobs == 3
 
 
 def test_the_cost_is_shown_before_anything_is_sent(stub: StubServer, folder: Path) -> None:
