@@ -27,6 +27,7 @@ from qiskit.quantum_info import SparsePauliOp
 
 from sqdr_qiskit.backends.chip import Chip
 from sqdr_qiskit.backends.exact import distinct_observables
+from sqdr_qiskit.backends.layout_file import note_calibration, require_device
 from sqdr_qiskit.backends.limits import MOST_EXECUTIONS, MOST_INSTRUCTIONS
 from sqdr_qiskit.backends.programs import DeviceProgram, LayoutOptions, Round
 from sqdr_qiskit.backends.runtime.cost import planned_seconds
@@ -78,6 +79,7 @@ class DeviceEstimator(BaseEstimatorV2):
 
     Raises:
         ArgumentError: `shots` is below 1.
+        SpecError: The options name a layout file for another device.
     """
 
     def __init__(
@@ -89,6 +91,9 @@ class DeviceEstimator(BaseEstimatorV2):
         self.sender = sender
         self.shots = shots
         self.options = options or LayoutOptions()
+        if self.options.choice is not None:
+            require_device(self.options.choice, chip)
+            note_calibration(self.options.choice, chip)
         self.usage = Usage()
         self._programs: list[tuple[QuantumCircuit, list[SparsePauliOp], DeviceProgram]] = []
 
@@ -97,6 +102,8 @@ class DeviceEstimator(BaseEstimatorV2):
 
         Raises:
             UnsupportedError: The device cannot take it.
+            SpecError: A layout file is used, which is not for this circuit, or which the device does not
+                carry any more.
         """
         wanted = list(observables)
         for place, (known, of, program) in enumerate(self._programs):
@@ -105,10 +112,21 @@ class DeviceEstimator(BaseEstimatorV2):
                 return program
         program = compile_for_device(circuit, wanted, self.chip, self.options)
         if program.note:
-            _log.warning("%s: laid out whole, not in tiles.", program.note)
+            _log.warning(
+                "%s: laid out whole%s.", program.note, "" if self.options.choice else ", not in tiles"
+            )
         self._programs.insert(0, (circuit.copy(), wanted, program))
         del self._programs[_PROGRAMS:]
         return program
+
+    def require(self, circuit: QuantumCircuit, observables: Sequence[SparsePauliOp]) -> None:
+        """Refuse a circuit that cannot be laid out, before anything is made or sent.
+
+        Raises:
+            UnsupportedError: See `program`.
+            SpecError: See `program`.
+        """
+        self.program(circuit, observables)
 
     def run(self, pubs: Iterable[EstimatorPubLike], *, precision: float | None = None) -> DeviceJob:
         """Send `pubs`; observables and parameters broadcast as Qiskit's interface says.

@@ -41,8 +41,8 @@ def layout_options(layout: str | os.PathLike[str] | LayoutSpec | None) -> Layout
 def digest_of(circuit: QuantumCircuit, observables: Sequence[SparsePauliOp]) -> str:
     """SHA-256 of what the outputs need: gates and their qubits cone by cone, and what is read there.
 
-    Angles and names do not count, nor does what changes no output. The cones side by side have the digest of
-    the circuit that they were made of.
+    Names do not count, nor does what changes no output. The cones side by side have the digest of the
+    circuit that they were made of.
 
     Raises:
         UnsupportedError: A gate or an observable that cones cannot be computed of, by name.
@@ -79,8 +79,8 @@ def require_circuit(
         refuse(
             choice,
             "digest",
-            f"must be that of the circuit to run ({circuit.num_qubits} qubits, {len(observables)} outputs), "
-            f"but is that of {choice.circuit}",
+            f"must be that of the circuit that runs ({circuit.name}: {circuit.num_qubits} qubits, "
+            f"{len(observables)} outputs), but is that of another, {choice.circuit}",
         )
 
 

@@ -80,13 +80,14 @@ class Hardware:
 
         Raises:
             ArgumentError: A setting, the account or the device cannot be.
+            SpecError: The job's layout is of another device.
             BackendError: IBM cannot be reached.
         """
+        from sqdr_qiskit.backends.layout_file import layout_options
         from sqdr_qiskit.backends.runtime.accounts import Connection
         from sqdr_qiskit.backends.runtime.backend import runtime_backend
         from sqdr_qiskit.backends.runtime.remote import RuntimeSender
         from sqdr_qiskit.backends.runtime.waiting import nobody
-        from sqdr_qiskit.backends.transpilation import LayoutOptions
 
         if not is_hardware(job.backend):
             return self._rehearsal(job)
@@ -99,7 +100,7 @@ class Hardware:
         self._sender = RuntimeSender(
             connection, self.ledger, settings, watch=self.watch or nobody, attention=self.attention
         )
-        layout = LayoutOptions() if job.layout is None else LayoutOptions(layout=job.layout)
+        layout = layout_options(job.layout)
         return runtime_backend(connection, self._sender, shots=job.shots, layout=layout)
 
     def _rehearsal(self, job: JobSpec) -> Backend:

@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal, TypeAlias
@@ -28,7 +29,7 @@ from sqdr_qiskit.specs.reader import Table, read_document
 __all__ = ["LAYOUTS", "LayoutSpec", "Lines", "layout_at", "read_layout"]
 
 LAYOUTS = ("tiled", "whole")
-_DIGEST = 64  # hexadecimal digits
+_DIGEST = re.compile("[0-9a-f]{64}")
 
 Lines: TypeAlias = tuple[tuple[tuple[tuple[int, ...], ...], ...], ...]
 """The device's qubits: of each round, of each sample side by side, of each tile."""
@@ -40,7 +41,7 @@ class LayoutSpec:
 
     Attributes:
         circuit: The circuit's name.
-        digest: SHA-256 of its gates and outputs whatever its angles (`backends.layout_file.digest_of`).
+        digest: SHA-256 of its gates and outputs (`backends.layout_file.digest_of`).
         device: The device's name.
         layout: `tiled` or `whole`.
         lines: The device's qubits of each tile, for each round and sample side by side; where it is whole,
@@ -166,8 +167,8 @@ def _fields(table: Table) -> dict[str, Any]:
         "success": table.number("success", default=None, at_least=0, at_most=1),
         "lines": _lines(table),
     }
-    if len(read["digest"]) != _DIGEST:
-        table.refuse("digest", f"must be {_DIGEST} hexadecimal digits, but is {read['digest']!r}")
+    if not _DIGEST.fullmatch(read["digest"]):
+        table.refuse("digest", f"must be 64 hexadecimal digits, but is {read['digest']!r}")
     whole = read["layout"] == "whole"
     for key in ("level", "seed", "initial"):
         if (read[key] is None) == whole:
