@@ -31,7 +31,7 @@ lint: $(VENV)/.set-up-dev
 	$(BIN)/mypy
 
 bench: $(BENCH_VENV)/.set-up
-	$(BENCH_VENV)/bin/python -m benchmarks.run $(BENCH)
+	$(BENCH_VENV)/bin/python -m benchmarks.run --json runs/bench.json --markdown runs/bench.md $(BENCH)
 
 # Each runs once, and again when what is to be installed changes. The stamp is written last: a broken set-up is redone.
 $(VENV)/.set-up: pyproject.toml constraints.txt

@@ -37,6 +37,7 @@ def _line(
         if (row["variant"], row["noise"]) == (variant, noise)
         and row["peer"].startswith(prefix)
         and row["best"] is not None
+        and not row["peer"].startswith("sqdr-qiskit")
     ]
     if not found:
         return []

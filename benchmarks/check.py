@@ -8,7 +8,7 @@ from __future__ import annotations
 import argparse
 import sys
 
-from benchmarks.peers import AER_CONES, AER_REGISTER, OURS, OURS_DOUBLE, PEERS, Peer
+from benchmarks.peers import AER_CONES, AER_REGISTER, OURS, OURS_DOUBLE, OURS_LAYER, PEERS, Peer
 from benchmarks.processes import RowError, WorkerProcess, memory_limit_mb
 from benchmarks.task import Noise, Task
 
@@ -31,7 +31,7 @@ def main() -> int:
     parser.add_argument("--limit-s", type=float, default=180, help="time limit of one peer and circuit")
     arguments = parser.parse_args()
     off = 0
-    for peer in (OURS, OURS_DOUBLE, AER_CONES, AER_REGISTER, *PEERS):
+    for peer in (OURS, OURS_DOUBLE, OURS_LAYER, AER_CONES, AER_REGISTER, *PEERS):
         if not any(word.strip() in peer.name.lower() for word in arguments.rows.lower().split(",")):
             continue
         for noise in (None, Noise()):

@@ -20,7 +20,7 @@ class Settings:
     """How long and how often; the same for all rows.
 
     Attributes:
-        limit_s: Time limit of one request, times a peer's patience; a row ends after one and a half of it.
+        limit_s: Time limit of one request, times a peer's patience; a row ends after twice that.
         memory_mb: Memory limit of a worker.
         rounds: Turns of a final measurement.
         burst_s: Seconds of one turn, at least one call.

@@ -28,7 +28,7 @@ def measure_row(
 ) -> dict[str, Any]:
     """One peer at its best batch, in turns with ours at that batch and at its own best, or why not."""
     limit_s = settings.limit_s * peer.patience
-    end = time.monotonic() + 1.5 * limit_s
+    end = time.monotonic() + 2 * limit_s
     row = empty_row(peer, n_qubits, n_blocks, noise) | {"mode": mode}
     contender = _find_batch(peer, Task(n_qubits, n_blocks, 1, noise), settings, limit_s, end, mode, row)
     if contender is None:

@@ -22,7 +22,7 @@ import numpy as np
 from benchmarks.aims import summarise
 from benchmarks.contender import Contender, Settings, start_ours
 from benchmarks.measure import empty_row, measure_noise, measure_row
-from benchmarks.peers import AER_CONES, AER_REGISTER, OURS, PEERS, Peer
+from benchmarks.peers import AER_CONES, AER_REGISTER, OURS, OURS_LAYER, PEERS, Peer
 from benchmarks.processes import RowError, memory_limit_mb
 from benchmarks.table import render
 from benchmarks.task import VARIANTS, Noise, parse_variant
@@ -108,8 +108,8 @@ def _variant(
             report["price_of_noise"] += prices
             ratios = [f"{price['backward']['ratio']:.2f}" for price in prices]
             _say(f"{variant} price of noise: {', '.join(ratios)}")
-        for peer in PEERS:
-            if peer.noisy != (noise is not None) or not _wanted(peer.name, arguments.rows):
+        for peer in (OURS_LAYER, *PEERS):
+            if peer.noisy not in (None, noise is not None) or not _wanted(peer.name, arguments.rows):
                 continue
             if peer.extra and not arguments.all:
                 continue

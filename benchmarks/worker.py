@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks import reference
-from benchmarks.peers import AER_CONES, AER_REGISTER, OURS, OURS_DOUBLE, PEERS, Peer, prepare
+from benchmarks.peers import AER_CONES, AER_REGISTER, OURS, OURS_DOUBLE, OURS_LAYER, PEERS, Peer, prepare
 from benchmarks.peers.interface import NotSupportedError, Runner
 from benchmarks.task import Noise, Task, draw_inputs
 
@@ -137,7 +137,7 @@ def main() -> None:
     os.dup2(2, 1)
     warnings.simplefilter("ignore")
     setting = json.loads(sys.argv[1])
-    known = (OURS, OURS_DOUBLE, AER_CONES, AER_REGISTER, *PEERS)
+    known = (OURS, OURS_DOUBLE, OURS_LAYER, AER_CONES, AER_REGISTER, *PEERS)
     peer = next(peer for peer in known if peer.name == setting["peer"])
     noise = None
     if setting["noise"] is not None:

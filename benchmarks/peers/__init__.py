@@ -9,7 +9,7 @@ from typing import Any
 from benchmarks.peers.interface import Runner
 from benchmarks.task import Task
 
-__all__ = ["AER_CONES", "AER_REGISTER", "OURS", "OURS_DOUBLE", "PEERS", "Peer", "prepare"]
+__all__ = ["AER_CONES", "AER_REGISTER", "OURS", "OURS_DOUBLE", "OURS_LAYER", "PEERS", "Peer", "prepare"]
 
 
 @dataclass(frozen=True)
@@ -59,6 +59,7 @@ class Peer:
 
 OURS = Peer("sqdr-qiskit", "ours", "single", noisy=None, batches=(64, 256, 512), wide_batches=(64, 256, 512))
 OURS_DOUBLE = Peer("sqdr-qiskit double", "ours", noisy=None)
+OURS_LAYER = Peer("sqdr-qiskit, as a torch layer", "ours", "single", {"as_layer": True}, noisy=None)
 AER_CONES = Peer(
     "sqdr-qiskit aer_noisy", "ours", options={"noisy_backend": "aer_noisy"}, noisy=True, batches=(64,)
 )
@@ -92,13 +93,21 @@ PEERS = (
     Peer("PennyLane default.qubit backprop jax c64", _BACKPROP, "single", {"interface": "jax"}),
     Peer("TensorCircuit-NG statevector c64", _TC, "single", {"form": "statevector"}),
     Peer("TensorCircuit-NG statevector c128", _TC, "double", {"form": "statevector"}, extra=True),
-    Peer("TensorCircuit-NG light cone c64", _TC, "single", {"form": "lightcone"}, wide_batches=(64, 512)),
+    Peer(
+        "TensorCircuit-NG light cone c64",
+        _TC,
+        "single",
+        {"form": "lightcone"},
+        wide_batches=(64, 512),
+        patience=2.0,
+    ),
     Peer(
         "TensorCircuit-NG light cone c128",
         _TC,
         "double",
         {"form": "lightcone"},
         wide_batches=(64, 512),
+        patience=2.0,
         extra=True,
     ),
     Peer("qujax c64", "qujax_jax", "single"),

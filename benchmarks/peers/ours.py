@@ -1,7 +1,7 @@
-"""sqdr-qiskit itself, called as its users call it: a quantum layer on a backend.
+"""sqdr-qiskit itself: the quantum layer's network on a backend, and the layer as torch sees it.
 
-Single precision is what a torch layer works in: a training step's forward and backward. Double precision asks
-the layer's network for values and Jacobian one after the other, and is there for the strict check.
+Single precision is what a layer is asked for in a training step: values and Jacobian in one request. Double
+precision asks for one after the other, and is there for the strict check.
 """
 
 from __future__ import annotations
@@ -19,8 +19,10 @@ from sqdr_qiskit.model.quantum_layer import quantum_layer
 __all__ = ["prepare"]
 
 
-def prepare(task: Task, precision: str, *, noisy_backend: str = "exact_noisy") -> Runner:
-    """On `exact`, or with the task's noise on `noisy_backend`."""
+def prepare(
+    task: Task, precision: str, *, noisy_backend: str = "exact_noisy", as_layer: bool = False
+) -> Runner:
+    """On `exact`, or with the task's noise on `noisy_backend`; `as_layer`: torch's autograd calls it."""
     backend = (
         make_backend("exact") if task.noise is None else make_backend(noisy_backend, noise=task.noise.source)
     )
@@ -35,7 +37,7 @@ def prepare(task: Task, precision: str, *, noisy_backend: str = "exact_noisy") -
 
     def contracted(x: Array, w: Array, cotangent: Array) -> tuple[Array, Array, Array]:
         values, d_x, d_w = jacobian(x, w)
-        row = cotangent[:, None, :]
+        row = cotangent[:, None, :].astype(d_x.dtype)
         return values, (row @ d_x)[:, 0], (row @ d_w)[:, 0].sum(axis=0)
 
     def backward(x: Array, w: Array, cotangent: Array) -> tuple[Array, Array, Array]:
@@ -51,4 +53,4 @@ def prepare(task: Task, precision: str, *, noisy_backend: str = "exact_noisy") -
         network.backward_follows = False
         return np.asarray(network.forward(x, w))
 
-    return Runner(backward if precision == "single" else contracted, jacobian, forward)
+    return Runner(backward) if as_layer else Runner(contracted, jacobian, forward)
