@@ -71,8 +71,9 @@ def samples_of_run(
             raise DataError(
                 f"The {name} images of {data.name} must be those of the run, but have another SHA-256."
             )
-        titles = tuple(f"{data.name}[{i}]" if finished else f"{name} image {i}" for i in range(len(found)))
-        return _labelled(found, titles, data.class_names, f"{name} images")
+        of = "training" if name == "train" else name
+        titles = tuple(f"{data.name}[{i}]" if finished else f"{of} image {i}" for i in range(len(found)))
+        return _labelled(found, titles, data.class_names, f"{of} images")
     if inputs.get("files"):
         files = tuple(str(file) for file in inputs["files"])
         for file in files:

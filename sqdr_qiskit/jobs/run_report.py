@@ -45,10 +45,11 @@ def collect_run(
         download_progress: Called while data are downloaded.
 
     Returns:
-        `kind` (train, infer, evaluate), `name`, `finished`, `written` (ISO 8601, UTC, of the newest file),
-        `command`, `inputs`, `results`, `timings_s`, `made_by`; where there are any: `class_names`, `circuit`,
-        `n_parameters`, `history`, `best`, `test` (`Metrics.to_dict`), `exact_test`, `answers`, `sweeps`,
-        `hardware` (`jobs`), `agreement`, `examples`; in `left_out`, by name, why a part is not there.
+        `kind` (train, infer, evaluate), `name`, `folder`, `finished`, `written` (ISO 8601, UTC, of the newest
+        file), `since_record_s` (from the writing of `run.json` to then), `command`, `inputs`, `results`,
+        `timings_s`, `made_by`; where there are any: `class_names`, `circuit`, `n_parameters`, `history`,
+        `best`, `test` (`Metrics.to_dict`), `exact_test`, `answers`, `sweeps`, `hardware` (`jobs`),
+        `agreement`, `examples`; in `left_out`, by name, why a part is not there.
 
     Raises:
         CheckpointError: The folder holds no run.
@@ -68,8 +69,9 @@ def collect_run(
         "schema": 1,
         "kind": job.task,
         "name": path.resolve().name,
+        "folder": records.public_command([os.fspath(path)])[0],
         "finished": results.get("status") == "finished",
-        "written": _newest(path),
+        **_moments(path),
         "command": " ".join(values.get("command", ())),
         "inputs": inputs,
         "results": results,
@@ -125,11 +127,12 @@ def _read(path: Path) -> dict[str, Any]:
     return values
 
 
-def _newest(path: Path) -> str:
-    """When a file of the run was last written."""
-    names = [file for file in path.iterdir() if file.is_file() and file.suffix != ".html"]
-    moment = max(file.stat().st_mtime for file in names)
-    return datetime.fromtimestamp(moment, UTC).isoformat(timespec="seconds")
+def _moments(path: Path) -> dict[str, Any]:
+    """When a file of the run was last written, and how long after its record."""
+    files = [file for file in path.iterdir() if file.is_file() and file.suffix != ".html"]
+    moment = max(file.stat().st_mtime for file in files)
+    written = datetime.fromtimestamp(moment, UTC).isoformat(timespec="seconds")
+    return {"written": written, "since_record_s": moment - (path / RECORD).stat().st_mtime}
 
 
 def _hardware(path: Path) -> dict[str, Any]:
@@ -220,5 +223,5 @@ def _checkpoint(path: Path, job: JobSpec, inputs: Mapping[str, Any]) -> Chosen |
     file = named if named.is_file() or not beside.is_file() else beside
     chosen = choose_checkpoint(str(file))
     if inputs.get("checkpoint_sha256") not in (None, records.digest_file(chosen.path)):
-        raise CheckpointError(f"{chosen.path}: is another checkpoint than the run's, by its SHA-256.")
+        raise CheckpointError(f"{chosen.path.name}: is another checkpoint than the run's, by its SHA-256.")
     return chosen

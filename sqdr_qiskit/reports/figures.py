@@ -62,8 +62,8 @@ def training_curves(
             axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1, steps=[1, 2, 5, 10]))
             axes.margins(x=0.03)
             if key == "loss":
-                axes.set_ylim(bottom=0.0)
-                axes.legend(loc="upper right")
+                axes.set_ylim(0.0, 1.05 * axes.get_ylim()[1])
+                axes.legend(loc="best")
             else:
                 axes.yaxis.set_major_formatter(_SHORT_PERCENT)
                 if len(epochs) == 1:

@@ -29,10 +29,11 @@ STYLE = (
     ".strip{width:100%;height:auto;margin:0}.steps{display:grid;grid-auto-flow:column;grid-auto-columns:1fr;"
     "text-align:center;font-size:.62rem;color:#555;margin-top:.4rem}"
     ".example .layer{font-size:.75rem;color:#555;margin:.3rem 0 .1rem}"
-    ".chance{display:grid;grid-template-columns:minmax(2rem,max-content) 1fr 3.2rem;gap:.1rem .4rem;"
+    ".chance{display:grid;grid-template-columns:minmax(2rem,max-content) 1fr max-content;gap:.1rem .4rem;"
     "align-items:center;font-size:.8rem}.chance i{display:block;height:.55rem;background:#0072B2;"
     "border-radius:.15rem;print-color-adjust:exact;-webkit-print-color-adjust:exact}"
-    ".chance span:nth-child(3n){text-align:right}.wrong{color:#a33c00;font-weight:600}.way{width:100%}"
+    ".chance span:nth-child(3n){text-align:right;white-space:nowrap}"
+    ".wrong{color:#a33c00;font-weight:600}.way{width:100%;margin-top:.4rem}"
 )
 
 

@@ -22,8 +22,9 @@ _STYLE = (
     ".two{display:grid;grid-template-columns:repeat(auto-fit,minmax(min(20rem,100%),1fr));gap:0 1.5rem;"
     "align-items:start}.two>*{min-width:0}.two figure{margin:.3rem 0}img{max-width:100%;height:auto}"
     "img.drawn{width:100%;max-width:30rem;display:block}"
-    ".two table{font-size:.82rem}.two .wide :is(th,td){padding:.3rem .4rem}.two .wide th{white-space:normal}"
-    "table.confusion{width:100%;max-width:32rem;table-layout:fixed;border-collapse:separate;border-spacing:1px;font-size:.8rem}"
+    ".two table{font-size:.82rem}.two .wide :is(th,td){padding:.3rem .4rem}.two .wide th,"
+    ".classes td:last-child{white-space:normal}table.confusion{width:100%;max-width:32rem;"
+    "table-layout:fixed;border-collapse:separate;border-spacing:1px;font-size:.8rem}"
     ".confusion caption{text-align:left;font-size:.85rem;color:#555;padding-bottom:.3rem;white-space:normal}"
     ".confusion th,.confusion td{padding:.25rem .1rem;text-align:center;border:0;"
     "print-color-adjust:exact;-webkit-print-color-adjust:exact}"
@@ -61,7 +62,7 @@ def run_page(record: Mapping[str, Any]) -> str:
     facts = "".join(f"<dt>{escape(k)}</dt><dd>{escape(v)}</dd>" for k, v in settings(record).items())
     parts.append(f"<section><h2>Settings</h2><dl>{facts}</dl></section>")
     parts.append(made_by(_facts(record)))
-    return page(f"{record['name']}: {title}", parts, style=_STYLE + EXAMPLES_STYLE)
+    return page(f"{record['name']}: {title}", parts, style=EXAMPLES_STYLE + _STYLE)
 
 
 def _card(card: Card) -> str:

@@ -35,8 +35,16 @@ def _test(record: Record) -> str:
     confusion, names = record["test"]["confusion"], record["class_names"]
     return (
         f"<div class='two'><div>{_confusion(confusion, names)}</div>"
-        f"<div>{html_table(per_class_table(confusion, names))}</div></div>"
+        f"<div class='classes'>{html_table(_classes(confusion, names))}</div></div>"
     )
+
+
+def _classes(confusion: Sequence[Sequence[int]], names: Sequence[str]) -> Table:
+    """The table by class without the column that the confusion matrix has."""
+    whole = per_class_table(confusion, names)
+    shown = [number for number, word in enumerate(whole.headers) if word != "right"]
+    rows = tuple(tuple(row[number] for number in shown) for row in whole.rows)
+    return Table(tuple(whole.headers[number] for number in shown), rows)
 
 
 def _confusion(confusion: Sequence[Sequence[int]], names: Sequence[str]) -> str:
@@ -154,15 +162,15 @@ def _jobs(record: Record) -> str:
         f"<p>{len(jobs)} requests to {escape(str(record['hardware']['device']))}: {counts}. Quantum time: "
         f"estimated {sums['planned_s']:.1f} s, used {sums['used_s']:.1f} s.</p>"
     )
-    headers = ["request", "state", "job", "estimated s", "used s", "executions", "made (UTC)"]
+    headers = ["request", "state", "estimated s", "used s", "job", "executions", "made (UTC)"]
     rows = [
         (
             [
                 job["request"],
                 job["state"],
-                job["job"] or "–",
                 f"{job['planned_s']:.1f}",
                 "–" if job["used_s"] is None else f"{job['used_s']:.1f}",
+                job["job"] or "–",
                 "–" if job["executions"] is None else f"{job['executions']:,}",
                 job["made"][:16].replace("T", " "),
             ],

@@ -27,6 +27,8 @@ def headline(record: Record) -> str:
     right, of = _score(record)
     if of:
         what = "images" if record["kind"] == "infer" else "test images"
+        if of < 100:
+            return f"{right} of {of} {what} right"
         return f"{percent(right / of)} of {of:,} {what} right"
     if record["kind"] == "train":
         done, wanted = _epochs(record)
@@ -101,6 +103,11 @@ def _well_lines(record: Record) -> list[str]:
         lines.append(f"best in validation: {percent(best['validation_accuracy'])}, epoch {best['epoch']}")
     if record["kind"] == "train" and not record["finished"]:
         lines.append("test images are looked at once, at the end")
+    if not record["finished"]:
+        lines.append(
+            f"running or cut short: last written {record['written'][:16].replace('T', ' ')} UTC; "
+            f"`sqdr-qiskit {record['kind']} --resume {record['folder']}` goes on"
+        )
     if record["kind"] == "evaluate" and record.get("sweeps"):
         lines.append(f"without noise, on {record['sweeps'][0]['n_images']:,} test images")
     return lines
@@ -197,7 +204,8 @@ def _cost(record: Record) -> Card:
         lines.append(f"{_jobs(sums['done'])}{done}, {sums['executions']:,.0f} circuit executions")
         if time:
             lines.append(f"{duration(time)} on the clock")
-        return Card("What it cost", f"{sums['used_s']:.1f} QPU s", tuple(lines))
+        so_far = "" if record["finished"] else " so far"
+        return Card("What it cost", f"{sums['used_s']:.1f} QPU s{so_far}", tuple(lines))
     if results.get("samples_per_s"):
         shares = ", ".join(f"{stage} {100 * share:.0f} %" for stage, share in results["shares"].items())
         lines.append(f"{results['samples_per_s']:,.0f} samples/s in training steps ({shares})")
@@ -209,7 +217,8 @@ def _cost(record: Record) -> Card:
         )
     else:
         lines.append("no quantum time: simulated")
-    return Card("What it cost", duration(time) if time else "not known yet", tuple(lines))
+    so_far = "" if record["finished"] else " so far"
+    return Card("What it cost", f"{duration(time)}{so_far}" if time else "not known yet", tuple(lines))
 
 
 def _jobs(number: float) -> str:
@@ -217,8 +226,12 @@ def _jobs(number: float) -> str:
 
 
 def _seconds(record: Record) -> float:
-    """Seconds on the clock: of one sitting all of it, of several what was measured by stage."""
+    """Seconds on the clock: of one sitting all of it, of several what was measured by stage; of a run that is
+    not finished, from the writing of its record to that of its newest file.
+    """
     timings = record["timings_s"]
+    if not record["finished"]:
+        return float(record["since_record_s"])
     if record["results"].get("sittings", 1) == 1:
         return float(timings.get("this_sitting", 0.0))
     return float(sum(value for stage, value in timings.items() if stage != "this_sitting"))
@@ -240,11 +253,13 @@ def agreement_words(found: Mapping[str, Any]) -> list[str]:
     of, where = found["n_samples"], found["backend"]
     lines = [f"{found['agree']} of {of} samples get the same class from {where} and from the exact engine."]
     if found["right"] is not None:
-        lines[0] += f" {found['right']} are right from {where}, {found['exact_right']} from the exact engine."
-    mean = f"Expectation values are {found['mean_error']:.3f} off on average (root mean square "
-    mean += f"{found['rms_error']:.3f})"
+        lines[0] += f" Right: {found['right']} from {where}, {found['exact_right']} from the exact engine."
+    mean = f"Expectation values are {found['mean_error']:.3f} off on average"
+    mean += f", {found['rms_error']:.3f} in root mean square"
     if found["sampling_error"]:
-        mean += f"; sampling with {found['shots']:,} shots alone would give {found['sampling_error']:.3f}"
+        mean += (
+            f", where sampling with {found['shots']:,} shots alone would give {found['sampling_error']:.3f}"
+        )
     lines.append(f"{mean}.")
     lines.append(
         f"{percent(found['slope'], 1)} of the signal is left (slope of the line through the points)."

@@ -2,10 +2,12 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
 import torch
 from snntorch import SpikingNeuron
 
-from sqdr_qiskit.encoder.reference import integrate_and_fire
+from sqdr_qiskit.encoder import SpikingEncoder, phase_code
+from sqdr_qiskit.encoder.reference import integrate_and_fire, reference_spikes
 
 
 def test_membrane_integrates_fires_above_one_and_resets_to_zero() -> None:
@@ -34,3 +36,16 @@ def test_no_neuron_stays_listed() -> None:
     before = len(SpikingNeuron.instances)
     integrate_and_fire(torch.zeros(2, 3))
     assert len(SpikingNeuron.instances) == before
+
+
+def test_spikes_of_all_layers_lead_to_the_encoders_rates(rng: np.random.Generator) -> None:
+    encoder = SpikingEncoder(1, 6).eval()
+    images = torch.from_numpy(rng.integers(0, 256, (3, 1, 16, 16), dtype=np.uint8))
+    with torch.no_grad():
+        code, *maps, features = reference_spikes(
+            images, list(encoder.convs), list(encoder.norms), encoder.linear, n_steps=10, n_phases=8
+        )
+        assert torch.equal(features.mean(dim=0), encoder(images))
+    assert torch.equal(code, phase_code(images))
+    assert [tuple(layer.shape) for layer in maps] == [(10, 3, 2, 8, 8), (10, 3, 4, 4, 4), (10, 3, 8, 2, 2)]
+    assert all(set(layer.unique().tolist()) <= {0.0, 1.0} for layer in [*maps, features])
