@@ -30,39 +30,57 @@ def compile_as_chosen(
     """Lay a circuit out as a layout file says.
 
     Tiled, the file's circuit and its cones side by side, which gradients are measured on, stand on the same
-    lines. Whole, the file's circuit starts on the qubits that it started on, and level and seed route it from
-    there; the cones side by side, another circuit, are routed freely with that level and seed, and `note`
-    says so.
+    lines. Whole, level and seed route the file's circuit again, from the qubits that it started on if Qiskit
+    now prefers others; the cones side by side, another circuit, are routed freely with that level and seed,
+    and `note` says so.
 
     Raises:
         SpecError: The file is for another circuit or device, or the device does not carry it any more.
     """
     require_device(choice, chip)
     require_circuit(choice, circuit, observables)
-    if choice.layout == "tiled":
-        found = compile_tiled(circuit, observables, chip, LayoutOptions(choice=choice))
-        if isinstance(found, str):
-            refuse(choice, "layout", f"is tiled, but that cannot be: {found}")
-    else:
-        logical = whole_logical(circuit, observables)
-        assert choice.level is not None
-        assert choice.seed is not None
-        assert choice.initial is not None
-        if logical.circuit.num_qubits != len(choice.initial):
-            free = LayoutOptions(layout="whole", level=choice.level, seeds=(choice.seed,))
-            return replace(compile_whole(circuit, observables, chip, free), note=_BESIDE)
-        if any(qubit not in chip.neighbours for qubit in choice.initial):
-            refuse(choice, "initial", f"names qubits that do not work on {chip.name}")
+    if choice.layout == "whole":
+        return _whole(circuit, observables, chip, choice)
+    found = compile_tiled(circuit, observables, chip, LayoutOptions(choice=choice))
+    if isinstance(found, str):
+        refuse(choice, "layout", f"is tiled, but that cannot be: {found}")
+    _require_gates(choice, found, chip)
+    return found
+
+
+def _whole(
+    circuit: QuantumCircuit, observables: Sequence[SparsePauliOp], chip: Chip, choice: LayoutSpec
+) -> DeviceProgram:
+    logical = whole_logical(circuit, observables)
+    assert choice.level is not None
+    assert choice.seed is not None
+    assert choice.initial is not None
+    if logical.circuit.num_qubits != len(choice.initial):
+        free = LayoutOptions(layout="whole", level=choice.level, seeds=(choice.seed,))
+        return replace(compile_whole(circuit, observables, chip, free), note=_BESIDE)
+    if any(qubit not in chip.neighbours for qubit in choice.initial):
+        refuse(choice, "initial", f"names qubits that do not work on {chip.name}")
+    # As it was found; by another calibration Qiskit may start elsewhere, unless told where.
+    for initial in (None, choice.initial):
         try:
-            found = route(logical, chip, level=choice.level, seed=choice.seed, initial=choice.initial)
+            found = route(logical, chip, level=choice.level, seed=choice.seed, initial=initial)
         except UnsupportedError as error:
-            refuse(choice, "initial", f"is {list(choice.initial)}, but {str(error).rstrip('.')}")
-        if found.lines != choice.lines:
-            refuse(choice, "lines", f"differs from what {chip.name} gives now: {list(found.lines[0][0][0])}")
+            if initial is not None:
+                refuse(choice, "initial", f"is {list(initial)}, but {str(error).rstrip('.')}")
+            continue
+        same = (found.lines, found.initial) == (choice.lines, choice.initial)
+        if same and found.two_qubit_gates == choice.two_qubit_gates:
+            return found
+    if found.lines != choice.lines:
+        refuse(choice, "lines", f"differs from what {chip.name} gives now: {list(found.lines[0][0][0])}")
+    _require_gates(choice, found, chip)
+    return found
+
+
+def _require_gates(choice: LayoutSpec, found: DeviceProgram, chip: Chip) -> None:
     if found.two_qubit_gates != choice.two_qubit_gates:
         refuse(
             choice,
             "two_qubit_gates",
             f"is {choice.two_qubit_gates}, but {chip.name} now takes {found.two_qubit_gates}",
         )
-    return found

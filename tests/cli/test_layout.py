@@ -1,0 +1,80 @@
+"""From `transpile --choose` to `infer` and `train --layout`, on the command line."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from sqdr_qiskit.backends.chip import chip_of
+from sqdr_qiskit.backends.choosing import choose_layout, write_layout
+from sqdr_qiskit.backends.runtime.accounts import Connection
+from sqdr_qiskit.backends.transpile_study import Finding, Source, Task, carry_out
+from sqdr_qiskit.circuits import build_circuit
+from sqdr_qiskit.cli import main
+from tests.stub.fixtures import stub
+from tests.stub.server import StubServer
+
+__all__ = ["stub"]
+
+
+def _as_chosen(path: Path) -> Path:
+    """A layout file for 2b-9q on the device of the stub service."""
+    model = build_circuit("2b-9q")
+    source = Source(model.name, model.circuit, model.observables)
+    chip = chip_of(Connection("ibm_kingston").device)
+    found = carry_out(source, Task("2b-9q", chip.name, "tiled"), chip)
+    assert isinstance(found, Finding)
+    return write_layout(choose_layout(found, source, chip), path)
+
+
+def test_a_quantum_computer_is_used_on_the_files_qubits(
+    stub: StubServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    path = _as_chosen(tmp_path / "best.toml")
+    words = ["infer", "digits-2b-9q", "--backend", "ibm_kingston", "--limit", "2", "--shots", "20"]
+    words += ["--resilience", "0", "--json"]
+    assert main([*words, "--layout", "best.toml", "--out", "a"]) == 0
+    first = json.loads(capsys.readouterr().out)
+    path.unlink()
+    assert main(["infer", "--resume", "a", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["answers"] == first["answers"]
+    assert stub.service.n_jobs == 1
+    job = json.loads((tmp_path / "a" / "run.json").read_text(encoding="utf-8"))["inputs"]["job"]
+    assert job["layout"]["device"] == "ibm_kingston"
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (
+            ["digits-2b-9q", "--backend", "fake_kyiv", "--layout", "best.toml"],
+            "key `device` must be `fake_kyiv`",
+        ),
+        (["digits-4b-9q", "--backend", "ibm_kingston", "--layout", "best.toml"], "key `digest` must be"),
+        (["digits-2b-9q", "--backend", "exact", "--layout", "best.toml"], "where it has no effect"),
+        (["digits-2b-9q", "--backend", "fake_manila", "--layout", "no.toml"], "no.toml: cannot be read"),
+        (["digits-2b-9q", "--backend", "fake_manila", "--layout", "torn.toml"], "torn.toml: "),
+        (["digits-2b-9q", "--backend", "fake_manila", "--layout", "best"], "or a layout file (FILE.toml)"),
+    ],
+)
+def test_what_does_not_fit_is_one_line_and_exit_code_2(
+    stub: StubServer,
+    words: list[str],
+    message: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    text = _as_chosen(tmp_path / "best.toml").read_text(encoding="utf-8")
+    (tmp_path / "torn.toml").write_text(text[: len(text) // 2], encoding="utf-8")
+    before = sorted(tmp_path.iterdir())
+    assert main(["infer", *words, "--limit", "1"]) == 2
+    errors = [line for line in capsys.readouterr().err.splitlines() if line.startswith("error: ")]
+    assert len(errors) == 1
+    assert message in errors[0]
+    assert sorted(tmp_path.iterdir()) == before
+    assert stub.service.n_jobs == 0
