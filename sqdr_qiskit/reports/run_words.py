@@ -35,6 +35,9 @@ def headline(record: Record) -> str:
         best = (record.get("best") or {}).get("validation_accuracy")
         so_far = f", {percent(best)} right in validation so far" if best is not None else ""
         return f"Unfinished after {done} of {wanted} epochs{so_far}"
+    if record.get("answers"):
+        number = len(record["answers"])
+        return f"{number} picture{'s' if number > 1 else ''} classified"
     if record.get("sweeps"):
         sweep = record["sweeps"][0]
         worst = min(sweep["points"], key=lambda point: float(point["accuracy"]))
@@ -42,8 +45,6 @@ def headline(record: Record) -> str:
             f"{percent(sweep['noiseless'])} right without noise, {percent(worst['accuracy'])} under "
             f"{100 * worst['strength']:g} % {worst['channel'].replace('_', ' ')}"
         )
-    if record.get("answers"):
-        return f"{len(record['answers'])} pictures classified"
     return "Unfinished: no result yet"
 
 
