@@ -14,6 +14,8 @@ __all__ = ["Contender", "Settings", "start", "start_ours"]
 
 _SHORT_S = 0.1  # calls shorter than this are preceded by one that does not count, in every burst
 
+_CUT = 0.5  # of the limit; a metered peer's calls are cut short after it, which leaves time to build circuits
+
 
 @dataclass(frozen=True)
 class Settings:
@@ -102,7 +104,7 @@ def start(peer: Peer, task: Task, settings: Settings, *, limit_s: float) -> Cont
     """
     worker = WorkerProcess(peer, task, threads=settings.threads, memory_mb=settings.memory_mb)
     try:
-        request = {"do": "prepare", "budget_s": 0.8 * limit_s}
+        request = {"do": "prepare", "budget_s": _CUT * limit_s}
         return Contender(worker, task, worker.ask(request, limit_s=limit_s)["modes"], task.batch)
     except BaseException:
         worker.close()

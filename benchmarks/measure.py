@@ -78,7 +78,7 @@ def _find_batch(
     largest = max(queue)
     tried: list[dict[str, Any]] = row["tried"]
     contender: Contender | None = None
-    while queue and time.monotonic() < end:
+    while queue and end - time.monotonic() > limit_s / 3:  # less is not worth a start
         batch = queue.pop(0)
         asked = time.monotonic()
         left_s = min(limit_s, end - asked)
@@ -136,7 +136,12 @@ def _in_turns(
     for _ in range(1 if peer.single_call else settings.rounds):
         for own_batch, times in {id(entry): entry for entry in own.values()}.values():
             times += ours.burst(mode, own_batch, settings.burst_s / 2, settings.limit_s)
-        theirs += contender.burst(mode, batch, 0.0 if peer.single_call else settings.burst_s, 1.5 * limit_s)
+        theirs += contender.burst(
+            mode,
+            batch,
+            0.0 if peer.single_call else settings.burst_s,
+            (3.0 if peer.metered else 1.5) * limit_s,
+        )
         if time.monotonic() + 2 * max(theirs) > end:
             break
     found: dict[str, Any] = {"rate": batch / statistics.median(theirs), "calls": len(theirs)}

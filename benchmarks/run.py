@@ -145,7 +145,7 @@ def _why_not(peer: Peer, variant: str, rows: list[dict[str, Any]], *, everything
     if everything:
         return None
     if peer.variants is not None and variant not in peer.variants:
-        return "not tried: known not to finish, or not of interest (--all tries it)"
+        return "not tried: known to lack time or memory (--all tries it)"
     n_qubits, n_blocks = parse_variant(variant)
     for row in rows:
         qubits, blocks = parse_variant(row["variant"])

@@ -30,7 +30,7 @@ class Peer:
         metered: Its `prepare` takes `budget_s`, after which a call is cut short and the rest extrapolated.
         environment: The virtual environment that has its library; `main` is the one that runs the benchmark.
         patience: Multiplies the time limit, where compiling alone is known to take minutes.
-        variants: The only circuits it is tried on without `--all`, where others are known not to finish.
+        variants: The only circuits it is tried on without `--all`; what others lack is time or memory.
         extra: Known to be slower than another row of the same library: measured with `--all` only.
     """
 
@@ -71,16 +71,18 @@ PEERS = (
     Peer(
         "PennyLane lightning.qubit adjoint c128",
         "pennylane_lightning",
-        batches=(64,),
-        wide_batches=(8,),
+        batches=(16,),
+        wide_batches=(4,),
+        smaller=(1,),
         extra=True,
     ),
     Peer(
         "PennyLane lightning.qubit adjoint c64",
         "pennylane_lightning",
         "single",
-        batches=(64,),
-        wide_batches=(8,),
+        batches=(16,),
+        wide_batches=(4,),
+        smaller=(1,),
     ),
     Peer(
         "PennyLane default.qubit backprop torch c128",
@@ -100,6 +102,7 @@ PEERS = (
         {"form": "lightcone"},
         wide_batches=(64, 512),
         patience=2.0,
+        variants=("2b-9q", "4b-9q", "2b-18q"),
     ),
     Peer(
         "TensorCircuit-NG light cone c128",
@@ -108,6 +111,7 @@ PEERS = (
         {"form": "lightcone"},
         wide_batches=(64, 512),
         patience=2.0,
+        variants=("2b-9q", "4b-9q", "2b-18q"),
         extra=True,
     ),
     Peer("qujax c64", "qujax_jax", "single"),
@@ -142,10 +146,9 @@ PEERS = (
         {"form": "density_matrix"},
         noisy=True,
         batches=(64,),
-        deep_batches=(8,),
-        smaller=(1,),
+        smaller=(8, 1),
         patience=3.0,
-        variants=("2b-9q", "4b-9q"),
+        variants=("2b-9q",),
     ),
     Peer(
         "PennyLane default.mixed backprop",
