@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -239,7 +240,7 @@ def train_and_show(job: JobSpec, *, folder: Path | None, resume: bool) -> Traine
             resume=resume,
             command=typed_command(),
             hardware=hardware,
-            started=_announce,
+            started=partial(_announce, job),
             progress=progress,
             download_progress=download_progress(),
         )
@@ -251,13 +252,19 @@ def train_and_show(job: JobSpec, *, folder: Path | None, resume: bool) -> Traine
     return run
 
 
-def _announce(folder: Path, inputs: Mapping[str, Any]) -> None:
+def _announce(job: JobSpec, folder: Path, inputs: Mapping[str, Any]) -> None:
+    from sqdr_qiskit.jobs.forecast import forecast_training
+    from sqdr_qiskit.jobs.hardware import has_ledger
+
     data, recipe = inputs["data"], inputs["recipe"]
     print_note(
         f"run {folder}: {inputs['model']['circuit']['name']}, {inputs['n_parameters']} parameters, "
         f"{data['train']['images']} images of {data['name']}, {recipe['epochs']} epochs of recipe "
         f"{recipe['name']}"
     )
+    forecast = forecast_training(job, inputs) if has_ledger(job) else None
+    if forecast is not None:
+        print_note(forecast.text())
 
 
 def _summary(run: TrainedRun) -> str:

@@ -13,6 +13,7 @@ from sqdr_qiskit.circuits import CircuitModel, build_circuit
 from sqdr_qiskit.errors import ArgumentError
 from sqdr_qiskit.lightcone.layouts import tile_circuit
 from sqdr_qiskit.lightcone.packing import ShiftPlan, Unit, pack
+from sqdr_qiskit.lightcone.tiles import TiledCircuit
 
 __all__ = ["COST_GRADIENTS", "OPEN_PLAN_S", "Bill", "CostPlan", "Place", "place_on", "plan_cost", "within"]
 
@@ -108,7 +109,7 @@ class CostPlan:
         return asdict(self)
 
 
-def place_on(model: CircuitModel, device: str | None) -> Place:
+def place_on(model: CircuitModel | TiledCircuit, device: str | None) -> Place:
     """Where a circuit would stand on a device, by its calibration snapshot on this machine.
 
     Raises:
@@ -191,8 +192,11 @@ def plan_cost(
             f"Argument `gradient` must be one of {', '.join(COST_GRADIENTS)}, but is {gradient!r}."
         )
     model = build_circuit(circuit)
-    place = place_on(model, device)
     training = task == "train"
+    # A measured gradient asks for its values and turns on light cones side by side.
+    turns = training and device is not None and gradient != "physics-aware"
+    wanted = tile_circuit(model.circuit, model.observables) if turns else model
+    place = place_on(wanted, device)
     plan = _shifts(model, _UNITS.get(gradient, "rotation"), freeze) if training else None
     turned = {"spsa": 2 * averages, "physics-aware": 0}.get(gradient, plan.n_executions if plan else 0)
     turned, steps = (turned, steps) if training else (0, 1)

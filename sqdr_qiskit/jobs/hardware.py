@@ -15,6 +15,7 @@ from sqdr_qiskit.jobs.ledger import Ledger
 from sqdr_qiskit.specs.job import JobSpec
 
 if TYPE_CHECKING:  # the runtime's client takes a second to import
+    from sqdr_qiskit.backends.ceiling import Ceiling
     from sqdr_qiskit.backends.runtime.book import Entry
     from sqdr_qiskit.backends.runtime.line import Line
     from sqdr_qiskit.backends.runtime.remote import RuntimeSender
@@ -26,6 +27,7 @@ __all__ = [
     "Collected",
     "Hardware",
     "cancel_jobs",
+    "ceiling_of",
     "collect_jobs",
     "has_ledger",
     "rehearsal_facts",
@@ -106,7 +108,6 @@ class Hardware:
     def _rehearsal(self, job: JobSpec) -> Backend:
         """A snapshot whose requests are booked as the device's would be."""
         from sqdr_qiskit.backends.booked_sender import BookedSender
-        from sqdr_qiskit.backends.ceiling import Ceiling
         from sqdr_qiskit.backends.device_estimator import DeviceEstimator
         from sqdr_qiskit.backends.runtime.waiting import nobody
 
@@ -119,7 +120,7 @@ class Hardware:
             backend.estimator.sender,
             self.ledger,
             device=backend.name,
-            ceiling=Ceiling(max_qpu_seconds=job.max_qpu_seconds, max_executions=job.max_executions),
+            ceiling=ceiling_of(job),
             watch=self.watch or nobody,
         )
         return backend
@@ -167,6 +168,21 @@ def rehearsal_facts(backend: Backend) -> dict[str, Any]:
         return {}
     usage = backend.estimator.usage
     return {"rehearsal": {"jobs": usage.jobs, "executions": usage.executions, "planned_s": usage.qpu_seconds}}
+
+
+def ceiling_of(job: JobSpec) -> Ceiling:
+    """The most that the job's run may spend: on a quantum computer 60 s if it does not say, in a rehearsal
+    what it says alone.
+
+    Raises:
+        ArgumentError: A setting is out of range.
+    """
+    from sqdr_qiskit.backends.ceiling import Ceiling
+
+    if not is_hardware(job.backend):
+        return Ceiling(max_qpu_seconds=job.max_qpu_seconds, max_executions=job.max_executions)
+    found: Ceiling = runtime_settings(job).ceiling
+    return found
 
 
 def runtime_settings(job: JobSpec) -> Any:

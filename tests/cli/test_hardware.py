@@ -239,11 +239,15 @@ def test_a_rehearsal_stops_at_its_ceiling_and_goes_on(
     assert main([*words, "--out", "whole", "--max-executions", "1000000", "--json"]) == 0
     said = capsys.readouterr()
     whole = json.loads(said.out)["record"]["results"]
-    assert whole["rehearsal"]["jobs"] == 3  # two steps, each of values and gradient together, and the test images
+    plan = whole["rehearsal"]
+    assert plan["jobs"] == 3  # two steps, each of values and gradient together, and the test images
     assert "1 job for fake_manila, " in said.err
+    assert f"the whole run takes {plan['executions']:,} executions in {plan['jobs']} jobs, about" in said.err
     ceiling = str(whole["rehearsal"]["executions"] // 2)
     assert main([*words, "--out", "cut", "--max-executions", ceiling]) == 1
-    assert f"above --max-executions {ceiling}" in capsys.readouterr().err.replace(",", "")
+    said = capsys.readouterr()
+    assert said.err.replace(",", "").count(f"above --max-executions {ceiling}") == 2  # foretold, and held
+    assert "it will stop on the way, and --resume goes on" in said.err
     assert (here / "cut" / "state.pt").exists()
     assert main(["train", "--resume", "cut", "--max-executions", "1000000", "--json"]) == 0
     cut = _json(capsys)["record"]["results"]

@@ -76,3 +76,13 @@ def test_wrong_arguments_are_refused() -> None:
         plan_cost("2b-9q", task="rest")  # type: ignore[arg-type]
     with pytest.raises(ArgumentError, match="`max_executions` must be above 0"):
         Ceiling(max_executions=0)
+
+
+def test_a_gradient_is_counted_on_the_cones_that_it_is_measured_on() -> None:
+    """A chip of five qubits takes the three cones of 2b-3q one after the other."""
+    values = plan_cost("2b-3q", task="infer", samples=4, shots=10, device="fake_manila")
+    steps = plan_cost("2b-3q", samples=4, steps=1, shots=10, device="fake_manila", gradient="spsa")
+    assert values.packed.shots == 4 * 10
+    assert steps.packed.shots == 3 * (4 * 3) * 10
+    aware = plan_cost("2b-3q", samples=4, steps=1, shots=10, device="fake_manila", gradient="physics-aware")
+    assert aware.packed.shots == values.packed.shots
