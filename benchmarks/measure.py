@@ -155,14 +155,18 @@ def measure_noise(ours: Contender, settings: Settings) -> list[dict[str, Any]]:
     rows = []
     for batch in dict.fromkeys((64, ours.batch)):
         request = {"do": "noise", "batch": batch, "pairs": 5 * settings.rounds}
+        request["at_least_s"] = 4 * settings.burst_s
         reply = ours.worker.ask(request, limit_s=5 * settings.limit_s)
         row: dict[str, Any] = {"variant": f"{ours.task.n_blocks}b-{ours.task.n_qubits}q", "batch": batch}
         for mode in ("backward", "jacobian"):
             exact, noisy = reply[mode]["exact_s"], reply[mode]["exact_noisy_s"]
+            pairs = list(zip(noisy, exact, strict=True))
             row[mode] = {
-                "exact": batch / statistics.median(exact),
-                "exact_noisy": batch / statistics.median(noisy),
-                "ratio": statistics.median(slow / fast for slow, fast in zip(noisy, exact, strict=True)),
+                "exact": batch / statistics.median(wall for wall, _ in exact),
+                "exact_noisy": batch / statistics.median(wall for wall, _ in noisy),
+                "ratio": statistics.median(slow[0] / fast[0] for slow, fast in pairs),
+                "processor_ratio": statistics.median(slow[1] / fast[1] for slow, fast in pairs),
+                "pairs": len(pairs),
             }
         rows.append(row)
     return rows

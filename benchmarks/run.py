@@ -159,7 +159,7 @@ def _finish(row: dict[str, Any], ours: Contender, report: dict[str, Any], start:
     best, mode = row["best"], row["mode"]
     digest = None if best is None else best.pop("digest", None)
     if digest is not None:
-        expected = ours.digest(mode, limit_s=600)
+        expected = ours.digest(mode, limit_s=60)
         off = max(float(np.abs(np.subtract(digest[key], expected[key])).max()) for key in digest)
         row["deviation_from_ours"] = off
         if off > _AGREE:

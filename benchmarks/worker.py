@@ -2,8 +2,8 @@
 
 Requests: {"do": "prepare", "budget_s": B}, {"do": "warm", "mode": M, "batch": N},
 {"do": "time", "mode": M, "batch": N, "at_least_s": T, "lead": bool}, {"do": "digest", "mode": M},
-{"do": "noise", "batch": N, "pairs": P}, {"do": "check"}. Every answer is one line with "ok"; a failure has
-"error" and its kind.
+{"do": "noise", "batch": N, "pairs": P, "at_least_s": T}, {"do": "check"}. Every answer is one line with "ok";
+a failure has "error" and its kind.
 """
 
 from __future__ import annotations
@@ -75,7 +75,7 @@ class Worker:
             case "check":
                 return {"deviation": self.deviation()}
             case "noise":
-                return self.price_of_noise(request["batch"], request["pairs"])
+                return self.price_of_noise(request["batch"], request["pairs"], request["at_least_s"])
         raise ValueError(request["do"])
 
     def time(self, request: dict[str, Any]) -> dict[str, Any]:
@@ -97,18 +97,20 @@ class Worker:
         reply["peak_mb"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
         return reply
 
-    def price_of_noise(self, batch: int, pairs: int) -> dict[str, Any]:
-        """Seconds of each call with noise and without it, call by call in turns."""
+    def price_of_noise(self, batch: int, pairs: int, at_least_s: float) -> dict[str, Any]:
+        """Clock and processor seconds of each call without noise and with it, call by call in turns."""
         quiet = prepare(self.peer, replace(self.task, noise=None))
         found: dict[str, Any] = {}
         for mode in ("backward", "jacobian"):
-            times: list[list[float]] = [[], []]
-            for turn in range(pairs + 2):
+            times: list[list[tuple[float, float]]] = [[], []]
+            begin, turn = time.perf_counter(), 0
+            while turn < pairs + 2 or time.perf_counter() - begin < at_least_s:
                 for runner, calls in zip((quiet, self.runner), times, strict=True):
-                    start = time.perf_counter()
+                    start = time.perf_counter(), time.process_time()
                     self.call(mode, batch, runner=runner)
                     if turn >= 2:  # the first two compile and make room
-                        calls.append(time.perf_counter() - start)
+                        calls.append((time.perf_counter() - start[0], time.process_time() - start[1]))
+                turn += 1
             found[mode] = {"exact_s": times[0], "exact_noisy_s": times[1]}
         return found
 

@@ -134,7 +134,7 @@ PEERS = (
         {"form": "network"},
         noisy=True,
         wide_batches=(64, 512),
-        deep_batches=(4, 1, 16),
+        deep_batches=(4, 1),
         smaller=(1,),
         patience=8.0,
         variants=("2b-9q", "2b-18q", "4b-9q"),
