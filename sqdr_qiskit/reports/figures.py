@@ -67,7 +67,7 @@ def training_curves(
             else:
                 axes.yaxis.set_major_formatter(_SHORT_PERCENT)
                 if len(epochs) == 1:
-                    axes.set_ylim(0.0, 1.0)
+                    axes.set_ylim(0.0, 1.05)
                 _mark_best(axes, epochs, _column(history, "validation_accuracy"))
     return figure
 

@@ -6,9 +6,10 @@ from collections.abc import Mapping
 from typing import Any
 
 from sqdr_qiskit.reports.page import escape, made_by, page
+from sqdr_qiskit.reports.run_cost import Card
 from sqdr_qiskit.reports.run_examples import STYLE as EXAMPLES_STYLE
 from sqdr_qiskit.reports.run_parts import PARTS
-from sqdr_qiskit.reports.run_words import Card, cards, headline, settings, subtitle
+from sqdr_qiskit.reports.run_words import cards, headline, settings, subtitle
 
 __all__ = ["run_page"]
 
@@ -22,8 +23,8 @@ _STYLE = (
     ".two{display:grid;grid-template-columns:repeat(auto-fit,minmax(min(20rem,100%),1fr));gap:0 1.5rem;"
     "align-items:start}.two>*{min-width:0}.two figure{margin:.3rem 0}img{max-width:100%;height:auto}"
     "img.drawn{width:100%;max-width:30rem;display:block}"
-    ".two table{font-size:.82rem}.two .wide :is(th,td){padding:.3rem .4rem}.two .wide th,"
-    ".classes td:last-child{white-space:normal}table.confusion{width:100%;max-width:32rem;"
+    ".classes{margin-top:.8rem}.two table{font-size:.82rem}.two .wide :is(th,td){padding:.3rem .4rem}"
+    ".two .wide th,.classes td:last-child{white-space:normal}table.confusion{width:100%;max-width:32rem;"
     "table-layout:fixed;border-collapse:separate;border-spacing:1px;font-size:.8rem}"
     ".confusion caption{text-align:left;font-size:.85rem;color:#555;padding-bottom:.3rem;white-space:normal}"
     ".confusion th,.confusion td{padding:.25rem .1rem;text-align:center;border:0;"

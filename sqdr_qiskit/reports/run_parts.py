@@ -9,8 +9,9 @@ from sqdr_qiskit.reports.agreement import agreement_figure, error_bars
 from sqdr_qiskit.reports.embed import figure_img
 from sqdr_qiskit.reports.figures import noise_sweep_figure, training_curves
 from sqdr_qiskit.reports.page import escape
+from sqdr_qiskit.reports.run_cost import cost_of, rehearsed
 from sqdr_qiskit.reports.run_examples import example_card
-from sqdr_qiskit.reports.run_words import agreement_words, cost_of
+from sqdr_qiskit.reports.run_words import agreement_words
 from sqdr_qiskit.reports.tables import Table, per_class_table, percent
 
 __all__ = ["PARTS", "html_table"]
@@ -85,7 +86,9 @@ def _answers(record: Record) -> str:
         rows.append((cells, wrong))
     headers = ["image", "taken for", "probability", *(["truth"] if known else [])]
     headers += ["exact engine"] if exact is not None else []
-    return _rows(headers, rows) + _more(len(answers), "answers")
+    half = -(-len(rows) // 2) if len(rows) > 12 else len(rows)
+    tables = [_rows(headers, part) for part in (rows[:half], rows[half:]) if part]
+    return f"<div class='two'>{''.join(tables)}</div>{_more(len(answers), 'answers')}"
 
 
 def _examples(record: Record) -> str:
@@ -158,10 +161,17 @@ def _jobs(record: Record) -> str:
     sums = cost_of(jobs)
     states = [job["state"] for job in jobs]
     counts = ", ".join(f"{states.count(state)} {state}" for state in dict.fromkeys(states))
-    text = (
-        f"<p>{len(jobs)} requests to {escape(str(record['hardware']['device']))}: {counts}. Quantum time: "
-        f"estimated {sums['planned_s']:.1f} s, used {sums['used_s']:.1f} s.</p>"
-    )
+    device = escape(str(record["hardware"]["device"]))
+    if rehearsed(record):
+        text = (
+            f"<p>{len(jobs)} requests rehearsed on {device}: {counts}. Nothing was spent; the device would "
+            f"take an estimated {sums['planned_s']:.1f} s of quantum time.</p>"
+        )
+    else:
+        text = (
+            f"<p>{len(jobs)} requests to {device}: {counts}. Quantum time: estimated "
+            f"{sums['planned_s']:.1f} s, used {sums['used_s']:.1f} s.</p>"
+        )
     headers = ["request", "state", "estimated s", "used s", "job", "executions", "made (UTC)"]
     rows = [
         (

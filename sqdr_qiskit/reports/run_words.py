@@ -2,24 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Mapping
+from typing import Any
 
+from sqdr_qiskit.reports.run_cost import Card, cost_card
 from sqdr_qiskit.reports.tables import percent
 
-__all__ = ["Card", "agreement_words", "cards", "cost_of", "duration", "headline", "settings", "subtitle"]
+__all__ = ["agreement_words", "cards", "headline", "settings", "subtitle"]
 
 Record = Mapping[str, Any]
 
 _KINDS = {"train": "Training", "infer": "Inference", "evaluate": "Evaluation"}
-
-
-class Card(NamedTuple):
-    """A question, its answer at a glance, and a few lines more."""
-
-    question: str
-    answer: str
-    lines: tuple[str, ...]
 
 
 def headline(record: Record) -> str:
@@ -34,7 +27,7 @@ def headline(record: Record) -> str:
         done, wanted = _epochs(record)
         best = (record.get("best") or {}).get("validation_accuracy")
         so_far = f", {percent(best)} right in validation so far" if best is not None else ""
-        return f"Unfinished after {done} of {wanted} epochs{so_far}"
+        return f"Unfinished after {done} of {wanted} epoch{'s' if wanted != 1 else ''}{so_far}"
     if record.get("answers"):
         number = len(record["answers"])
         return f"{number} picture{'s' if number > 1 else ''} classified"
@@ -58,7 +51,7 @@ def cards(record: Record) -> list[Card]:
     return [
         Card("How well it did", _well(record), tuple(_well_lines(record))),
         Card("What it ran", _what(record), tuple(_what_lines(record))),
-        _cost(record),
+        cost_card(record),
     ]
 
 
@@ -141,7 +134,8 @@ def _what_lines(record: Record) -> list[str]:
     if record["kind"] == "train":
         recipe, data = record["inputs"].get("recipe", {}), record["inputs"].get("data", {})
         done, wanted = _epochs(record)
-        epochs = f"{done} epochs" if done == wanted else f"{done} of {wanted} epochs"
+        epochs = f"{done} of {wanted}" if done != wanted else f"{done}"
+        epochs += " epochs" if wanted != 1 else " epoch"
         images = f"{data['train']['images']:,} training images, " if "train" in data else ""
         lines.append(f"{images}{epochs}, recipe {recipe.get('name', 'unknown')}")
         if record["results"].get("stopped_early"):
@@ -178,72 +172,6 @@ def _value(value: Any) -> str:
     if isinstance(value, bool):
         return "yes" if value else "no"
     return f"{value:.6g}" if isinstance(value, float) else str(value)
-
-
-# ---- cost --------------------------------------------------------------------------------------------------
-
-
-def cost_of(jobs: Sequence[Mapping[str, Any]]) -> dict[str, float]:
-    """Sums over jobs: `planned_s` of those not refused, `used_s`, `executions`, and how many are `done`."""
-    sent = [job for job in jobs if job["state"] != "refused"]
-    return {
-        "planned_s": sum(job["planned_s"] for job in sent),
-        "used_s": sum(job["used_s"] or 0.0 for job in jobs),
-        "executions": sum(job["executions"] or 0 for job in jobs if job["state"] == "done"),
-        "done": sum(job["state"] == "done" for job in jobs),
-    }
-
-
-def _cost(record: Record) -> Card:
-    time, results = _seconds(record), record["results"]
-    lines = []
-    if record.get("hardware"):
-        jobs = record["hardware"]["jobs"]
-        sums = cost_of(jobs)
-        lines.append(f"quantum time used; estimated {sums['planned_s']:.1f} s")
-        done = "" if sums["done"] == len(jobs) else f" done of {len(jobs)}"
-        lines.append(f"{_jobs(sums['done'])}{done}, {sums['executions']:,.0f} circuit executions")
-        if time:
-            lines.append(f"{duration(time)} on the clock")
-        so_far = "" if record["finished"] else " so far"
-        return Card("What it cost", f"{sums['used_s']:.1f} QPU s{so_far}", tuple(lines))
-    if results.get("samples_per_s"):
-        shares = ", ".join(f"{stage} {100 * share:.0f} %" for stage, share in results["shares"].items())
-        lines.append(f"{results['samples_per_s']:,.0f} samples/s in training steps ({shares})")
-    if results.get("rehearsal"):
-        plan = results["rehearsal"]
-        lines.append(
-            f"a rehearsal: the device would take about {plan['planned_s']:.1f} s of quantum time in "
-            f"{_jobs(plan['jobs'])}, {plan['executions']:,} circuit executions"
-        )
-    else:
-        lines.append("no quantum time: simulated")
-    so_far = "" if record["finished"] else " so far"
-    return Card("What it cost", f"{duration(time)}{so_far}" if time else "not known yet", tuple(lines))
-
-
-def _jobs(number: float) -> str:
-    return "1 job" if number == 1 else f"{number:.0f} jobs"
-
-
-def _seconds(record: Record) -> float:
-    """Seconds on the clock: of one sitting all of it, of several what was measured by stage; of a run that is
-    not finished, from the writing of its record to that of its newest file.
-    """
-    timings = record["timings_s"]
-    if not record["finished"]:
-        return float(record["since_record_s"])
-    if record["results"].get("sittings", 1) == 1:
-        return float(timings.get("this_sitting", 0.0))
-    return float(sum(value for stage, value in timings.items() if stage != "this_sitting"))
-
-
-def duration(seconds: float) -> str:
-    """Seconds as one reads them: `8.2 s`, `4 min 10 s`, `2 h 05 min`."""
-    if seconds < 59.5:
-        return f"{seconds:.1f} s" if seconds < 9.95 else f"{seconds:.0f} s"
-    minutes, rest = divmod(round(seconds), 60)
-    return f"{minutes} min {rest:02} s" if minutes < 60 else f"{minutes // 60} h {minutes % 60:02} min"
 
 
 # ---- device against exact ----------------------------------------------------------------------------------

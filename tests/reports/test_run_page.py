@@ -13,9 +13,10 @@ import pytest
 from PIL import Image
 
 from sqdr_qiskit import records
+from sqdr_qiskit.reports.run_cost import cost_of, duration
 from sqdr_qiskit.reports.run_examples import spike_strip
 from sqdr_qiskit.reports.run_page import run_page
-from sqdr_qiskit.reports.run_words import cards, cost_of, duration, headline, settings
+from sqdr_qiskit.reports.run_words import cards, headline, settings
 from tests.reports.browser import WIDTHS, needs_browser, show
 
 NAMES = ["T-shirt/top", "Trouser", "<Bag>"]
@@ -229,6 +230,11 @@ def test_simulated_runs_cost_time_alone_and_rehearsals_say_more(record: dict[str
     rehearsed = {**simulated, "results": {"rehearsal": plan}}
     (line,) = cards(rehearsed)[2].lines
     assert "the device would take about 6.3 s of quantum time in 1 job, 12,288 circuit executions" in line
+    ledger = {**record["hardware"], "device": "fake_kingston"}
+    counted = without(record, hardware=ledger)
+    assert cards(counted)[2].answer == "4 min 10 s"
+    assert "about 3.5 s of quantum time in 1 job, 3,600 circuit" in cards(counted)[2].lines[-1]
+    assert "rehearsed on fake_kingston: 1 done, 1 refused. Nothing was spent" in run_page(counted)
     resumed = {**simulated, "results": {"sittings": 2}}
     assert cards(resumed)[2].answer == "3 min 20 s"  # of all sittings, not of the last
 
