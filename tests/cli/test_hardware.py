@@ -247,7 +247,7 @@ def test_a_rehearsal_stops_at_its_ceiling_and_goes_on(
     assert main([*words, "--out", "cut", "--max-executions", ceiling]) == 1
     said = capsys.readouterr()
     assert said.err.replace(",", "").count(f"above --max-executions {ceiling}") == 2  # foretold, and held
-    assert "it will stop on the way, and --resume goes on" in said.err
+    assert "it will stop on the way; --resume goes on" in said.err
     assert (here / "cut" / "state.pt").exists()
     assert main(["train", "--resume", "cut", "--max-executions", "1000000", "--json"]) == 0
     cut = _json(capsys)["record"]["results"]
