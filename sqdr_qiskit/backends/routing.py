@@ -39,11 +39,13 @@ def compile_whole(
     return min(programs, key=lambda p: _cost(p.rounds[0], chip))
 
 
-def whole_logical(circuit: QuantumCircuit, observables: Sequence[SparsePauliOp]) -> TiledCircuit:
-    """What the observables need as one circuit of U and CZ gates, the last CZ layer gone, Rots fused."""
+def whole_logical(
+    circuit: QuantumCircuit, observables: Sequence[SparsePauliOp], *, fuse: bool = True
+) -> TiledCircuit:
+    """What the observables need as one circuit, the last CZ layer gone; of U and CZ alone if Rots are fused."""
     form = normal_form(circuit)
     terms = {term.paulis for o in observables for term in pauli_terms(o, form) if term.paulis}
-    return tile_circuit(circuit, observables, groups=[range(len(terms))] if terms else [])
+    return tile_circuit(circuit, observables, fuse=fuse, groups=[range(len(terms))] if terms else [])
 
 
 def route(

@@ -8,14 +8,26 @@ from typing import Any, Literal, TypeAlias, get_args
 
 from sqdr_qiskit.backends.ceiling import Ceiling
 from sqdr_qiskit.backends.limits import MOST_EXECUTIONS, MOST_INSTRUCTIONS
+from sqdr_qiskit.backends.programs import DeviceProgram
 from sqdr_qiskit.backends.runtime.cost import planned_seconds
 from sqdr_qiskit.circuits import CircuitModel, build_circuit
 from sqdr_qiskit.errors import ArgumentError
 from sqdr_qiskit.lightcone.layouts import tile_circuit
 from sqdr_qiskit.lightcone.packing import ShiftPlan, Unit, pack
 from sqdr_qiskit.lightcone.tiles import TiledCircuit
+from sqdr_qiskit.specs.circuit import CircuitSpec
 
-__all__ = ["COST_GRADIENTS", "OPEN_PLAN_S", "Bill", "CostPlan", "Place", "place_on", "plan_cost", "within"]
+__all__ = [
+    "COST_GRADIENTS",
+    "OPEN_PLAN_S",
+    "Bill",
+    "CostPlan",
+    "Place",
+    "place_of",
+    "place_on",
+    "plan_cost",
+    "within",
+]
 
 Task: TypeAlias = Literal["train", "infer"]
 
@@ -137,6 +149,11 @@ def place_on(model: CircuitModel | TiledCircuit, device: str | None) -> Place:
             "`sqdr-qiskit cost` without --device counts one sample at a time."
         )
     program = compile_for_device(model.circuit, model.observables, chip_of(fake_backend(snapshot)))
+    return place_of(program, device)
+
+
+def place_of(program: DeviceProgram, device: str) -> Place:
+    """Where a compiled circuit stands on its device."""
     most, qubits = 0, 0
     for part in program.rounds:
         busy = [1] * part.circuit.num_qubits
@@ -154,7 +171,7 @@ def place_on(model: CircuitModel | TiledCircuit, device: str | None) -> Place:
 
 
 def plan_cost(
-    circuit: str,
+    circuit: str | CircuitSpec,
     *,
     task: Task = "train",
     samples: int = 16,
@@ -164,11 +181,12 @@ def plan_cost(
     shots: int = 4096,
     device: str | None = None,
     freeze: bool = False,
+    place: Place | None = None,
 ) -> CostPlan:
     """Plan the cost of training steps or of inference.
 
     Args:
-        circuit: A catalogue name, `<b>b-<n>q`, or a path.
+        circuit: A catalogue name, `<b>b-<n>q`, a path, or a description.
         task: `train` or `infer`.
         samples: Images of a step, or images to infer.
         steps: Training steps.
@@ -177,6 +195,7 @@ def plan_cost(
         shots: Shots per circuit.
         device: Device by whose snapshot samples are laid side by side; None runs one at a time.
         freeze: Leave out the shifts of the data, as `--freeze encoder` does.
+        place: Where the circuit stands, if that is known; then `device` is not looked at.
 
     Raises:
         ArgumentError: A number below 1, or an unknown word.
@@ -196,7 +215,7 @@ def plan_cost(
     # A measured gradient asks for its values and turns on light cones side by side.
     turns = training and device is not None and gradient != "physics-aware"
     wanted = tile_circuit(model.circuit, model.observables) if turns else model
-    place = place_on(wanted, device)
+    place = place or place_on(wanted, device)
     plan = _shifts(model, _UNITS.get(gradient, "rotation"), freeze) if training else None
     turned = {"spsa": 2 * averages, "physics-aware": 0}.get(gradient, plan.n_executions if plan else 0)
     turned, steps = (turned, steps) if training else (0, 1)

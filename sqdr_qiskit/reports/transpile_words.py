@@ -1,0 +1,168 @@
+"""What circuits became on devices, in words: which choice wins, each separately, and by how much."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from sqdr_qiskit.reports.transpile_table import Row, best_of, pairs, percent_of, pulses
+
+__all__ = ["Verdict", "verdicts"]
+
+_AS_GOOD = 1e-4  # of two successes
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What is to be said of a circuit on a device.
+
+    Attributes:
+        circuit: The circuit.
+        device: The device.
+        lines: What was chosen between, and what wins by how much.
+    """
+
+    circuit: str
+    device: str
+    lines: tuple[tuple[str, str], ...]
+
+
+def verdicts(rows: Sequence[Row], same: Mapping[str, Sequence[str]] | None = None) -> list[Verdict]:
+    """Which choice wins for each circuit and device, and by how much; always the best seed of each.
+
+    Args:
+        rows: Findings as plain values.
+        same: For each circuit the variations that come to the same gates as the circuit as given.
+    """
+    found = []
+    for circuit, device in pairs(rows):
+        own = [row for row in rows if (row["circuit"], row["device"]) == (circuit, device)]
+        level = max((row["level"] for row in own if row["level"] is not None), default=None)
+        lines = [
+            ("layout", _layout(own)),
+            ("fusing turns", _fusing(own, level)),
+            ("last entangling layer", _last(own, level, (same or {}).get(circuit, ()))),
+            ("entangler", _entangler(own, level)),
+            ("against Qiskit alone", _alone(own, level)),
+        ]
+        found.append(Verdict(circuit, device, tuple((what, words) for what, words in lines if words)))
+    return found
+
+
+def _layout(rows: Sequence[Row]) -> str:
+    tiled, whole = best_of(rows, "tiled"), best_of(rows, "whole")
+    if tiled is None or whole is None:
+        if tiled is None and whole is None:
+            return ""
+        return f"Only {'tiles' if tiled is not None else 'the whole circuit'} can be laid out."
+    n_outputs = sum(len(copies[0]) for copies in tiled["lines"])
+    mean = tiled["two_qubit_gates"] / n_outputs
+    in_tiles = f"{mean:.3g} two-qubit gates at depth {tiled['two_qubit_depth']} a tile"
+    in_whole = (
+        f"{whole['two_qubit_gates']} at depth {whole['two_qubit_depth']} (level {whole['level']}, "
+        f"seed {whole['seed']})"
+    )
+    better, worse = float(tiled["success"]), float(whole["success"])
+    if abs(better - worse) < _AS_GOOD:
+        words = f"Tiles or the whole circuit are as good: {percent_of(better)}, {in_tiles} and {in_whole}."
+    elif better > worse:
+        words = f"Tiles win: {_chance(better, worse)}, with {in_tiles} instead of {in_whole}."
+    else:
+        words = f"The whole circuit wins: {_chance(worse, better)}, with {in_whole} instead of {in_tiles}."
+    if tiled["copies"] > 1:
+        words += f" {tiled['copies']} samples fit side by side in tiles."
+    if tiled["rounds"] > 1:
+        words += f" As tiles it takes {tiled['rounds']} rounds."
+    return words
+
+
+def _fusing(rows: Sequence[Row], level: int | None) -> str:
+    return _against("Fused", best_of(rows, "whole", level=level), "not fused", best_of(rows, "unfused"))
+
+
+def _last(rows: Sequence[Row], level: int | None, same: Sequence[str]) -> str:
+    name = next((n for n in (*same, *_variations(rows)) if n.startswith("last layer ")), None)
+    if name is None:
+        return ""
+    one, other = ("On", "off") if name.endswith("off") else ("Off", "on")
+    written = _against(one, best_of(rows, "as written"), other, best_of(rows, "as written", name))
+    if name in same:
+        words = "It reaches no output: tiles and the whole circuit leave it out by themselves, on or off."
+        return f"{words} By Qiskit alone: {written}" if written else words
+    words = _against(
+        one, best_of(rows, "whole", level=level), other, best_of(rows, "whole", name, level=level)
+    )
+    tiles = _against(one, best_of(rows, "tiled"), other, best_of(rows, "tiled", name))
+    return _both(words, tiles)
+
+
+def _entangler(rows: Sequence[Row], level: int | None) -> str:
+    name = next((n for n in _variations(rows) if n.startswith("entangler ")), None)
+    if name is None:
+        return ""
+    one, other = ("The ring", "the line") if name.endswith("line") else ("The line", "the ring")
+    words = _against(
+        one, best_of(rows, "whole", level=level), other, best_of(rows, "whole", name, level=level)
+    )
+    return _both(words, _against(one, best_of(rows, "tiled"), other, best_of(rows, "tiled", name)))
+
+
+def _alone(rows: Sequence[Row], level: int | None) -> str:
+    whole, written = best_of(rows, "whole", level=level), best_of(rows, "as written")
+    return _against("Fusing and leaving dead gates out", whole, "Qiskit alone", written)
+
+
+def _both(whole: str, tiles: str) -> str:
+    parts = [
+        f"{place}: {words[0].lower()}{words[1:]}"
+        for place, words in (("Whole", whole), ("Tiled", tiles))
+        if words
+    ]
+    return " ".join((*parts, "It is another circuit, to be trained as such.")) if parts else ""
+
+
+def _variations(rows: Sequence[Row]) -> list[str]:
+    return list(dict.fromkeys(str(row["variation"]) for row in rows if row["variation"]))
+
+
+def _against(one: str, first: Row | None, other: str, second: Row | None) -> str:
+    """Which of two wins and by how much; `one` begins a sentence."""
+    if first is None or second is None:
+        return ""
+    if abs(first["success"] - second["success"]) < min(_AS_GOOD, 0.01 * first["success"]):
+        return (
+            f"{one} or {other} is all the same: {percent_of(first['success'])}, "
+            f"{first['two_qubit_gates']} and {second['two_qubit_gates']} two-qubit gates."
+        )
+    if first["success"] < second["success"]:
+        one, other = other[0].upper() + other[1:], one[0].lower() + one[1:]
+        first, second = second, first
+    fewer: list[str] = []
+    more: list[str] = []
+    for word, mine, others in (
+        ("two-qubit gates", first["two_qubit_gates"], second["two_qubit_gates"]),
+        ("pulses", pulses(first), pulses(second)),
+        ("µs", round(first["duration_us"], 2), round(second["duration_us"], 2)),
+    ):
+        if mine != others:
+            (fewer if mine < others else more).append(f"{mine} {word} instead of {others}")
+    reasons = f", with {_listed(fewer)}" if fewer else ""
+    reasons += f", despite {_listed(more)}" if more else ""
+    return (
+        f"{one} wins against {other}: {_chance(float(first['success']), float(second['success']))}{reasons}."
+    )
+
+
+def _chance(better: float, worse: float) -> str:
+    """Two successes and what lies between them."""
+    words = f"an output comes out right with {percent_of(better)} instead of {percent_of(worse)}"
+    if worse < 0.5:
+        ratio = better / worse if worse > 0 else float("inf")
+        size = f"{ratio:,.0f}" if ratio >= 100 else f"{ratio:.2g}"
+        return f"{words} ({size} times as likely)"
+    fewer = (1 - worse) / (1 - better) if better < 1 else float("inf")
+    return f"{words} ({100 * (1 - 1 / fewer):.0f} % fewer errors)"
+
+
+def _listed(words: Sequence[str]) -> str:
+    return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} and {words[-1]}"
