@@ -42,7 +42,7 @@ def compile_whole(
 def whole_logical(
     circuit: QuantumCircuit, observables: Sequence[SparsePauliOp], *, fuse: bool = True
 ) -> TiledCircuit:
-    """What the observables need as one circuit, the last CZ layer gone; of U and CZ alone if Rots are fused."""
+    """What the observables need as one circuit, the last CZ layer gone; of U and CZ if Rots are fused."""
     form = normal_form(circuit)
     terms = {term.paulis for o in observables for term in pauli_terms(o, form) if term.paulis}
     return tile_circuit(circuit, observables, fuse=fuse, groups=[range(len(terms))] if terms else [])
