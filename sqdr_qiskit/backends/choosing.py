@@ -29,12 +29,17 @@ def choose_layout(finding: Finding, source: Source, chip: Chip, *, command: Sequ
         command: The words typed.
 
     Raises:
-        ArgumentError: The finding is of another layout.
+        ArgumentError: The finding is of another layout, or of a variation of the circuit.
         BackendError: Compiled again, the circuit stands elsewhere (a fault of this package).
     """
     task = finding.task
     if task.layout not in LAYOUTS:
         raise ArgumentError(f"Argument `finding` must be {' or '.join(LAYOUTS)}, but is `{task.layout}`.")
+    if task.variation:
+        raise ArgumentError(
+            "Argument `finding` must be of the circuit as given, but is of variation "
+            f"`{task.variation}`, which is another."
+        )
     layout: Literal["tiled", "whole"] = "tiled" if task.layout == "tiled" else "whole"
     program = compile_task(source, chip, task)
     if not isinstance(program, DeviceProgram) or program.lines != finding.lines:

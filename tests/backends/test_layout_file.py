@@ -4,7 +4,7 @@ import copy
 import logging
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 import pytest
@@ -29,6 +29,7 @@ from tests.backends.devices_for_tests import IdealSender, snapshot
 
 _MODEL = build_circuit("2b-9q")
 _SOURCE = Source(_MODEL.name, _MODEL.circuit, _MODEL.observables)
+_Errors: TypeAlias = dict[tuple[str, tuple[int, ...]], float]
 _TASKS = [Task("2b-9q", "fake_brisbane", "tiled"), Task("2b-9q", "fake_brisbane", "whole", 3, 1)]
 
 
@@ -57,7 +58,7 @@ def _pub(rng: np.random.Generator, batch: int = 4) -> tuple[Any, ...]:
     return _MODEL.circuit, [[o] for o in _MODEL.observables], values
 
 
-def _changed(chip: Chip, errors: dict[tuple[str, tuple[int, ...]], float], *, drift: float = 1.0) -> Chip:
+def _changed(chip: Chip, errors: _Errors, *, drift: float = 1.0) -> Chip:
     """The chip, calibrated anew: two-qubit errors up to `drift` times larger or smaller, some set."""
     target = copy.deepcopy(chip.target)
     rng = np.random.default_rng(1)
@@ -133,7 +134,9 @@ def test_a_whole_layout_says_what_becomes_of_the_gradient(
 def test_a_new_calibration_moves_nothing_and_is_told(task: Task, caplog: pytest.LogCaptureFixture) -> None:
     choice = _choice(task)
     edges = snapshot("fake_brisbane").edges.items()
-    worse = {(edge.name, edge.qubits): 0.4 for pair, edge in edges if pair <= set(choice.lines[0][0][0])}
+    worse: _Errors = {
+        (edge.name, edge.qubits): 0.4 for pair, edge in edges if pair <= set(choice.lines[0][0][0])
+    }
     chip = _changed(snapshot("fake_brisbane"), worse, drift=3.0)
     free = LayoutOptions(layout=task.layout, seeds=(1,))
     moved = compile_for_device(_MODEL.circuit, _MODEL.observables, chip, free)
@@ -215,7 +218,7 @@ def test_a_whole_layout_that_comes_out_otherwise_is_refused(tiled: LayoutSpec, w
     _refused(replace(whole, lines=((((0, 1),),),)), "key `lines` differs from what fake_brisbane gives now")
     chip = snapshot("fake_brisbane")
     used = set(whole.lines[0][0][0])
-    gone = {
+    gone: _Errors = {
         (edge.name, edge.qubits): 1.0
         for pair, edge in chip.edges.items()
         if pair <= used and whole.initial[0] in pair
@@ -253,6 +256,13 @@ def test_what_cannot_be_chosen_is_refused() -> None:
     found = _found(Task("2b-9q", "fake_brisbane", "as written", 1, 0))
     with pytest.raises(ArgumentError, match="must be tiled or whole, but is `as written`"):
         choose_layout(found, _SOURCE, snapshot("fake_brisbane"))
+    line = build_circuit("2b-6q")
+    source = Source(
+        "2b-9q", _MODEL.circuit, _MODEL.observables, {"smaller": Source("s", line.circuit, line.observables)}
+    )
+    found = replace(_found(_TASKS[0]), task=replace(_TASKS[0], variation="smaller"))
+    with pytest.raises(ArgumentError, match="must be of the circuit as given, but is of variation `smaller`"):
+        choose_layout(found, source, snapshot("fake_brisbane"))
     with pytest.raises(ArgumentError, match=r"`--choose` must name a file FILE.toml, but is `best.json`"):
         require_layout_path("best.json")
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,7 @@ from sqdr_qiskit.backends.runtime.accounts import Connection
 from sqdr_qiskit.backends.transpile_study import Finding, Source, Task, carry_out
 from sqdr_qiskit.circuits import build_circuit
 from sqdr_qiskit.cli import main
+from sqdr_qiskit.specs.layout import read_layout
 from tests.stub.fixtures import stub
 from tests.stub.server import StubServer
 
@@ -44,6 +46,46 @@ def test_a_quantum_computer_is_used_on_the_files_qubits(
     assert stub.service.n_jobs == 1
     job = json.loads((tmp_path / "a" / "run.json").read_text(encoding="utf-8"))["inputs"]["job"]
     assert job["layout"]["device"] == "ibm_kingston"
+
+
+def test_the_winner_is_written_and_used(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    words = ["transpile", "--circuit", "2b-9q", "--backend", "fake_manila", "--seeds", "1"]
+    words += ["--choose", "best.toml"]
+    monkeypatch.setattr(sys, "argv", ["sqdr-qiskit", *words])
+    assert main(words) == 0
+    assert "best.toml" in capsys.readouterr().out
+    choice = read_layout(tmp_path / "best.toml")
+    assert (choice.circuit, choice.device, choice.layout) == ("2b-9q", "fake_manila", "tiled")
+    assert choice.source == f"sqdr-qiskit {' '.join(words)}"
+    words = ["infer", "digits-2b-9q", "--backend", "fake_manila", "--limit", "1", "--shots", "50", "--json"]
+    assert main([*words, "--layout", "best.toml"]) == 0
+    chosen = json.loads(capsys.readouterr().out)["answers"]
+    assert main([*words, "--layout", "tiled"]) == 0
+    assert json.loads(capsys.readouterr().out)["answers"] == chosen
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["2b-9q", "3b-6q", "--choose", "a.toml"], "one circuit and one device, but there are 2 and 1"),
+        (["2b-9q", "fake_lima", "--choose", "a.toml"], "one circuit and one device, but there are 1 and 2"),
+        (["2b-9q", "--choose", "a.json"], "Option `--choose` must name a file FILE.toml, but is `a.json`"),
+    ],
+)
+def test_what_cannot_be_chosen_is_refused_before_the_work(
+    words: list[str],
+    message: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert main(["transpile", "--backend", "fake_manila", "--circuit", *words]) == 2
+    assert message in capsys.readouterr().err
+    assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize(
