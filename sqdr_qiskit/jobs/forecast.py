@@ -42,7 +42,9 @@ class Forecast:
         """One line."""
         share = 100 * self.qpu_seconds / OPEN_PLAN_S
         stock = "" if self.stock is None else f"; stock EstimatorQNN would take {self.stock:,} to train"
-        stop = "" if self.above is None else f". That is {self.above}: it will stop on the way; --resume goes on"
+        stop = (
+            "" if self.above is None else f". That is {self.above}: it will stop on the way; --resume goes on"
+        )
         return (
             f"the whole run takes {self.executions:,} executions in {self.jobs:,} jobs, about "
             f"{self.qpu_seconds:,.1f} s of quantum time ({share:,.1f} % of the Open plan's 600 s)"
