@@ -93,7 +93,13 @@ PEERS = (
         smaller=(1,),
     ),
     Peer("PennyLane default.qubit backprop jax c64", _BACKPROP, "single", {"interface": "jax"}),
-    Peer("TensorCircuit-NG statevector c64", _TC, "single", {"form": "statevector"}),
+    Peer(
+        "TensorCircuit-NG statevector c64",
+        _TC,
+        "single",
+        {"form": "statevector"},
+        batches=(64, 256, 512),
+    ),
     Peer("TensorCircuit-NG statevector c128", _TC, "double", {"form": "statevector"}, extra=True),
     Peer(
         "TensorCircuit-NG light cone c64",
@@ -114,7 +120,7 @@ PEERS = (
         variants=("2b-9q", "4b-9q", "2b-18q"),
         extra=True,
     ),
-    Peer("qujax c64", "qujax_jax", "single"),
+    Peer("qujax c64", "qujax_jax", "single", batches=(64, 256, 512)),
     Peer("qujax c128", "qujax_jax", "double", extra=True),
     Peer("TorchQuantum c64", "torchquantum_torch", "single", environment="torchquantum"),
     Peer("DeepQuantum c64", "deepquantum_torch", "single"),
