@@ -29,7 +29,10 @@ def agreement_figure(found: Mapping[str, Any]) -> Figure:
         words = f"slope {slope:.3f}"
         axes.plot([-1, 1], [-slope, slope], color=COLOURS[1], linewidth=1.4, linestyle="--", label=words)
         size, opacity = (14, 0.75) if len(exact) <= 500 else (6, 0.3)
-        axes.scatter(exact, ran, s=size, color=COLOURS[0], alpha=opacity, linewidths=0, zorder=3)
+        many = len(exact) > 1500  # as vectors they would make the page megabytes long
+        axes.scatter(
+            exact, ran, s=size, color=COLOURS[0], alpha=opacity, linewidths=0, zorder=3, rasterized=many
+        )
         axes.set(xlim=(-1.05, 1.05), ylim=(-1.05, 1.05), aspect="equal")
         axes.set_xticks([-1, -0.5, 0, 0.5, 1])
         axes.set_yticks([-1, -0.5, 0, 0.5, 1])

@@ -19,6 +19,7 @@ __all__ = ["PARTS", "html_table"]
 Record = Mapping[str, Any]
 
 _MOST_ROWS = 40
+_MOST_ODD = 10
 
 
 def _curves(record: Record) -> str:
@@ -122,11 +123,12 @@ def _agreement(record: Record) -> str:
         truths = found["truths"]
         headers = ["image", *(["truth"] if truths else []), str(found["backend"]), "exact engine"]
         rows = []
-        for i in odd[:_MOST_ROWS]:
+        for i in odd[:_MOST_ODD]:
             truth = [truths[i]] if truths else []
             cells = [found["images"][i], *truth, found["labels"][i], found["exact_labels"][i]]
             rows.append((cells, False))
-        text += f"<h3>Samples with different classes</h3>{_rows(headers, rows)}{_more(len(odd), 'samples')}"
+        text += f"<h3>Samples with different classes</h3>{_rows(headers, rows)}"
+        text += _more(len(odd), "samples", _MOST_ODD)
     return text
 
 
@@ -212,8 +214,8 @@ def _rows(headers: Sequence[str], rows: Iterable[tuple[Sequence[str], bool]]) ->
     )
 
 
-def _more(number: int, what: str) -> str:
-    return f"<p>The first {_MOST_ROWS} of {number:,} {escape(what)}.</p>" if number > _MOST_ROWS else ""
+def _more(number: int, what: str, shown: int = _MOST_ROWS) -> str:
+    return f"<p>The first {shown} of {number:,} {escape(what)}.</p>" if number > shown else ""
 
 
 # Key of the record -> the section's name in `left_out`, its heading, and what makes it; in the page's order.

@@ -164,6 +164,18 @@ def test_the_page_needs_nothing_else_and_pictures_have_words(record: dict[str, A
     assert page.count("role='img'") == page.count("<svg") == 2
 
 
+def test_a_thousand_samples_do_not_make_it_long(record: dict[str, Any], rng: np.random.Generator) -> None:
+    exact = rng.uniform(-1, 1, (1000, 9))
+    many = {
+        **record["agreement"], "n_samples": 1000, "exact": exact.tolist(), "ran": exact.tolist(),
+        "images": [f"digits[{i}]" for i in range(1000)], "truths": ["Trouser"] * 1000,
+        "labels": ["Trouser"] * 1000, "exact_labels": ["<Bag>"] * 1000,
+    }  # fmt: skip
+    page = run_page(without(record, "history", "test", "sweeps", "examples", agreement=many))
+    assert len(page) < 300_000
+    assert "The first 10 of 1,000 samples." in page
+
+
 def test_the_images_are_the_pixels(record: dict[str, Any]) -> None:
     page = run_page(record)
     found = re.findall(r"class='pixels look'[^>]*base64,([^']*)'", page)
