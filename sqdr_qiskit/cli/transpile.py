@@ -9,6 +9,7 @@ import typer
 
 from sqdr_qiskit.cli.console import JsonOption, Progress, print_json, print_note, print_text
 from sqdr_qiskit.cli.options import typed_command
+from sqdr_qiskit.errors import StorageError
 from sqdr_qiskit.errors import ArgumentError
 
 __all__ = ["transpile"]
@@ -77,7 +78,10 @@ def transpile(
         studied = study_circuits(
             sources, devices, seeds=range(n_seeds), progress=lambda done, total: bar.update(done, total=total)
         )
-    out.mkdir(parents=True, exist_ok=True)
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise StorageError(f"The folder {str(out)!r} cannot be made: {error.strerror or error}.") from error
     record = {
         "subtitle": f"{', '.join(studied.sources)} on {', '.join(studied.chips)}, seeds 0 to {n_seeds - 1}",
         **studied.record(out),

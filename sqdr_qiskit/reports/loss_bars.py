@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from sqdr_qiskit.reports.page import escape
+from sqdr_qiskit.reports.transpile_table import percent_of
 
 __all__ = ["loss_bars"]
 
@@ -25,16 +27,17 @@ def loss_bars(rows: Sequence[Mapping[str, Any]]) -> str:
         shares.append({name: float(value) / n for name, value in row["losses"].items()})
     longest = max(sum(share.values()) for share in shares)
     parts = [
-        f"<svg viewBox='0 0 640 {54 * len(rows) + 6}' role='img' class='bars'><title>Losses by source</title>"
+        f"<svg viewBox='0 0 420 {54 * len(rows) + 6}' role='img' class='bars'><title>Losses by source</title>"
     ]
     for number, (row, share) in enumerate(zip(rows, shares, strict=True)):
         y, x = 54 * number + 22, 0.0
         total = sum(share.values())
         parts.append(
-            f"<text x='0' y='{y - 7}' font-size='15'>{escape(str(row['layout']))}: {total:.3g}</text>"
+            f"<text x='0' y='{y - 7}' font-size='14'>{escape(str(row['layout']))}: "
+            f"{percent_of(1.0 - math.exp(-total))} go wrong</text>"
         )
         for name, value in share.items():
-            width = 640 * value / longest
+            width = 420 * value / longest
             parts.append(
                 f"<rect x='{x:.1f}' y='{y}' width='{max(width, 0.5):.1f}' height='20' "
                 f"fill='{_COLOURS[name]}'>"
@@ -43,4 +46,7 @@ def loss_bars(rows: Sequence[Mapping[str, Any]]) -> str:
             x += width
     parts.append("</svg><p class='legend'>")
     parts += [f"<span><i style='background:{colour}'></i>{name}</span>" for name, colour in _COLOURS.items()]
-    return "".join(parts) + "</p><p>Bars: −log of the fidelity, of one tile or of the whole circuit.</p>"
+    return (
+        "".join(parts)
+        + "</p><p>Of one tile (the mean) or of the whole circuit; bars: −log of the fidelity.</p>"
+    )

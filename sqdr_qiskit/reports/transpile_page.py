@@ -40,7 +40,8 @@ _STYLE = "".join(
         ".cards div{background:#f1f6fb;border-radius:.5rem;padding:.6rem .8rem;font-size:.85rem;color:#555}",
         ".cards b{display:block;font-size:1.35rem;color:#0b4f79;line-height:1.3}",
         "tr.wins td{background:#eaf6ee;font-weight:600}code{overflow-wrap:anywhere}",
-        "svg.bars{max-width:40rem}.maps{display:grid;gap:1rem;",
+        "svg.bars{max-width:32rem}dl.words{color:#222;font-size:.95rem;gap:.45rem 1rem}",
+        ".maps{display:grid;gap:1rem;",
         "grid-template-columns:repeat(auto-fit,minmax(min(25rem,100%),1fr))}",
         ".maps figure{margin:0;min-width:0}@media(max-width:30rem){.maps svg{min-width:34rem}}",
         "@media print{nav{display:none}svg.circuit{max-width:100%}}",
@@ -118,7 +119,7 @@ def _section(said: Verdict, rows: Sequence[Row], record: Mapping[str, Any]) -> l
         f"<p>{facts['n_qubits']} qubits, calibrated {calibrated}.</p>",
         _cards(rows, chosen),
         "<dl class='words'>",
-        *(f"<dt>{escape(what)}</dt><dd>{escape(words)}</dd>" for what, words in said.lines),
+        *(f"<dt>{escape(what.capitalize())}</dt><dd>{_told(words)}</dd>" for what, words in said.lines),
         "</dl><h3>Layouts and levels</h3>",
         _table(transpile_table(rows), marked=_place(chosen)),
         "<p>Each line is its best seed; over seeds: least / median / most. Success is an output's, “of all” "
@@ -155,6 +156,13 @@ def _section(said: Verdict, rows: Sequence[Row], record: Mapping[str, Any]) -> l
         names = ", ".join(f"<code>{escape(name)}</code>" for name in chosen["files"])
         parts.append(f"<p>The device's circuit with its parameters free: {names}.</p>")
     return parts
+
+
+def _told(words: str) -> str:
+    """A verdict with what wins in bold."""
+    what, colon, why = words.partition(":")
+    told = f"<b>{escape(what)}{colon}</b>{escape(why)}" if colon else escape(words)
+    return told.replace(" %", "&nbsp;%")
 
 
 def _cards(rows: Sequence[Row], chosen: Mapping[str, Any]) -> str:

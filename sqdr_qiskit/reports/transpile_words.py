@@ -9,8 +9,6 @@ from sqdr_qiskit.reports.transpile_table import Row, best_of, pairs, percent_of,
 
 __all__ = ["Verdict", "verdicts"]
 
-_AS_GOOD = 1e-4  # of two successes
-
 
 @dataclass(frozen=True)
 class Verdict:
@@ -62,13 +60,15 @@ def _layout(rows: Sequence[Row]) -> str:
         f"{whole['two_qubit_gates']} at depth {whole['two_qubit_depth']} (level {whole['level']}, "
         f"seed {whole['seed']})"
     )
+    right = "an output comes out right with"
     better, worse = float(tiled["success"]), float(whole["success"])
-    if abs(better - worse) < _AS_GOOD:
+    if _as_good(better, worse):
         words = f"Tiles or the whole circuit are as good: {percent_of(better)}, {in_tiles} and {in_whole}."
     elif better > worse:
-        words = f"Tiles win: {_chance(better, worse)}, with {in_tiles} instead of {in_whole}."
+        words = f"Tiles win: {right} {_chance(better, worse)}, with {in_tiles} instead of {in_whole}."
     else:
-        words = f"The whole circuit wins: {_chance(worse, better)}, with {in_whole} instead of {in_tiles}."
+        words = f"The whole circuit wins: {right} {_chance(worse, better)}, "
+        words += f"with {in_whole} instead of {in_tiles}."
     if tiled["copies"] > 1:
         words += f" {tiled['copies']} samples fit side by side in tiles."
     if tiled["rounds"] > 1:
@@ -129,7 +129,7 @@ def _against(one: str, first: Row | None, other: str, second: Row | None) -> str
     """Which of two wins and by how much; `one` begins a sentence."""
     if first is None or second is None:
         return ""
-    if abs(first["success"] - second["success"]) < min(_AS_GOOD, 0.01 * first["success"]):
+    if _as_good(float(first["success"]), float(second["success"])):
         return (
             f"{one} or {other} is all the same: {percent_of(first['success'])}, "
             f"{first['two_qubit_gates']} and {second['two_qubit_gates']} two-qubit gates."
@@ -145,24 +145,27 @@ def _against(one: str, first: Row | None, other: str, second: Row | None) -> str
         ("µs", round(first["duration_us"], 2), round(second["duration_us"], 2)),
     ):
         if mine != others:
-            (fewer if mine < others else more).append(f"{mine} {word} instead of {others}")
-    reasons = f", with {_listed(fewer)}" if fewer else ""
-    reasons += f", despite {_listed(more)}" if more else ""
-    return (
-        f"{one} wins against {other}: {_chance(float(first['success']), float(second['success']))}{reasons}."
-    )
+            (fewer if mine < others else more).append(f"{mine} {word}, not {others}")
+    reasons = [f"with {'; '.join(fewer)}"] if fewer else []
+    reasons += [f"despite {'; '.join(more)}"] if more else []
+    chance = _chance(float(first["success"]), float(second["success"]))
+    return f"{'; '.join((f'{one} wins against {other}: {chance}', *reasons))}."
+
+
+def _as_good(first: float, second: float) -> bool:
+    """Whether two successes are within half a per cent of each other, of the errors where these are few."""
+    worse, better = sorted((first, second))
+    if worse < 0.5:
+        return better <= 1.005 * worse
+    return 1 - worse <= 1.005 * (1 - better)
 
 
 def _chance(better: float, worse: float) -> str:
     """Two successes and what lies between them."""
-    words = f"an output comes out right with {percent_of(better)} instead of {percent_of(worse)}"
+    words = f"{percent_of(better)} instead of {percent_of(worse)}"
     if worse < 0.5:
         ratio = better / worse if worse > 0 else float("inf")
         size = f"{ratio:,.0f}" if ratio >= 100 else f"{ratio:.2g}"
         return f"{words} ({size} times as likely)"
     fewer = (1 - worse) / (1 - better) if better < 1 else float("inf")
     return f"{words} ({100 * (1 - 1 / fewer):.0f} % fewer errors)"
-
-
-def _listed(words: Sequence[str]) -> str:
-    return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} and {words[-1]}"

@@ -6,6 +6,7 @@ from qiskit.circuit import QuantumCircuit
 from qiskit.circuit.random import random_clifford_circuit
 from qiskit.quantum_info import SparsePauliOp, Statevector
 
+from sqdr_qiskit.backends import equivalence
 from sqdr_qiskit.backends.equivalence import check_equivalent, pulled_back
 from sqdr_qiskit.errors import BackendError, UnsupportedError
 
@@ -42,6 +43,22 @@ def test_a_wrong_circuit_is_found(rng: np.random.Generator) -> None:
     circuit.ry(0.001, 0)
     with pytest.raises(BackendError, match="a circuit does not compute what its source does"):
         check_equivalent(circuit, [z], right, what="a circuit")
+
+
+def test_what_strings_cannot_do_a_state_vector_can(
+    rng: np.random.Generator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    words = [SparsePauliOp.from_sparse_list([("ZX", [2, 0], 0.5), ("Z", [9], 2.0), ("X", [8], 1.0)], 11)]
+    circuit = QuantumCircuit(11)
+    circuit.compose(_random(rng), [6, 2, 0, 3, 4], inplace=True)
+    exact = np.array([pulled_back(circuit, word) for word in words])
+    monkeypatch.setattr(equivalence, "_MOST_STRINGS", 0)
+    check_equivalent(circuit, words, exact, what="a circuit")
+    with pytest.raises(BackendError, match=r"an output differs by 0\.1"):
+        check_equivalent(circuit, words, exact + 0.1, what="a circuit")
+    monkeypatch.setattr(equivalence, "_MOST_QUBITS", 4)
+    with pytest.raises(UnsupportedError, match="narrow light cones"):
+        check_equivalent(circuit, words, exact, what="a circuit")
 
 
 def test_a_gate_that_is_not_clifford_is_refused() -> None:

@@ -128,12 +128,12 @@ def test_words_say_what_wins_and_by_how_much() -> None:
         "Tiles win: an output comes out right with 97.5 % instead of 60.0 % (94 % fewer errors), with 2 two-"
     )
     assert "instead of 18 at depth 9 (level 3, seed 1). 2 samples fit side by side" in words["layout"]
-    assert words["fusing turns"].startswith("Fused wins against not fused: an output comes out right with 60")
+    assert words["fusing turns"].startswith("Fused wins against not fused: 60")
     assert words["last entangling layer"].endswith(
-        "By Qiskit alone: Off wins against on: an output comes out right with 45.0 % instead of 30.0 % "
-        "(1.5 times as likely), with 18 two-qubit gates instead of 36 and 36 pulses instead of 72."
+        "By Qiskit alone: Off wins against on: 45.0 % instead of 30.0 % (1.5 times as likely); "
+        "with 18 two-qubit gates, not 36; 36 pulses, not 72."
     )
-    assert words["entangler"].startswith("Whole: the line wins against the ring: an output")
+    assert words["entangler"].startswith("Whole: the line wins against the ring: 70.0 %")
     assert (
         "Tiled: the ring or the line is all the same: 97.5 %, 4 and 3 two-qubit gates." in words["entangler"]
     )
