@@ -9,8 +9,7 @@ import typer
 
 from sqdr_qiskit.cli.console import JsonOption, Progress, print_json, print_note, print_text
 from sqdr_qiskit.cli.options import typed_command
-from sqdr_qiskit.errors import StorageError
-from sqdr_qiskit.errors import ArgumentError
+from sqdr_qiskit.errors import ArgumentError, StorageError
 
 __all__ = ["transpile"]
 
@@ -87,6 +86,11 @@ def transpile(
         **studied.record(out),
         "made_by": {
             "command": " ".join(records.public_command(typed_command())),
+            "seeds": f"0 to {n_seeds - 1}",
+            **{
+                f"{name} calibrated": chip.calibrated or "at an unknown time"
+                for name, chip in studied.chips.items()
+            },
             **records.versions(("sqdr-qiskit", "qiskit", "qiskit-ibm-runtime")),
         },
     }

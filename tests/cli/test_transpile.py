@@ -44,6 +44,7 @@ def test_circuits_and_devices_may_follow_the_first(
     assert sorted(path.name for path in tmp_path.iterdir()) == sorted(
         [*named, "report.html", "report.json", "report.md"]
     )
+    assert record["made_by"]["fake_lima calibrated"].startswith("20")
     (train, infer) = record["chosen"][0]["cost"]
     assert train["qpu_seconds"] > infer["qpu_seconds"] > 0
     assert record["same"]["2b-5q"] == ["last layer off"]
@@ -161,6 +162,13 @@ def test_what_cannot_be_is_said_in_one_line(
     assert error.startswith("error: ")
     assert message in error
     assert not (tmp_path / "out").exists()
+
+
+def test_a_folder_that_cannot_be_made(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "taken").write_text("", encoding="utf-8")
+    words = ["transpile", "--circuit", "2b-3q", "--backend", "fake_manila", "--seeds", "1"]
+    assert main([*words, "--out", str(tmp_path / "taken")]) != 0
+    assert "cannot be made" in capsys.readouterr().err.strip().splitlines()[-1]
 
 
 def test_broken_openqasm_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
