@@ -119,7 +119,10 @@ def _section(said: Verdict, rows: Sequence[Row], record: Mapping[str, Any]) -> l
         f"<p>{facts['n_qubits']} qubits, calibrated {calibrated}.</p>",
         _cards(rows, chosen),
         "<dl class='words'>",
-        *(f"<dt>{escape(what.capitalize())}</dt><dd>{_told(words)}</dd>" for what, words in said.lines),
+        *(
+            f"<dt>{escape(what[0].upper() + what[1:])}</dt><dd>{_told(words)}</dd>"
+            for what, words in said.lines
+        ),
         "</dl><h3>Layouts and levels</h3>",
         _table(transpile_table(rows), marked=_place(chosen)),
         "<p>Each line is its best seed; over seeds: least / median / most. Success is an output's, “of all” "
@@ -175,7 +178,8 @@ def _cards(rows: Sequence[Row], chosen: Mapping[str, Any]) -> str:
         (str(row["layout"]), "wins" if row["level"] is None else f"level {row['level']}, seed {row['seed']}"),
         (f"{per:.3g}", f"two-qubit gates{' a tile' if tiled else ''}, depth {row['two_qubit_depth']}"),
         (f"{row['duration_us']:.2f} µs", "from the first gate to the end of the readout"),
-        (f"{row['copies']} at once" if row["rounds"] == 1 else f"{row['rounds']} rounds", "samples"),
+        (str(row["copies"]), "sample at once" if row["copies"] == 1 else "samples at once"),
+        *([(f"{row['rounds']} rounds", "for all outputs")] if row["rounds"] > 1 else []),
     ]
     return (
         "<div class='cards'>"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from statistics import median
 from typing import Any
@@ -119,7 +120,11 @@ def changes_table(rows: Sequence[Row], *, title: str = "") -> Table:
 
 def percent_of(value: float) -> str:
     """A success as per cent, with as many digits as say something."""
-    return f"{100 * value:.1f} %" if value >= 0.0995 else f"{100 * value:.2g} %"
+    if value >= 0.0995 or value <= 0:
+        return f"{100 * value:.1f} %"
+    if value < 1e-4:
+        return f"{100 * value:.{1 - math.floor(math.log10(100 * value))}f} %"
+    return f"{100 * value:.2g} %"
 
 
 def _named(layout: str) -> str:

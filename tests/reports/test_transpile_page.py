@@ -10,7 +10,14 @@ import pytest
 
 from sqdr_qiskit.reports.device_map import coordinates, device_map
 from sqdr_qiskit.reports.transpile_page import transpile_markdown, transpile_page
-from sqdr_qiskit.reports.transpile_table import best_rows, changes_table, pulses, spread, transpile_table
+from sqdr_qiskit.reports.transpile_table import (
+    best_rows,
+    changes_table,
+    percent_of,
+    pulses,
+    spread,
+    transpile_table,
+)
 from sqdr_qiskit.reports.transpile_words import verdicts
 from tests.reports.browser import WIDTHS, needs_browser, show
 
@@ -119,6 +126,14 @@ def test_tables_show_the_spread_over_seeds() -> None:
     assert len(changes.splitlines()) == 8
     assert "whole, Rots not fused" in changes
     assert "as written, last layer off" in changes
+
+
+@pytest.mark.parametrize(
+    ("value", "words"),
+    [(0.9778, "97.8 %"), (0.0123, "1.2 %"), (3.6e-6, "0.00036 %"), (5.2e-7, "0.000052 %"), (0.0, "0.0 %")],
+)
+def test_a_small_success_keeps_its_digits(value: float, words: str) -> None:
+    assert percent_of(value) == words
 
 
 def test_words_say_what_wins_and_by_how_much() -> None:
