@@ -1,7 +1,8 @@
 """The compiled part of the exact engine: chains of rotations, tapes forward and backward, Jacobians.
 
-Samples lie side by side in lanes, innermost, so that every instruction is one multiply-add on a short vector
-of samples, and everything a sample needs stays in a few hundred kB of cache.
+Samples lie side by side in lanes (`lanes.py`), so that every instruction is one multiply-add on a vector of
+samples, and everything a sample needs stays in a few hundred kB of cache. Working arrays are flat: row i, or
+component c of vector i, is vector number i, or 4 i + c.
 """
 
 from __future__ import annotations
@@ -11,14 +12,13 @@ from typing import Any
 import numpy as np
 from numba import njit
 
+from sqdr_qiskit.lightcone.lanes import LANES, add, fma, load, multiply, splat, store
 from sqdr_qiskit.lightcone.trigonometry import cos_sin
 
 __all__ = ["LANES", "evaluate"]
 
-LANES = 32
 
-
-@njit(nogil=True, cache=True, boundscheck=False, error_model="numpy", fastmath={"contract"})
+@njit(nogil=True, cache=True, boundscheck=False, error_model="numpy")
 def _run_chains(
     cosines: Any,
     sines: Any,
@@ -38,133 +38,108 @@ def _run_chains(
     shifts: entries (scales of X, Y, Z) and (shift, 0, 0).
     """
     for g in range(chains.shape[0]):
-        vector = vectors[g]
+        vector = 4 * g
         for c in range(4):
-            for lane in range(LANES):
-                vector[c, lane] = start[g, c]
-        n_tangents = 0
-        slot = chains[g, 2]
+            store(vectors, vector + c, splat(start[g, c]))
+        slot = end = 4 * chains[g, 2]  # the tangents so far are vectors slot, slot + 4, ... below end
         for s in range(chains[g, 0], chains[g, 1]):
             axis = steps[s, 0]
             if axis > 0:
                 p = axis % 3 + 1
                 q = (axis + 1) % 3 + 1
                 sign = float(steps[s, 2])
-                cosine = cosines[steps[s, 1]]
-                sine = sines[steps[s, 1]]
-                for lane in range(LANES):
-                    a = vector[p, lane]
-                    b = vector[q, lane]
-                    co = cosine[lane]
-                    si = sign * sine[lane]
-                    vector[p, lane] = co * a - si * b
-                    vector[q, lane] = si * a + co * b
+                cosine = load(cosines, steps[s, 1])
+                sine = load(sines, steps[s, 1])
+                up = multiply(splat(sign), sine)
+                down = multiply(splat(-sign), sine)
+                _rotate(vectors, vector + p, vector + q, cosine, up, down)
                 if with_tangents:
-                    for t in range(slot, slot + n_tangents):
-                        for lane in range(LANES):
-                            a = tangents[t, p, lane]
-                            b = tangents[t, q, lane]
-                            co = cosine[lane]
-                            si = sign * sine[lane]
-                            tangents[t, p, lane] = co * a - si * b
-                            tangents[t, q, lane] = si * a + co * b
-                    t = slot + n_tangents
-                    for lane in range(LANES):
-                        tangents[t, 0, lane] = 0.0
-                        tangents[t, axis, lane] = 0.0
-                        tangents[t, p, lane] = -sign * vector[q, lane]
-                        tangents[t, q, lane] = sign * vector[p, lane]
-                    n_tangents += 1
+                    for t in range(slot, end, 4):
+                        _rotate(tangents, t + p, t + q, cosine, up, down)
+                    store(tangents, end, splat(0.0))
+                    store(tangents, end + axis, splat(0.0))
+                    store(tangents, end + p, multiply(splat(-sign), load(vectors, vector + q)))
+                    store(tangents, end + q, multiply(splat(sign), load(vectors, vector + p)))
+                    end += 4
             elif axis == 0:
-                _apply_map(entries, steps[s, 1], steps[s, 2], vector, scratch)
-                if with_tangents:
-                    for t in range(slot, slot + n_tangents):
-                        _apply_map(entries, steps[s, 1], steps[s, 2], tangents[t], scratch)
+                _apply_map(entries, steps[s, 1], steps[s, 2], vectors, vector, scratch)
+                for t in range(slot, end, 4):
+                    _apply_map(entries, steps[s, 1], steps[s, 2], tangents, t, scratch)
             else:
                 scales = entries[steps[s, 1]]
-                _scale(scales, steps[s, 2], entries[steps[s, 1] + 1, 0], vector)
-                if with_tangents:
-                    for t in range(slot, slot + n_tangents):
-                        _scale(scales, steps[s, 2], entries[steps[s, 1] + 1, 0], tangents[t])
+                shift = entries[steps[s, 1] + 1, 0]
+                _scale(scales, steps[s, 2], shift, vectors, vector)
+                for t in range(slot, end, 4):
+                    _scale(scales, steps[s, 2], shift, tangents, t)
 
 
-@njit(nogil=True, cache=True, boundscheck=False, error_model="numpy", fastmath={"contract"})
-def _scale(scales: Any, target: int, shift: float, vector: Any) -> None:
+@njit(nogil=True, cache=True, boundscheck=False, error_model="numpy")
+def _rotate(vectors: Any, p: int, q: int, cosine: Any, up: Any, down: Any) -> None:
+    """Turn components p and q; `up` and `down` are the sine and its negative."""
+    a = load(vectors, p)
+    b = load(vectors, q)
+    store(vectors, p, fma(down, b, multiply(cosine, a)))
+    store(vectors, q, fma(up, a, multiply(cosine, b)))
+
+
+@njit(nogil=True, cache=True, boundscheck=False, error_model="numpy")
+def _scale(scales: Any, target: int, shift: float, vectors: Any, vector: int) -> None:
     """Scale X, Y, Z, and shift Z by I (target 3) or I by Z (target 0): Pauli channels and damping."""
+    one = load(vectors, vector)
+    z = load(vectors, vector + 3)
     if target == 3:
-        for lane in range(LANES):
-            vector[3, lane] = scales[2] * vector[3, lane] + shift * vector[0, lane]
+        store(vectors, vector + 3, fma(splat(shift), one, multiply(splat(scales[2]), z)))
     else:
-        for lane in range(LANES):
-            z = vector[3, lane]
-            vector[0, lane] += shift * z
-            vector[3, lane] = scales[2] * z
-    for lane in range(LANES):
-        vector[1, lane] *= scales[0]
-        vector[2, lane] *= scales[1]
+        store(vectors, vector, fma(splat(shift), z, one))
+        store(vectors, vector + 3, multiply(splat(scales[2]), z))
+    store(vectors, vector + 1, multiply(splat(scales[0]), load(vectors, vector + 1)))
+    store(vectors, vector + 2, multiply(splat(scales[1]), load(vectors, vector + 2)))
 
 
-@njit(nogil=True, cache=True, boundscheck=False, error_model="numpy", fastmath={"contract"})
-def _apply_map(entries: Any, begin: int, end: int, vector: Any, scratch: Any) -> None:
+@njit(nogil=True, cache=True, boundscheck=False, error_model="numpy")
+def _apply_map(entries: Any, begin: int, end: int, vectors: Any, vector: int, scratch: Any) -> None:
     """Vector = matrix @ vector, the matrix given by its nonzero entries (row, column, value)."""
     for c in range(4):
-        for lane in range(LANES):
-            scratch[c, lane] = 0.0
+        store(scratch, c, splat(0.0))
     for e in range(begin, end):
         row = int(entries[e, 0])
-        column = int(entries[e, 1])
-        value = entries[e, 2]
-        for lane in range(LANES):
-            scratch[row, lane] += value * vector[column, lane]
+        column = vector + int(entries[e, 1])
+        store(scratch, row, fma(splat(entries[e, 2]), load(vectors, column), load(scratch, row)))
     for c in range(4):
-        for lane in range(LANES):
-            vector[c, lane] = scratch[c, lane]
+        store(vectors, vector + c, load(scratch, c))
 
 
-@njit(nogil=True, cache=True, boundscheck=False, error_model="numpy", fastmath={"contract"})
+@njit(nogil=True, cache=True, boundscheck=False, error_model="numpy")
 def _forward(code: Any, coefficients: Any, begin: int, end: int, rows: Any) -> None:
     for i in range(begin, end):
         target = code[i, 0]
         a = code[i, 1]
         b = code[i, 2]
-        c = coefficients[i]
+        before = splat(0.0) if code[i, 3] else load(rows, target)
+        c = splat(coefficients[i])
         if b >= 0:
-            if code[i, 3]:
-                for lane in range(LANES):
-                    rows[target, lane] = c * rows[a, lane] * rows[b, lane]
-            else:
-                for lane in range(LANES):
-                    rows[target, lane] += c * rows[a, lane] * rows[b, lane]
+            store(rows, target, fma(multiply(c, load(rows, a)), load(rows, b), before))
         elif a >= 0:
-            if code[i, 3]:
-                for lane in range(LANES):
-                    rows[target, lane] = c * rows[a, lane]
-            else:
-                for lane in range(LANES):
-                    rows[target, lane] += c * rows[a, lane]
+            store(rows, target, fma(c, load(rows, a), before))
         else:
-            for lane in range(LANES):
-                rows[target, lane] = c if code[i, 3] else rows[target, lane] + c
+            store(rows, target, add(c, before))
 
 
-@njit(nogil=True, cache=True, boundscheck=False, error_model="numpy", fastmath={"contract"})
+@njit(nogil=True, cache=True, boundscheck=False, error_model="numpy")
 def _backward(code: Any, coefficients: Any, begin: int, end: int, rows: Any, adjoints: Any) -> None:
     for i in range(end - 1, begin - 1, -1):
-        target = code[i, 0]
         a = code[i, 1]
         b = code[i, 2]
-        c = coefficients[i]
-        if b >= 0:
-            for lane in range(LANES):
-                adjoint = c * adjoints[target, lane]
-                adjoints[a, lane] += adjoint * rows[b, lane]
-                adjoints[b, lane] += adjoint * rows[a, lane]
-        elif a >= 0:
-            for lane in range(LANES):
-                adjoints[a, lane] += c * adjoints[target, lane]
+        if a >= 0:
+            adjoint = multiply(splat(coefficients[i]), load(adjoints, code[i, 0]))
+            if b >= 0:
+                store(adjoints, a, fma(adjoint, load(rows, b), load(adjoints, a)))
+                store(adjoints, b, fma(adjoint, load(rows, a), load(adjoints, b)))
+            else:
+                store(adjoints, a, add(adjoint, load(adjoints, a)))
 
 
-@njit(nogil=True, cache=True, boundscheck=False, error_model="numpy", fastmath={"contract"})
+@njit(nogil=True, cache=True, boundscheck=False, error_model="numpy")
 def evaluate(
     inputs: Any,
     columns: Any,
@@ -207,12 +182,12 @@ def evaluate(
     jacobian: shape (samples, n_outputs, n_params), single or double precision; the entries of each output's
     parameters are set, the others left as they are.
     """
-    vectors = np.empty((chains.shape[0], 4, LANES))
-    tangents = np.empty((n_tangents, 4, LANES))
-    rows = np.empty((n_rows, LANES))
-    adjoints = np.empty((n_rows, LANES))
-    local = np.empty((n_local, LANES))
-    scratch = np.empty((4, LANES))
+    vectors = np.empty(4 * chains.shape[0] * LANES)
+    tangents = np.empty(4 * n_tangents * LANES)
+    rows = np.empty(n_rows * LANES)
+    adjoints = np.empty(n_rows * LANES)
+    local = np.empty(n_local * LANES)
+    scratch = np.empty(4 * LANES)
     cosines = np.empty((shared.shape[0], LANES))
     sines = np.empty((shared.shape[0], LANES))
     radians = np.empty(LANES)
@@ -228,39 +203,32 @@ def evaluate(
         _run_chains(cosines, sines, chains, steps, entries, start, with_jacobian, vectors, tangents, scratch)
         for o in range(outputs.shape[0]):
             tape = tapes[outputs[o, 0]]
-            if tape[4] < 0:  # nothing differs from sample to sample
+            result = tape[4]
+            if result < 0:  # nothing differs from sample to sample
                 continue
             first_leaf = outputs[o, 1]
             for i in range(tape[2]):
-                chain = leaves[first_leaf + i, 0]
-                component = leaves[first_leaf + i, 1]
-                for lane in range(LANES):
-                    rows[i, lane] = vectors[chain, component, lane]
+                store(rows, i, load(vectors, 4 * leaves[first_leaf + i, 0] + leaves[first_leaf + i, 1]))
             _forward(code, coefficients, tape[0], tape[1], rows)
-            result = tape[4]
             for lane in range(used):
-                values[first + lane, o] += rows[result, lane]
+                values[first + lane, o] += rows[result * LANES + lane]
             if not with_jacobian:
                 continue
             for i in range(tape[3]):
-                for lane in range(LANES):
-                    adjoints[i, lane] = 0.0
-            for lane in range(LANES):
-                adjoints[result, lane] = 1.0
+                store(adjoints, i, splat(0.0))
+            store(adjoints, result, splat(1.0))
             _backward(code, coefficients, tape[0], tape[1], rows, adjoints)
-            begin = outputs[o, 4]
-            for p in range(outputs[o, 5] - begin):
-                for lane in range(LANES):
-                    local[p, lane] = 0.0
-            for i in range(outputs[o, 2], outputs[o, 3]):
-                leaf = slots[i, 0]
-                tangent = slots[i, 1]
-                component = slots[i, 2]
+            i = outputs[o, 2]
+            while i < outputs[o, 3]:  # slots are sorted by their local parameter
                 p = slots[i, 3]
-                c = slopes[i]
-                for lane in range(LANES):
-                    local[p, lane] += c * adjoints[leaf, lane] * tangents[tangent, component, lane]
+                slope = splat(0.0)
+                while i < outputs[o, 3] and slots[i, 3] == p:
+                    factor = multiply(splat(slopes[i]), load(adjoints, slots[i, 0]))
+                    slope = fma(factor, load(tangents, 4 * slots[i, 1] + slots[i, 2]), slope)
+                    i += 1
+                store(local, p, slope)
+            begin = outputs[o, 4]
             for lane in range(used):
                 gradient = jacobian[first + lane, o]
                 for p in range(outputs[o, 5] - begin):
-                    gradient[parameters[begin + p]] = local[p, lane]
+                    gradient[parameters[begin + p]] = local[p * LANES + lane]
