@@ -165,7 +165,7 @@ def _chance(better: float, worse: float) -> str:
     words = f"{percent_of(better)} instead of {percent_of(worse)}"
     if worse < 0.5:
         ratio = better / worse if worse > 0 else float("inf")
-        size = f"{ratio:,.0f}" if ratio >= 100 else f"{ratio:.2g}"
+        size = f"{ratio:,.0f}" if ratio >= 100 else f"{ratio:.{2 if ratio >= 1.1 else 3}g}"
         return f"{words} ({size} times as likely)"
     fewer = (1 - worse) / (1 - better) if better < 1 else float("inf")
     return f"{words} ({100 * (1 - 1 / fewer):.0f} % fewer errors)"

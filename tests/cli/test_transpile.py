@@ -11,6 +11,7 @@ from sqdr_qiskit.backends.programs import DeviceProgram
 from sqdr_qiskit.backends.transpile_study import Task, compile_task, snapshot_chip
 from sqdr_qiskit.cli import main
 from sqdr_qiskit.jobs.transpile_report import catalogue_source
+from tests.reports.browser import WIDTHS, needs_browser, show
 from tests.stub.fixtures import stub
 from tests.stub.server import StubServer
 
@@ -106,6 +107,17 @@ def test_without_an_account_the_snapshot_is_named(
     assert "There is no IBM Quantum account" in line
     assert "`--backend fake_fez`" in line
     assert not (tmp_path / "out").exists()
+
+
+@needs_browser
+@pytest.mark.parametrize("width", WIDTHS)
+def test_a_browser_finds_nothing_wrong_with_the_page(width: int, tmp_path: Path) -> None:
+    words = ["transpile", "--circuit", "2b-7q", "--backend", "fake_nairobi", "fake_guadalupe", "--seeds", "1"]
+    assert main([*words, "--out", str(tmp_path / "out")]) == 0
+    page = (tmp_path / "out" / "report.html").read_text(encoding="utf-8")
+    shown = show(page, tmp_path, width=width, count=("svg.map", "svg.circuit", "tr.wins", "svg.bars"))
+    assert shown.wrong == {}
+    assert shown.counts == {"svg.map": 4, "svg.circuit": 3, "tr.wins": 2, "svg.bars": 2}
 
 
 def test_inputs_of_openqasm_3_stay_symbolic(tmp_path: Path) -> None:
