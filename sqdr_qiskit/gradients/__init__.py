@@ -11,7 +11,7 @@ from sqdr_qiskit.backends.interface import Backend
 from sqdr_qiskit.backends.noise import Noise, noisy_engine
 from sqdr_qiskit.errors import ArgumentError, UnsupportedError
 from sqdr_qiskit.gradients.exact import ExactGradient
-from sqdr_qiskit.gradients.interface import BatchedEstimatorGradient
+from sqdr_qiskit.gradients.interface import BatchedEstimatorGradient, GradientRequest
 from sqdr_qiskit.gradients.parameter_shift import PackedParameterShift
 from sqdr_qiskit.gradients.physics_aware import PhysicsAwareGradient
 from sqdr_qiskit.gradients.shots import Allocation
@@ -25,6 +25,7 @@ __all__ = [
     "BatchedEstimatorGradient",
     "ExactGradient",
     "GradientOptions",
+    "GradientRequest",
     "PackedParameterShift",
     "PhysicsAwareGradient",
     "SPSAGradient",

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Sequence
-from functools import partial
-from typing import Any, Protocol
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,67 +15,65 @@ from qiskit.quantum_info import SparsePauliOp
 from qiskit.quantum_info.operators.base_operator import BaseOperator
 from qiskit_machine_learning.gradients import BaseEstimatorGradient, EstimatorGradientResult
 
-__all__ = ["BatchedEstimatorGradient", "ValuesAndJacobian"]
+__all__ = ["BatchedEstimatorGradient", "GradientRequest"]
 
 
-class ValuesAndJacobian(Protocol):
-    """`BatchedEstimatorGradient.values_and_jacobian` of one circuit."""
+@dataclass(frozen=True, eq=False, kw_only=True)
+class GradientRequest:
+    """What is asked of a gradient at once.
 
-    def __call__(
-        self,
-        values: NDArray[np.float64],
-        *,
-        precision: float | None = None,
-        dtype: type[np.floating[Any]] = np.float64,
-    ) -> tuple[NDArray[np.float64], NDArray[Any]]:
-        """Expectation values and Jacobian at parameters `values`, shape (batch, n_params)."""
+    Attributes:
+        circuit: The circuit.
+        observables: The observables, on the circuit's qubits.
+        values: Shape (batch, n_params), radians, in the order of `circuit.parameters`.
+        parameters: Those to differentiate by; all, in the circuit's order, if None.
+        precision: Target standard error of an expectation value, where the backend samples.
+        with_values: Whether the expectation values are wanted too, where the gradient can give them.
+        dtype: Of the Jacobian; `numpy.float32` spares whoever would round it anyway a copy.
+        same: Whether `circuit` is an object that nobody changes: then it is looked up by what it is, not by
+            comparing gates.
+    """
+
+    circuit: QuantumCircuit
+    observables: Sequence[SparsePauliOp]
+    values: NDArray[np.float64]
+    parameters: Sequence[Parameter] | None = None
+    precision: float | None = None
+    with_values: bool = False
+    dtype: type[np.floating[Any]] = np.float64
+    same: bool = False
+
+    @property
+    def columns(self) -> list[int]:
+        """Where `parameters` stand among the circuit's."""
+        if self.parameters is None:
+            return list(range(self.circuit.num_parameters))
+        column = {parameter: i for i, parameter in enumerate(self.circuit.parameters)}
+        return [column[parameter] for parameter in self.parameters]
 
 
 class BatchedEstimatorGradient(BaseEstimatorGradient):
     """A `BaseEstimatorGradient` whose unit of work is a batch.
 
-    Members implement `jacobian`; `run`, the standard interface, sorts its (circuit, observable, values)
+    Members implement `evaluate`; `run`, the standard interface, sorts its (circuit, observable, values)
     triples into batches and calls it, so that every member also works in a stock `EstimatorQNN`. A member
     that learns the expectation values on the way says so by `gives_values_of`, and a training step then asks
     once for both.
     """
 
     def gives_values_of(self, estimator: BaseEstimatorV2) -> bool:
-        """Whether `values_and_jacobian` gives the values that `estimator` would give, at less cost."""
+        """Whether `evaluate` can give the values that `estimator` would give, at less cost."""
         return False
 
-    def values_and_jacobian(
-        self,
-        circuit: QuantumCircuit,
-        observables: Sequence[SparsePauliOp],
-        values: NDArray[np.float64],
-        *,
-        parameters: Sequence[Parameter] | None = None,
-        precision: float | None = None,
-        dtype: type[np.floating[Any]] = np.float64,
-    ) -> tuple[NDArray[np.float64], NDArray[Any]]:
-        """Expectation values and Jacobian from one request; arguments as of `jacobian`.
-
-        A Jacobian of `dtype` numpy.float32 spares whoever would round it anyway a copy.
+    @abstractmethod
+    def evaluate(self, request: GradientRequest) -> tuple[NDArray[np.float64] | None, NDArray[Any]]:
+        """d<O>/d(parameter) for every sample, observable and parameter.
 
         Returns:
-            Values, shape (batch, n_observables), and the Jacobian as `jacobian` gives it.
-
-        Raises:
-            NotImplementedError: The gradient gives no values (`gives_values_of`).
+            Expectation values, shape (batch, n_observables), or None if they are not wanted or the gradient
+            has none; and the Jacobian, shape (batch, n_observables, n_parameters), per radian.
         """
-        raise NotImplementedError(f"{type(self).__name__} gives no expectation values.")
 
-    def prepared(
-        self,
-        circuit: QuantumCircuit,
-        observables: Sequence[SparsePauliOp],
-        parameters: Sequence[Parameter] | None = None,
-    ) -> ValuesAndJacobian:
-        """`values_and_jacobian` of a circuit that nobody changes any more: found once, not at every call."""
-        return partial(self.values_and_jacobian, circuit, observables, parameters=parameters)
-
-    @abstractmethod
     def jacobian(
         self,
         circuit: QuantumCircuit,
@@ -85,18 +83,24 @@ class BatchedEstimatorGradient(BaseEstimatorGradient):
         parameters: Sequence[Parameter] | None = None,
         precision: float | None = None,
     ) -> NDArray[np.float64]:
-        """d<O>/d(parameter) for every sample, observable and parameter.
-
-        Args:
-            circuit: The circuit.
-            observables: The observables, on the circuit's qubits.
-            values: Shape (batch, n_params), radians, in the order of `circuit.parameters`.
-            parameters: Those to differentiate by; all, in the circuit's order, if None.
-            precision: Target standard error of an expectation value, where the backend samples.
+        """The Jacobian alone; see `GradientRequest` for the arguments.
 
         Returns:
             Shape (batch, n_observables, n_parameters), per radian.
+
+        Raises:
+            UnsupportedError: The gradient cannot take the circuit or the observables, by name.
         """
+        _, jacobian = self.evaluate(
+            GradientRequest(
+                circuit=circuit,
+                observables=observables,
+                values=np.asarray(values, dtype=np.float64),
+                parameters=parameters,
+                precision=precision,
+            )
+        )
+        return jacobian
 
     def _run(
         self,

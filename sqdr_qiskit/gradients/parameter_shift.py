@@ -14,8 +14,8 @@ from qiskit.quantum_info import SparsePauliOp
 from sqdr_qiskit.backends.noise import Noise
 from sqdr_qiskit.backends.sender import precision_of
 from sqdr_qiskit.errors import ArgumentError
-from sqdr_qiskit.gradients.interface import BatchedEstimatorGradient
-from sqdr_qiskit.gradients.plans import PlanBook, Results, columns_of, execute
+from sqdr_qiskit.gradients.interface import BatchedEstimatorGradient, GradientRequest
+from sqdr_qiskit.gradients.plans import PlanBook, Results, execute
 from sqdr_qiskit.gradients.shots import ALLOCATIONS, Allocation, GradientReport, repetitions
 from sqdr_qiskit.lightcone.channels import ChannelModel, noiseless
 from sqdr_qiskit.lightcone.packing import ShiftPlan, Unit
@@ -95,50 +95,26 @@ class PackedParameterShift(BatchedEstimatorGradient):
         Raises:
             UnsupportedError: A gate, an angle or observables that the rule cannot take, by name.
         """
-        return self._book.get(circuit, observables, columns_of(circuit, parameters))
+        request = GradientRequest(
+            circuit=circuit, observables=observables, values=np.zeros((0, 0)), parameters=parameters
+        )
+        return self._book.get(circuit, observables, request.columns)
 
     def gives_values_of(self, estimator: BaseEstimatorV2) -> bool:
         """See `BatchedEstimatorGradient.gives_values_of`."""
         return estimator is self._estimator
 
-    def jacobian(
-        self,
-        circuit: QuantumCircuit,
-        observables: Sequence[SparsePauliOp],
-        values: NDArray[np.float64],
-        *,
-        parameters: Sequence[Parameter] | None = None,
-        precision: float | None = None,
-    ) -> NDArray[np.float64]:
-        """See `BatchedEstimatorGradient.jacobian`.
+    def evaluate(self, request: GradientRequest) -> tuple[NDArray[np.float64] | None, NDArray[Any]]:
+        """See `BatchedEstimatorGradient.evaluate`; one PUB, and one execution a sample more with values.
 
         Raises:
             UnsupportedError: A gate, an angle or observables that the rule cannot take, by name.
         """
-        plan = self.plan(circuit, observables, parameters)
-        return self._measure(plan, np.asarray(values, dtype=np.float64), precision, with_values=False)[1]
-
-    def values_and_jacobian(
-        self,
-        circuit: QuantumCircuit,
-        observables: Sequence[SparsePauliOp],
-        values: NDArray[np.float64],
-        *,
-        parameters: Sequence[Parameter] | None = None,
-        precision: float | None = None,
-        dtype: type[np.floating[Any]] = np.float64,
-    ) -> tuple[NDArray[np.float64], NDArray[Any]]:
-        """See `BatchedEstimatorGradient.values_and_jacobian`; one PUB, and one execution a sample more than
-        the Jacobian's.
-
-        Raises:
-            UnsupportedError: A gate, an angle or observables that the rule cannot take, by name.
-        """
-        plan = self.plan(circuit, observables, parameters)
-        found, jacobian = self._measure(
-            plan, np.asarray(values, dtype=np.float64), precision, with_values=True
+        plan = self._book.get(request.circuit, request.observables, request.columns)
+        values, jacobian = self._measure(
+            plan, request.values, request.precision, with_values=request.with_values
         )
-        return found, jacobian.astype(dtype, copy=False)
+        return values if request.with_values else None, jacobian.astype(request.dtype, copy=False)
 
     def _measure(
         self, plan: ShiftPlan, parameters: NDArray[np.float64], precision: float | None, *, with_values: bool

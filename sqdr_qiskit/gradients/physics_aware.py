@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from qiskit.circuit import Parameter, QuantumCircuit
 from qiskit.primitives import BaseEstimatorV2
-from qiskit.quantum_info import SparsePauliOp
 
 from sqdr_qiskit.errors import ArgumentError
-from sqdr_qiskit.gradients.interface import BatchedEstimatorGradient
+from sqdr_qiskit.gradients.interface import BatchedEstimatorGradient, GradientRequest
 
 __all__ = ["PhysicsAwareGradient"]
 
@@ -61,25 +60,15 @@ class PhysicsAwareGradient(BatchedEstimatorGradient):
         self.cosines: list[tuple[int, float]] = []
         """(call's number from 1, cosine between the model's and the measured Jacobian)."""
 
-    def jacobian(
-        self,
-        circuit: QuantumCircuit,
-        observables: Sequence[SparsePauliOp],
-        values: NDArray[np.float64],
-        *,
-        parameters: Sequence[Parameter] | None = None,
-        precision: float | None = None,
-    ) -> NDArray[np.float64]:
-        """See `BatchedEstimatorGradient.jacobian`; the model's."""
-        jacobian = self._model.jacobian(circuit, observables, values, parameters=parameters)
-        if self._every and self._calls % self._every == 0 and len(values):
+    def evaluate(self, request: GradientRequest) -> tuple[None, NDArray[Any]]:
+        """See `BatchedEstimatorGradient.evaluate`; the model's Jacobian, and no values of its own."""
+        _, jacobian = self._model.evaluate(replace(request, precision=None, with_values=False))
+        if self._every and self._calls % self._every == 0 and len(request.values):
             assert self._control is not None
-            few = values[: self._samples]
-            measured = self._control.jacobian(
-                circuit, observables, few, parameters=parameters, precision=precision
-            )
-            own = jacobian[: len(few)]
+            few = replace(request, values=request.values[: self._samples], with_values=False)
+            _, measured = self._control.evaluate(few)
+            own = jacobian[: len(few.values)]
             norm = float(np.linalg.norm(own) * np.linalg.norm(measured))
             self.cosines.append((self._calls + 1, float((own * measured).sum() / norm) if norm else 1.0))
         self._calls += 1
-        return jacobian
+        return None, jacobian

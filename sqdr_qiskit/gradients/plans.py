@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from qiskit.circuit import Parameter, QuantumCircuit
+from qiskit.circuit import QuantumCircuit
 from qiskit.primitives import BaseEstimatorV2
 from qiskit.primitives.containers.observables_array import ObservablesArray
 from qiskit.quantum_info import SparsePauliOp
@@ -20,7 +20,7 @@ from sqdr_qiskit.lightcone.packing import ShiftPlan, Unit, pack
 from sqdr_qiskit.lightcone.pieces import Assumption
 from sqdr_qiskit.lightcone.tiles import TiledCircuit
 
-__all__ = ["PlanBook", "Results", "columns_of", "execute"]
+__all__ = ["PlanBook", "Results", "execute"]
 
 _KEPT = 16
 
@@ -100,14 +100,6 @@ class PlanBook:
         tiled = tile_circuit(circuit, observables, fuse=False, channels=self.channels)
         _check_places(tiled, self.channels)
         return tiled
-
-
-def columns_of(circuit: QuantumCircuit, parameters: Sequence[Parameter] | None) -> list[int]:
-    """Where `parameters` stand among the circuit's; all of them if None."""
-    if parameters is None:
-        return list(range(circuit.num_parameters))
-    column = {parameter: i for i, parameter in enumerate(circuit.parameters)}
-    return [column[parameter] for parameter in parameters]
 
 
 def execute(

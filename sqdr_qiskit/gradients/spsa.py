@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from qiskit.circuit import Parameter, QuantumCircuit
 from qiskit.primitives import BaseEstimatorV2
-from qiskit.quantum_info import SparsePauliOp
 
 from sqdr_qiskit.errors import ArgumentError
-from sqdr_qiskit.gradients.interface import BatchedEstimatorGradient
-from sqdr_qiskit.gradients.plans import PlanBook, columns_of, execute
+from sqdr_qiskit.gradients.interface import BatchedEstimatorGradient, GradientRequest
+from sqdr_qiskit.gradients.plans import PlanBook, execute
 from sqdr_qiskit.lightcone.channels import ChannelModel, noiseless
 from sqdr_qiskit.lightcone.packing import ShiftPlan
 from sqdr_qiskit.lightcone.pieces import Assumption
@@ -79,44 +76,17 @@ class SPSAGradient(BatchedEstimatorGradient):
         """See `BatchedEstimatorGradient.gives_values_of`."""
         return estimator is self._estimator
 
-    def jacobian(
-        self,
-        circuit: QuantumCircuit,
-        observables: Sequence[SparsePauliOp],
-        values: NDArray[np.float64],
-        *,
-        parameters: Sequence[Parameter] | None = None,
-        precision: float | None = None,
-    ) -> NDArray[np.float64]:
-        """See `BatchedEstimatorGradient.jacobian`; an estimate of it.
+    def evaluate(self, request: GradientRequest) -> tuple[NDArray[np.float64] | None, NDArray[Any]]:
+        """See `BatchedEstimatorGradient.evaluate`; an estimate, from one PUB.
 
         Raises:
             UnsupportedError: A gate, an angle or observables that light cones cannot take, by name.
         """
-        plan = self._book.get(circuit, observables, columns_of(circuit, parameters))
-        return self._measure(plan, np.asarray(values, dtype=np.float64), precision, with_values=False)[1]
-
-    def values_and_jacobian(
-        self,
-        circuit: QuantumCircuit,
-        observables: Sequence[SparsePauliOp],
-        values: NDArray[np.float64],
-        *,
-        parameters: Sequence[Parameter] | None = None,
-        precision: float | None = None,
-        dtype: type[np.floating[Any]] = np.float64,
-    ) -> tuple[NDArray[np.float64], NDArray[Any]]:
-        """See `BatchedEstimatorGradient.values_and_jacobian`; one PUB, and one execution a sample more than
-        the Jacobian's.
-
-        Raises:
-            UnsupportedError: A gate, an angle or observables that light cones cannot take, by name.
-        """
-        plan = self._book.get(circuit, observables, columns_of(circuit, parameters))
-        found, jacobian = self._measure(
-            plan, np.asarray(values, dtype=np.float64), precision, with_values=True
+        plan = self._book.get(request.circuit, request.observables, request.columns)
+        values, jacobian = self._measure(
+            plan, request.values, request.precision, with_values=request.with_values
         )
-        return found, jacobian.astype(dtype, copy=False)
+        return values if request.with_values else None, jacobian.astype(request.dtype, copy=False)
 
     def _measure(
         self, plan: ShiftPlan, values: NDArray[np.float64], precision: float | None, *, with_values: bool

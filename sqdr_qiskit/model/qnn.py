@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -14,7 +15,7 @@ from qiskit.quantum_info import SparsePauliOp
 from qiskit_machine_learning.gradients import BaseEstimatorGradient
 from qiskit_machine_learning.neural_networks import EstimatorQNN
 
-from sqdr_qiskit.gradients.interface import BatchedEstimatorGradient, ValuesAndJacobian
+from sqdr_qiskit.gradients.interface import BatchedEstimatorGradient, GradientRequest
 
 __all__ = ["BroadcastEstimatorQNN"]
 
@@ -68,7 +69,6 @@ class BroadcastEstimatorQNN(EstimatorQNN):
         self._column = ObservablesArray.coerce([[operator] for operator in observables])
         self.backward_follows = False
         self._ahead: tuple[NDArray[np.float64], NDArray[Any]] | None = None  # parameters, Jacobian
-        self._prepared: tuple[object, bool, ValuesAndJacobian | None] | None = None
 
     @property
     def operators(self) -> list[SparsePauliOp]:
@@ -80,11 +80,16 @@ class BroadcastEstimatorQNN(EstimatorQNN):
     ) -> NDArray[np.float64]:
         values = np.asarray(self._preprocess_forward(input_data, weights)[0])
         self._ahead = None
-        together = self._together() if self.backward_follows else None
-        if together is not None:
-            expectations, jacobian = together(
-                values, precision=self._default_precision or None, dtype=np.float32
-            )
+        gradient = self.gradient
+        if (
+            self.backward_follows
+            and isinstance(gradient, BatchedEstimatorGradient)
+            and gradient.gives_values_of(self.estimator)
+        ):
+            # The layer's tensors are single precision.
+            request = replace(self._request(values), with_values=True, dtype=np.float32)
+            expectations, jacobian = gradient.evaluate(request)
+            assert expectations is not None
             self._ahead = values, jacobian
             return expectations
         job = self.estimator.run([(self._circuit, self._column, values)], precision=self._default_precision)
@@ -102,28 +107,17 @@ class BroadcastEstimatorQNN(EstimatorQNN):
         if ahead is not None and np.array_equal(ahead[0], values):
             jacobian = ahead[1]
         else:
-            jacobian = self.gradient.jacobian(
-                self._circuit,
-                self._operators,
-                values,
-                parameters=self._wanted,
-                precision=self._default_precision or None,
-            )
+            _, jacobian = self.gradient.evaluate(self._request(values))
         if not self._input_gradients:
             return None, jacobian
         return jacobian[:, :, : self._num_inputs], jacobian[:, :, self._num_inputs :]
 
-    def _together(self) -> ValuesAndJacobian | None:
-        """How to get values and derivatives from one request; None where there is no such way."""
-        gradient, inputs = self.gradient, self._input_gradients
-        if self._prepared is None or self._prepared[:2] != (gradient, inputs):
-            found = None
-            if isinstance(gradient, BatchedEstimatorGradient) and gradient.gives_values_of(self.estimator):
-                found = gradient.prepared(self._circuit, self._operators, self._wanted)
-            self._prepared = gradient, inputs, found
-        return self._prepared[2]
-
-    @property
-    def _wanted(self) -> Sequence[Parameter] | None:
-        """What to differentiate by; None for everything."""
-        return None if self._input_gradients else self._circuit.parameters[self._num_inputs :]
+    def _request(self, values: NDArray[np.float64]) -> GradientRequest:
+        return GradientRequest(
+            circuit=self._circuit,
+            observables=self._operators,
+            values=values,
+            parameters=None if self._input_gradients else self._circuit.parameters[self._num_inputs :],
+            precision=self._default_precision or None,
+            same=True,
+        )

@@ -12,6 +12,7 @@ from sqdr_qiskit.catalog import find
 from sqdr_qiskit.circuits import build_circuit
 from sqdr_qiskit.errors import ArgumentError, UnsupportedError
 from sqdr_qiskit.gradients import PackedParameterShift
+from sqdr_qiskit.gradients.interface import GradientRequest
 from sqdr_qiskit.lightcone.channels import Channel
 from sqdr_qiskit.lightcone.engine import ExactEngine
 from sqdr_qiskit.specs.noise import NoiseSpec, read_noise
@@ -44,7 +45,11 @@ def test_the_estimator_sees_what_the_plan_announced_in_one_pub(
     assert gradient.plan(model.circuit, model.observables).n_executions == executions
     jacobian = gradient.jacobian(model.circuit, model.observables, parameters)
     assert (estimator.pubs, estimator.executions) == (1, 2 * executions)
-    values, again = gradient.values_and_jacobian(model.circuit, model.observables, parameters)
+    request = GradientRequest(
+        circuit=model.circuit, observables=model.observables, values=parameters, with_values=True
+    )
+    values, again = gradient.evaluate(request)
+    assert values is not None
     assert (estimator.pubs, estimator.executions) == (2, 2 * executions + 2 * (executions + 1))
     assert gradient.executions == estimator.executions
     exact, exact_jacobian = ExactEngine(model.circuit, model.observables).jacobian(parameters)
