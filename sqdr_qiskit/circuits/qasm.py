@@ -7,7 +7,6 @@ import re
 from pathlib import Path
 
 from qiskit import QuantumCircuit, qasm2, qasm3
-from qiskit.exceptions import MissingOptionalLibraryError
 
 from sqdr_qiskit.errors import DataError
 
@@ -40,11 +39,6 @@ def read_qasm(path: str | os.PathLike[str]) -> tuple[QuantumCircuit, tuple[int, 
             circuit = qasm3.loads(text)
         else:
             circuit = qasm2.loads(text, custom_instructions=qasm2.LEGACY_CUSTOM_INSTRUCTIONS)
-    except MissingOptionalLibraryError as error:
-        raise DataError(
-            f"{path.name}: reading OpenQASM 3 takes a library of its own; "
-            "`pip install qiskit-qasm3-import` brings it."
-        ) from error
     except Exception as error:  # the two parsers share no type of error
         lines = [line for line in str(error).strip("'\"").splitlines() if line.strip()]
         reason = lines[0].removeprefix("<input>:").rstrip(".") if lines else "it cannot be parsed"

@@ -145,7 +145,8 @@ def train(
         str | None, typer.Option(help="encoder: train circuit and head only. [default: nothing]")
     ] = None,
     shots_per_step: Annotated[
-        int | None, typer.Option(help="Shots for one batch's gradient (parameter-shift, gate-shift).", min=1)
+        int | None,
+        typer.Option(help="Shots for one batch's values and gradient (parameter-shift, gate-shift).", min=1),
     ] = None,
     shot_allocation: Annotated[
         str | None, typer.Option(help="With --shots-per-step: even or proportional. [default: even]")

@@ -40,7 +40,7 @@ class GradientOptions:
     """Choices that some gradients have; None leaves a choice to the gradient.
 
     Attributes:
-        shots_per_step: Shots for one batch's gradient, split over its executions.
+        shots_per_step: Shots for one batch's gradient, in training its values too, split over executions.
         shot_allocation: How they are split: `even` or `proportional`.
         averages: Random perturbations averaged (spsa).
         step: Size of a perturbation, radians (spsa).

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,7 +13,8 @@ from qiskit.quantum_info import SparsePauliOp
 from sqdr_qiskit.backends.noise import Noise
 from sqdr_qiskit.backends.sender import precision_of
 from sqdr_qiskit.errors import ArgumentError
-from sqdr_qiskit.gradients.interface import BatchedEstimatorGradient, GradientRequest
+from sqdr_qiskit.gradients.interface import GradientRequest
+from sqdr_qiskit.gradients.planned import PlannedGradient
 from sqdr_qiskit.gradients.plans import PlanBook, Results, execute
 from sqdr_qiskit.gradients.shots import ALLOCATIONS, Allocation, GradientReport, repetitions
 from sqdr_qiskit.lightcone.channels import ChannelModel, noiseless
@@ -26,7 +26,7 @@ __all__ = ["PackedParameterShift"]
 _ROOM = 10  # shots for an execution, on average, from which an uneven split is worth it
 
 
-class PackedParameterShift(BatchedEstimatorGradient):
+class PackedParameterShift(PlannedGradient):
     """Exact derivatives from few executions: 26 a sample for a 2-block re-uploading circuit of any size.
 
     d<O>/da = (<O>(a + pi/2) - <O>(a - pi/2)) / 2 for every rotation by an angle a, by the chain rule for
@@ -60,7 +60,8 @@ class PackedParameterShift(BatchedEstimatorGradient):
         shots_per_step: int | None = None,
         allocation: Allocation = "even",
     ) -> None:
-        super().__init__(estimator)
+        book = PlanBook(assume=assume, unit=unit, tiling=tiling, channels=channels, noise=noise)
+        super().__init__(estimator, book)
         if shots_per_step is not None and shots_per_step < 1:
             raise ArgumentError(f"Argument `shots_per_step` must be at least 1, but is {shots_per_step}.")
         if allocation not in ALLOCATIONS:
@@ -71,7 +72,6 @@ class PackedParameterShift(BatchedEstimatorGradient):
             raise ArgumentError(
                 "Argument `allocation` must be even without `shots_per_step`, a budget to split."
             )
-        self._book = PlanBook(assume=assume, unit=unit, tiling=tiling, channels=channels, noise=noise)
         self._shots_per_step = shots_per_step
         self._allocation = allocation
         self._spread: dict[int, NDArray[np.float64]] = {}  # plan -> last mean of 1 - <O>^2, (rows, n_terms)
@@ -99,22 +99,6 @@ class PackedParameterShift(BatchedEstimatorGradient):
             circuit=circuit, observables=observables, values=np.zeros((0, 0)), parameters=parameters
         )
         return self._book.get(circuit, observables, request.columns)
-
-    def gives_values_of(self, estimator: BaseEstimatorV2) -> bool:
-        """See `BatchedEstimatorGradient.gives_values_of`."""
-        return estimator is self._estimator
-
-    def evaluate(self, request: GradientRequest) -> tuple[NDArray[np.float64] | None, NDArray[Any]]:
-        """See `BatchedEstimatorGradient.evaluate`; one PUB, and one execution a sample more with values.
-
-        Raises:
-            UnsupportedError: A gate, an angle or observables that the rule cannot take, by name.
-        """
-        plan = self._book.get(request.circuit, request.observables, request.columns)
-        values, jacobian = self._measure(
-            plan, request.values, request.precision, with_values=request.with_values
-        )
-        return values if request.with_values else None, jacobian.astype(request.dtype, copy=False)
 
     def _measure(
         self, plan: ShiftPlan, parameters: NDArray[np.float64], precision: float | None, *, with_values: bool

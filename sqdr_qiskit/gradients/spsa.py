@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import hashlib
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from qiskit.primitives import BaseEstimatorV2
 
 from sqdr_qiskit.errors import ArgumentError
-from sqdr_qiskit.gradients.interface import BatchedEstimatorGradient, GradientRequest
+from sqdr_qiskit.gradients.planned import PlannedGradient
 from sqdr_qiskit.gradients.plans import PlanBook, execute
 from sqdr_qiskit.lightcone.channels import ChannelModel, noiseless
 from sqdr_qiskit.lightcone.packing import ShiftPlan
@@ -32,7 +31,7 @@ def spsa_step(precision: float | None) -> float:
     return float(min(_LARGEST, max(_SMALLEST, wanted)))
 
 
-class SPSAGradient(BatchedEstimatorGradient):
+class SPSAGradient(PlannedGradient):
     """Simultaneous perturbation stochastic approximation on light cones.
 
     Unbiased up to order c^2. It perturbs the rotations that remain after dropping and merging, by independent
@@ -63,35 +62,18 @@ class SPSAGradient(BatchedEstimatorGradient):
         tiling: bool | None = None,
         channels: ChannelModel = noiseless,
     ) -> None:
-        super().__init__(estimator)
+        super().__init__(estimator, PlanBook(assume=assume, tiling=tiling, channels=channels))
         if averages < 1:
             raise ArgumentError(f"Argument `averages` must be at least 1, but is {averages}.")
         if step is not None and not 0.0 < step <= np.pi / 2:
             raise ArgumentError(f"Argument `step` must be above 0 and at most pi / 2, but is {step}.")
         self._averages, self._step, self._seed = averages, step, seed
-        self._book = PlanBook(assume=assume, tiling=tiling, channels=channels)
         self.executions = 0  # since it was made
 
-    def gives_values_of(self, estimator: BaseEstimatorV2) -> bool:
-        """See `BatchedEstimatorGradient.gives_values_of`."""
-        return estimator is self._estimator
-
-    def evaluate(self, request: GradientRequest) -> tuple[NDArray[np.float64] | None, NDArray[Any]]:
-        """See `BatchedEstimatorGradient.evaluate`; an estimate, from one PUB.
-
-        Raises:
-            UnsupportedError: A gate, an angle or observables that light cones cannot take, by name.
-        """
-        plan = self._book.get(request.circuit, request.observables, request.columns)
-        values, jacobian = self._measure(
-            plan, request.values, request.precision, with_values=request.with_values
-        )
-        return values if request.with_values else None, jacobian.astype(request.dtype, copy=False)
-
     def _measure(
-        self, plan: ShiftPlan, values: NDArray[np.float64], precision: float | None, *, with_values: bool
+        self, plan: ShiftPlan, parameters: NDArray[np.float64], precision: float | None, *, with_values: bool
     ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        tiled, batch, first = plan.tiled, len(values), int(with_values)
+        tiled, batch, first = plan.tiled, len(parameters), int(with_values)
         probes = [probe for pair in plan.pairs for probe in pair if isinstance(probe, RotationProbe)]
         turned = [probe.piece.members[0][0] for probe in probes]
         expectations = np.zeros((batch, len(tiled.observables)))
@@ -99,8 +81,8 @@ class SPSAGradient(BatchedEstimatorGradient):
         n_rows = (2 * self._averages if probes else 0) + first
         if n_rows and batch:
             step = spsa_step(precision) if self._step is None else self._step
-            signs = self._signs(values, (self._averages, batch, len(turned)))
-            angles = np.broadcast_to(tiled.angles(values), (n_rows, batch, tiled.n_rotations)).copy()
+            signs = self._signs(parameters, (self._averages, batch, len(turned)))
+            angles = np.broadcast_to(tiled.angles(parameters), (n_rows, batch, tiled.n_rotations)).copy()
             if probes:
                 angles[first : first + self._averages][..., turned] += step * signs
                 angles[first + self._averages :][..., turned] -= step * signs
@@ -110,7 +92,7 @@ class SPSAGradient(BatchedEstimatorGradient):
                 expectations = found[:, 0].T @ tiled.weights.T
             up, down = np.split(found[:, first:], 2, axis=1)
             slope = (up - down) / (2.0 * step)  # (n_terms, averages, batch)
-            point = Point(tiled, tiled.angles(values))
+            point = Point(tiled, tiled.angles(parameters))
             for place, probe in enumerate(probes):
                 readers = sorted(probe.readers)
                 mean = (slope[readers] * signs[:, :, place]).mean(axis=1)  # (readers, batch)

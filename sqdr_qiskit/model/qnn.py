@@ -65,13 +65,13 @@ class BroadcastEstimatorQNN(EstimatorQNN):
             input_gradients=input_gradients,
             default_precision=precision,
         )
-        self._operators = list(observables)
+        self._operators = tuple(observables)
         self._column = ObservablesArray.coerce([[operator] for operator in observables])
         self.backward_follows = False
         self._ahead: tuple[NDArray[np.float64], NDArray[Any]] | None = None  # parameters, Jacobian
 
     @property
-    def operators(self) -> list[SparsePauliOp]:
+    def operators(self) -> tuple[SparsePauliOp, ...]:
         """The outputs' observables."""
         return self._operators
 

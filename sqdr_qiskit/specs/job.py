@@ -61,7 +61,7 @@ class JobSpec:
             made, and the job keeps what it says.
         steps: Train so many steps and no more, whatever `epochs` says.
         freeze: `encoder` keeps the encoder as it is and trains circuit and head.
-        shots_per_step: Shots for one batch's gradient (parameter-shift, gate-shift).
+        shots_per_step: Shots for one batch's values and gradient (parameter-shift, gate-shift).
         shot_allocation: How they are split over its executions: `even` or `proportional`.
         averages: Random perturbations averaged (spsa).
         model_noise: Noise model of the model that gives derivatives, or `none` (physics-aware).
