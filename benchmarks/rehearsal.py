@@ -15,9 +15,9 @@ import numpy as np
 import torch
 
 from sqdr_qiskit.backends import make_backend
-from sqdr_qiskit.backends.device_estimator import DeviceEstimator
 from sqdr_qiskit.circuits import build_circuit
 from sqdr_qiskit.data import load_dataset
+from sqdr_qiskit.devices.estimator import DeviceEstimator
 from sqdr_qiskit.jobs.checkpoints import choose_checkpoint
 from sqdr_qiskit.jobs.settings import limited
 from sqdr_qiskit.model.checkpoint import restore

@@ -15,13 +15,13 @@ import numpy as np
 from matplotlib.figure import Figure
 from scipy.stats import spearmanr
 
-from sqdr_qiskit.backends.device_estimator import DeviceEstimator
-from sqdr_qiskit.backends.exact import ExactEstimator
-from sqdr_qiskit.backends.local_sender import LocalSender
-from sqdr_qiskit.backends.programs import DeviceProgram
-from sqdr_qiskit.backends.transpile_study import Finding, Source, Task, carry_out, compile_task, snapshot_chip
 from sqdr_qiskit.circuits import build_circuit
+from sqdr_qiskit.devices.estimator import DeviceEstimator
+from sqdr_qiskit.devices.programs import DeviceProgram
+from sqdr_qiskit.devices.rehearsal import LocalSender
+from sqdr_qiskit.devices.study import Finding, Source, Task, carry_out, compile_task, snapshot_chip
 from sqdr_qiskit.errors import UnsupportedError
+from sqdr_qiskit.simulators.exact import ExactEstimator
 
 __all__ = ["main"]
 

@@ -8,16 +8,16 @@ from difflib import get_close_matches
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
-from sqdr_qiskit.backends.devices import is_hardware
-from sqdr_qiskit.backends.exact import ExactEstimator
 from sqdr_qiskit.backends.interface import Backend
+from sqdr_qiskit.devices.names import is_hardware
 from sqdr_qiskit.errors import ArgumentError
+from sqdr_qiskit.simulators.exact import ExactEstimator
 from sqdr_qiskit.specs.layout import LayoutSpec
 from sqdr_qiskit.specs.noise import NoiseSpec, noise_spec
 
 if TYPE_CHECKING:  # the runtime's client takes a second to import
-    from sqdr_qiskit.backends.runtime.book import Book
-    from sqdr_qiskit.backends.runtime.options import RuntimeSettings
+    from sqdr_qiskit.runtime.book import Book
+    from sqdr_qiskit.runtime.options import RuntimeSettings
 
 __all__ = ["BACKENDS", "DEFAULT_NOISE", "Backend", "BackendOptions", "ExactEstimator", "make_backend"]
 
@@ -36,7 +36,7 @@ class BackendOptions:
         layout: On a device: `tiled`, `whole`, a layout file's path, or what it says.
         device: Where Aer computes: `CPU` or `GPU`.
         ledger: On hardware, and there needed: where jobs are written down before they are sent, a
-            `jobs.ledger.Ledger`.
+            `runtime.ledger.Ledger`.
         runtime: On hardware: how the jobs run, and the ceiling.
     """
 
@@ -54,7 +54,7 @@ def _exact(name: str, options: BackendOptions) -> Backend:
 
 
 def _exact_noisy(name: str, options: BackendOptions) -> Backend:
-    from sqdr_qiskit.backends.noise import noisy_engine
+    from sqdr_qiskit.simulators.noise import noisy_engine
 
     noise = noise_spec(options.noise or DEFAULT_NOISE)
     maker = noisy_engine(noise)
@@ -62,8 +62,8 @@ def _exact_noisy(name: str, options: BackendOptions) -> Backend:
 
 
 def _aer(name: str, options: BackendOptions) -> Backend:
-    from sqdr_qiskit.backends.aer import AerConeEstimator
-    from sqdr_qiskit.backends.noise import noisy_engine
+    from sqdr_qiskit.simulators.aer import AerConeEstimator
+    from sqdr_qiskit.simulators.noise import noisy_engine
 
     noise = noise_spec(options.noise or DEFAULT_NOISE) if name == "aer_noisy" else None
     return Backend(
@@ -77,24 +77,24 @@ def _aer(name: str, options: BackendOptions) -> Backend:
 
 
 def _fake(name: str, options: BackendOptions) -> Backend:
-    from sqdr_qiskit.backends.layout_file import layout_options
-    from sqdr_qiskit.backends.rehearsal import make_fake
+    from sqdr_qiskit.backends.fake import make_fake
+    from sqdr_qiskit.devices.layout_file import layout_options
 
     layout = layout_options(options.layout)
     return make_fake(name, shots=options.shots, seed=options.seed, layout=layout)
 
 
 def _hardware(name: str, options: BackendOptions) -> Backend:
-    from sqdr_qiskit.backends.layout_file import layout_options
-    from sqdr_qiskit.backends.runtime.accounts import Connection
-    from sqdr_qiskit.backends.runtime.backend import runtime_backend
-    from sqdr_qiskit.backends.runtime.options import RuntimeSettings
-    from sqdr_qiskit.backends.runtime.remote import RuntimeSender
+    from sqdr_qiskit.backends.hardware import runtime_backend
+    from sqdr_qiskit.devices.layout_file import layout_options
+    from sqdr_qiskit.runtime.accounts import Connection
+    from sqdr_qiskit.runtime.options import RuntimeSettings
+    from sqdr_qiskit.runtime.sender import RuntimeSender
 
     if options.ledger is None:
         raise ArgumentError(
             f"Argument `ledger` must be a ledger with backend {name}, whose jobs cost: "
-            "sqdr_qiskit.jobs.ledger.Ledger(FOLDER); but is None."
+            "sqdr_qiskit.runtime.ledger.Ledger(FOLDER); but is None."
         )
     connection = Connection(
         options.ledger.kept("device") or name, calibrated=options.ledger.kept("calibrated")

@@ -1,50 +1,42 @@
-"""IBM's devices as they were calibrated one day: the snapshots that qiskit-ibm-runtime carries."""
+"""`fake_<device>`: a device's calibration snapshot on this machine, by the same path as the device itself."""
 
 from __future__ import annotations
 
-import difflib
-from functools import cache
+from sqdr_qiskit.backends.interface import Backend
+from sqdr_qiskit.devices.chip import chip_of
+from sqdr_qiskit.devices.device_model import median_noise
+from sqdr_qiskit.devices.estimator import DEFAULT_SHOTS, DeviceEstimator
+from sqdr_qiskit.devices.fake import fake_backend
+from sqdr_qiskit.devices.rehearsal import LocalSender
+from sqdr_qiskit.devices.transpilation import LayoutOptions
+from sqdr_qiskit.simulators.noise import noisy_engine
 
-from qiskit.providers import BackendV2
-
-from sqdr_qiskit.errors import ArgumentError
-
-__all__ = ["fake_backend", "fake_names"]
+__all__ = ["make_fake"]
 
 
-def fake_backend(name: str) -> BackendV2:
-    """The snapshot of a device.
+def make_fake(
+    name: str, *, shots: int | None = None, seed: int | None = None, layout: LayoutOptions | None = None
+) -> Backend:
+    """The backend `fake_<device>`: laid out as on the device, run by Aer with its snapshot's noise.
 
     Args:
         name: Such as `fake_brisbane`.
+        shots: Samples per expectation value; 4096 if None.
+        seed: Makes samples repeatable; None draws fresh ones.
+        layout: How circuits are laid out.
 
     Raises:
-        ArgumentError: There is no such snapshot; the message offers the likely name.
+        ArgumentError: No such snapshot, or fewer than 1 shot.
+        SpecError: The layout is that of a file for another device.
     """
-    from qiskit_ibm_runtime import fake_provider
-
-    classes = _classes()
-    if name not in classes:
-        likely = difflib.get_close_matches(name, classes, n=3, cutoff=0.5)
-        hint = (
-            f"did you mean {', '.join(repr(other) for other in likely)}?"
-            if likely
-            else "see the list in its docs."
-        )
-        raise ArgumentError(f"There is no device snapshot {name!r}; {hint}")
-    backend: BackendV2 = getattr(fake_provider, classes[name])()
-    return backend
-
-
-def fake_names() -> tuple[str, ...]:
-    """Names of all snapshots, in alphabetical order."""
-    return tuple(sorted(_classes()))
-
-
-@cache
-def _classes() -> dict[str, str]:
-    """Name of a snapshot -> its class in `qiskit_ibm_runtime.fake_provider`, by that package's own rule."""
-    from qiskit_ibm_runtime import fake_provider
-
-    names = [n for n in vars(fake_provider) if n.startswith("Fake") and not n.startswith("FakeProvider")]
-    return {"fake_" + name[4:].removesuffix("V2").removesuffix("Backend").lower(): name for name in names}
+    chip = chip_of(fake_backend(name))
+    samples = DEFAULT_SHOTS if shots is None else shots
+    estimator = DeviceEstimator(chip, LocalSender(chip, seed=seed), shots=samples, options=layout)
+    return Backend(
+        name,
+        estimator,
+        default_gradient="parameter-shift",
+        maker=noisy_engine(median_noise(chip)),
+        shots=samples,
+        require=None if layout is None or layout.choice is None else estimator.require,
+    )

@@ -9,8 +9,8 @@ from qiskit.circuit import QuantumCircuit
 from qiskit.primitives import BaseEstimatorV2
 from qiskit.quantum_info import SparsePauliOp
 
-from sqdr_qiskit.backends.exact import EngineMaker
 from sqdr_qiskit.lightcone.channels import ChannelModel, noiseless
+from sqdr_qiskit.simulators.exact import EngineMaker
 from sqdr_qiskit.specs.noise import NoiseSpec
 
 __all__ = ["Backend"]

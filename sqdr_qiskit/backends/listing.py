@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass
 from statistics import median
 from typing import Any
 
-from sqdr_qiskit.backends.devices import retirement, snapshot_folder, snapshot_names
+from sqdr_qiskit.devices.names import retirement, snapshot_folder, snapshot_names
 
 __all__ = ["Listed", "account_devices", "snapshots"]
 
@@ -66,9 +66,9 @@ def account_devices() -> list[Listed]:
         ArgumentError: There is no account, or it does not work.
         BackendError: IBM cannot be reached.
     """
-    from sqdr_qiskit.backends.runtime.accounts import LEAST_BUSY, Connection, quiet_client
-    from sqdr_qiskit.backends.runtime.errors import translated
     from sqdr_qiskit.errors import SqdrError
+    from sqdr_qiskit.runtime.accounts import LEAST_BUSY, Connection, quiet_client
+    from sqdr_qiskit.runtime.errors import translated
 
     service = Connection(LEAST_BUSY).service
     found = []

@@ -11,8 +11,8 @@ from sqdr_qiskit.cli.console import JsonOption, print_json, print_note, print_te
 from sqdr_qiskit.errors import CatalogError
 
 if TYPE_CHECKING:
-    from sqdr_qiskit.backends.runtime.book import Entry
     from sqdr_qiskit.jobs.hardware import Collected
+    from sqdr_qiskit.runtime.book import Entry
 
 __all__ = ["app", "cancel", "collect", "list_all", "show"]
 
@@ -27,8 +27,8 @@ _Run = Annotated[Path, typer.Argument(help="The run's folder.", metavar="FOLDER"
 @app.command("list")
 def list_all(root: _Root = Path("runs"), *, as_json: JsonOption = False) -> None:
     """List the hardware jobs of all runs, newest run first; needs neither network nor account."""
-    from sqdr_qiskit.jobs.ledger import Ledger, ledger_folders
     from sqdr_qiskit.reports import Table
+    from sqdr_qiskit.runtime.ledger import Ledger, ledger_folders
 
     found: list[tuple[Path, Entry]] = []
     for folder in ledger_folders(root):
@@ -65,7 +65,7 @@ def show(
     as_json: JsonOption = False,
 ) -> None:
     """Say all that the ledgers know of one job; needs neither network nor account."""
-    from sqdr_qiskit.jobs.ledger import Ledger, ledger_folders
+    from sqdr_qiskit.runtime.ledger import Ledger, ledger_folders
 
     for folder in ledger_folders(root):
         with Ledger(folder, read_only=True) as ledger:
@@ -87,9 +87,9 @@ def show(
 @app.command()
 def collect(folder: _Run, *, as_json: JsonOption = False) -> None:
     """Wait for a run's jobs and keep their results; `--resume` of the run then uses them. Sends nothing."""
-    from sqdr_qiskit.backends.runtime.waiting import Attention
     from sqdr_qiskit.cli.waiting import leaving_allowed, show_waiting
     from sqdr_qiskit.jobs.hardware import collect_jobs
+    from sqdr_qiskit.runtime.waiting import Attention
 
     attention = Attention()
     with leaving_allowed(attention):

@@ -55,7 +55,7 @@ def from_device(
     """Write a device's calibration as a noise model."""
     from importlib.metadata import version
 
-    from sqdr_qiskit.backends.fake import fake_backend
+    from sqdr_qiskit.devices.fake import fake_backend
     from sqdr_qiskit.noise_models.snapshot import median_noise, snapshot
     from sqdr_qiskit.records import write_text
     from sqdr_qiskit.specs.noise_text import noise_text

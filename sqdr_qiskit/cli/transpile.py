@@ -57,7 +57,7 @@ def transpile(
     is counted. The winner of each circuit and device is written as QPY and OpenQASM 3.
     """
     from sqdr_qiskit import records
-    from sqdr_qiskit.backends.choosing import choose_layout, require_layout_path, write_layout
+    from sqdr_qiskit.devices.choosing import choose_layout, require_layout_path, write_layout
     from sqdr_qiskit.jobs.transpile_report import catalogue_source, qasm_source, study_circuits
     from sqdr_qiskit.reports.transpile_page import transpile_markdown, transpile_page
     from sqdr_qiskit.reports.transpile_table import changes_table, transpile_table
@@ -125,7 +125,7 @@ def _sorted_out(
     circuits: list[str], devices: list[str], more: list[str], *, default: bool
 ) -> tuple[list[str], list[str]]:
     """Circuits and devices of a command line, each once; fake_... and what IBM has is a device."""
-    from sqdr_qiskit.backends.devices import is_hardware
+    from sqdr_qiskit.devices.names import is_hardware
 
     names = list(circuits)
     chosen = list(devices)

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 from sqdr_qiskit.cli.console import print_note
 
 if TYPE_CHECKING:
-    from sqdr_qiskit.backends.runtime.waiting import Attention, Waiting
     from sqdr_qiskit.jobs.hardware import Hardware
+    from sqdr_qiskit.runtime.waiting import Attention, Waiting
 
 __all__ = ["leaving_allowed", "on_hardware", "show_waiting"]
 
@@ -41,9 +41,9 @@ def on_hardware(backend: str) -> Iterator[Hardware]:
     """The hardware side of a run, watched on stderr, with Ctrl-C to leave; in a rehearsal nothing goes on
     elsewhere, and Ctrl-C ends it.
     """
-    from sqdr_qiskit.backends.devices import is_hardware
-    from sqdr_qiskit.backends.runtime.waiting import Attention
+    from sqdr_qiskit.devices.names import is_hardware
     from sqdr_qiskit.jobs.hardware import Hardware
+    from sqdr_qiskit.runtime.waiting import Attention
 
     if not is_hardware(backend):
         with Hardware(show_waiting()) as hardware:

@@ -10,16 +10,16 @@ from qiskit.circuit import Parameter, QuantumCircuit
 from qiskit.primitives import BaseEstimatorV2
 from qiskit.quantum_info import SparsePauliOp
 
-from sqdr_qiskit.backends.noise import Noise
-from sqdr_qiskit.backends.sender import precision_of
+from sqdr_qiskit.devices.sender import precision_of
 from sqdr_qiskit.errors import ArgumentError
 from sqdr_qiskit.gradients.interface import GradientRequest
-from sqdr_qiskit.gradients.planned import PlannedGradient
-from sqdr_qiskit.gradients.plans import PlanBook, Results, execute
+from sqdr_qiskit.gradients.shifts.packing import ShiftPlan, Unit
+from sqdr_qiskit.gradients.shifts.pieces import Assumption
+from sqdr_qiskit.gradients.shifts.planned import PlannedGradient
+from sqdr_qiskit.gradients.shifts.plans import PlanBook, Results, execute
 from sqdr_qiskit.gradients.shots import ALLOCATIONS, Allocation, GradientReport, repetitions
 from sqdr_qiskit.lightcone.channels import ChannelModel, noiseless
-from sqdr_qiskit.lightcone.packing import ShiftPlan, Unit
-from sqdr_qiskit.lightcone.pieces import Assumption
+from sqdr_qiskit.simulators.noise import Noise
 
 __all__ = ["PackedParameterShift"]
 
@@ -35,8 +35,9 @@ class PackedParameterShift(PlannedGradient):
     Args:
         estimator: Any `BaseEstimatorV2`.
         assume: When rotations may be taken to have equal derivatives: `ideal`, `virtual-rz` (a chip), or
-            `structural` (as the noise that is given allows); see `lightcone.pieces`.
-        unit: `rotation`, or `gate` for fewer executions: turn whole one-qubit gates (see `lightcone.probes`).
+            `structural` (as the noise that is given allows); see `gradients.shifts.pieces`.
+        unit: `rotation`, or `gate` for fewer executions: turn whole one-qubit gates
+            (see `gradients.shifts.probes`).
         tiling: Lay cones side by side; None: yes, unless noise is given.
         channels: With `structural`, the noise of the estimator.
         noise: With `structural`, the noise of the estimator as a noise file or Aer has it, readout included.

@@ -9,12 +9,12 @@ from numpy.typing import NDArray
 from qiskit.primitives import BaseEstimatorV2
 
 from sqdr_qiskit.errors import ArgumentError
-from sqdr_qiskit.gradients.planned import PlannedGradient
-from sqdr_qiskit.gradients.plans import PlanBook, execute
+from sqdr_qiskit.gradients.shifts.packing import ShiftPlan
+from sqdr_qiskit.gradients.shifts.pieces import Assumption
+from sqdr_qiskit.gradients.shifts.planned import PlannedGradient
+from sqdr_qiskit.gradients.shifts.plans import PlanBook, execute
+from sqdr_qiskit.gradients.shifts.probes import Point, RotationProbe
 from sqdr_qiskit.lightcone.channels import ChannelModel, noiseless
-from sqdr_qiskit.lightcone.packing import ShiftPlan
-from sqdr_qiskit.lightcone.pieces import Assumption
-from sqdr_qiskit.lightcone.probes import Point, RotationProbe
 
 __all__ = ["SPSAGradient", "spsa_step"]
 

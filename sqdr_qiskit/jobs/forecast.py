@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from sqdr_qiskit.backends.device_estimator import DEFAULT_SHOTS
-from sqdr_qiskit.backends.devices import fake_name
+from sqdr_qiskit.devices.estimator import DEFAULT_SHOTS
+from sqdr_qiskit.devices.names import fake_name
 from sqdr_qiskit.errors import CatalogError
 from sqdr_qiskit.jobs.cost import OPEN_PLAN_S, Bill, plan_cost
 from sqdr_qiskit.jobs.hardware import ceiling_of

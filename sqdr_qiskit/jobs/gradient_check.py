@@ -15,9 +15,9 @@ from sqdr_qiskit.circuits import CircuitModel, build_circuit
 from sqdr_qiskit.errors import ArgumentError, UnsupportedError
 from sqdr_qiskit.gradients import make_gradient
 from sqdr_qiskit.gradients.parameter_shift import PackedParameterShift
-from sqdr_qiskit.gradients.plans import execute
+from sqdr_qiskit.gradients.shifts.plans import execute
 from sqdr_qiskit.gradients.spsa import SPSAGradient
-from sqdr_qiskit.lightcone.layouts import whole_register
+from sqdr_qiskit.tiles.layouts import whole_register
 
 __all__ = ["GradientCheck", "Method", "check_gradients"]
 

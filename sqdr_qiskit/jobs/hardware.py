@@ -9,17 +9,17 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 from sqdr_qiskit.backends import Backend, make_backend
-from sqdr_qiskit.backends.devices import is_hardware
+from sqdr_qiskit.devices.names import is_hardware
 from sqdr_qiskit.errors import RunError, SqdrError
-from sqdr_qiskit.jobs.ledger import Ledger
+from sqdr_qiskit.runtime.ledger import Ledger
 from sqdr_qiskit.specs.job import JobSpec
 
 if TYPE_CHECKING:  # the runtime's client takes a second to import
-    from sqdr_qiskit.backends.ceiling import Ceiling
-    from sqdr_qiskit.backends.runtime.book import Entry
-    from sqdr_qiskit.backends.runtime.line import Line
-    from sqdr_qiskit.backends.runtime.remote import RuntimeSender
-    from sqdr_qiskit.backends.runtime.waiting import Attention, Waiting
+    from sqdr_qiskit.runtime.book import Entry
+    from sqdr_qiskit.runtime.ceiling import Ceiling
+    from sqdr_qiskit.runtime.sender import RuntimeSender
+    from sqdr_qiskit.runtime.service import Line
+    from sqdr_qiskit.runtime.waiting import Attention, Waiting
 
 __all__ = [
     "CEILINGS",
@@ -85,11 +85,11 @@ class Hardware:
             SpecError: The job's layout is of another device.
             BackendError: IBM cannot be reached.
         """
-        from sqdr_qiskit.backends.layout_file import layout_options
-        from sqdr_qiskit.backends.runtime.accounts import Connection
-        from sqdr_qiskit.backends.runtime.backend import runtime_backend
-        from sqdr_qiskit.backends.runtime.remote import RuntimeSender
-        from sqdr_qiskit.backends.runtime.waiting import nobody
+        from sqdr_qiskit.backends.hardware import runtime_backend
+        from sqdr_qiskit.devices.layout_file import layout_options
+        from sqdr_qiskit.runtime.accounts import Connection
+        from sqdr_qiskit.runtime.sender import RuntimeSender
+        from sqdr_qiskit.runtime.waiting import nobody
 
         if not is_hardware(job.backend):
             return self._rehearsal(job)
@@ -107,9 +107,9 @@ class Hardware:
 
     def _rehearsal(self, job: JobSpec) -> Backend:
         """A snapshot whose requests are booked as the device's would be."""
-        from sqdr_qiskit.backends.booked_sender import BookedSender
-        from sqdr_qiskit.backends.device_estimator import DeviceEstimator
-        from sqdr_qiskit.backends.runtime.waiting import nobody
+        from sqdr_qiskit.devices.estimator import DeviceEstimator
+        from sqdr_qiskit.runtime.rehearsal import BookedSender
+        from sqdr_qiskit.runtime.waiting import nobody
 
         backend = make_backend(
             job.backend, noise=job.noise, shots=job.shots, seed=job.seed, layout=job.layout
@@ -162,7 +162,7 @@ def rehearsal_facts(backend: Backend) -> dict[str, Any]:
     Returns:
         Nothing, or under `rehearsal`: jobs, circuit executions, estimated quantum seconds.
     """
-    from sqdr_qiskit.backends.device_estimator import DeviceEstimator
+    from sqdr_qiskit.devices.estimator import DeviceEstimator
 
     if not isinstance(backend.estimator, DeviceEstimator):
         return {}
@@ -177,7 +177,7 @@ def ceiling_of(job: JobSpec) -> Ceiling:
     Raises:
         ArgumentError: A setting is out of range.
     """
-    from sqdr_qiskit.backends.ceiling import Ceiling
+    from sqdr_qiskit.runtime.ceiling import Ceiling
 
     if not is_hardware(job.backend):
         return Ceiling(max_qpu_seconds=job.max_qpu_seconds, max_executions=job.max_executions)
@@ -191,7 +191,7 @@ def runtime_settings(job: JobSpec) -> Any:
     Raises:
         ArgumentError: A setting is out of range or has no effect.
     """
-    from sqdr_qiskit.backends.runtime.options import RuntimeSettings
+    from sqdr_qiskit.runtime.options import RuntimeSettings
 
     given: dict[str, Any] = {
         "mode": job.mode,
@@ -233,7 +233,7 @@ def collect_jobs(
         CheckpointError: The folder has no ledger.
         SqdrError: The account does not work, or the user left.
     """
-    from sqdr_qiskit.backends.runtime.fetching import finish
+    from sqdr_qiskit.runtime.fetching import finish
 
     failed: list[tuple[Entry, str]] = []
     with _writing(folder) as ledger:
@@ -286,8 +286,8 @@ def _under_way(ledger: Ledger) -> list[Entry]:
 def _line(
     entry: Entry, ledger: Ledger, watch: Callable[[Waiting], None] | None, attention: Attention | None
 ) -> Line:
-    from sqdr_qiskit.backends.runtime.accounts import Connection
-    from sqdr_qiskit.backends.runtime.line import Line
-    from sqdr_qiskit.backends.runtime.waiting import nobody
+    from sqdr_qiskit.runtime.accounts import Connection
+    from sqdr_qiskit.runtime.service import Line
+    from sqdr_qiskit.runtime.waiting import nobody
 
     return Line(Connection(entry.device), ledger, watch=watch or nobody, attention=attention)

@@ -22,8 +22,8 @@ from sqdr_qiskit.jobs.expectations import read_expectations
 from sqdr_qiskit.jobs.folders import RECORD, read_record
 from sqdr_qiskit.jobs.grid import GRID
 from sqdr_qiskit.jobs.inference import ANSWERS
-from sqdr_qiskit.jobs.ledger import LEDGER, Ledger
 from sqdr_qiskit.model.checkpoint import restore
+from sqdr_qiskit.runtime.ledger import LEDGER, Ledger
 from sqdr_qiskit.specs.job import JobSpec
 from sqdr_qiskit.training.outcome import BEST, METRICS
 

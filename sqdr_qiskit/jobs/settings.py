@@ -7,10 +7,10 @@ from dataclasses import replace
 import numpy as np
 
 from sqdr_qiskit.backends import Backend, make_backend
-from sqdr_qiskit.backends.devices import is_hardware
 from sqdr_qiskit.data import DATASETS, DataSplits, ImageSet, load_dataset
 from sqdr_qiskit.data import Progress as DownloadProgress
 from sqdr_qiskit.data.splits import balanced_subset
+from sqdr_qiskit.devices.names import is_hardware
 from sqdr_qiskit.errors import ArgumentError
 from sqdr_qiskit.gradients import GradientOptions
 from sqdr_qiskit.jobs.hardware import CEILINGS, HARDWARE_FIELDS, Hardware, has_ledger

@@ -10,11 +10,15 @@ from typing import Any, Literal
 
 from qiskit.quantum_info import SparsePauliOp
 
-from sqdr_qiskit.backends.chip import Chip, chip_of
-from sqdr_qiskit.backends.devices import is_hardware
-from sqdr_qiskit.backends.isa_files import write_isa
-from sqdr_qiskit.backends.programs import DeviceProgram
-from sqdr_qiskit.backends.transpile_study import (
+from sqdr_qiskit.circuits import build_circuit
+from sqdr_qiskit.circuits.picture import picture
+from sqdr_qiskit.circuits.qasm import read_qasm
+from sqdr_qiskit.circuits.variations import variations
+from sqdr_qiskit.devices.chip import Chip, chip_of
+from sqdr_qiskit.devices.isa_files import write_isa
+from sqdr_qiskit.devices.names import is_hardware
+from sqdr_qiskit.devices.programs import DeviceProgram
+from sqdr_qiskit.devices.study import (
     Finding,
     Source,
     Task,
@@ -25,10 +29,6 @@ from sqdr_qiskit.backends.transpile_study import (
     tasks_for,
     winner,
 )
-from sqdr_qiskit.circuits import build_circuit
-from sqdr_qiskit.circuits.picture import picture
-from sqdr_qiskit.circuits.qasm import read_qasm
-from sqdr_qiskit.circuits.variations import variations
 from sqdr_qiskit.errors import ArgumentError
 from sqdr_qiskit.jobs.cost import place_of, plan_cost
 
@@ -193,8 +193,8 @@ def chip_named(device: str) -> Chip:
     """
     if not is_hardware(device):
         return snapshot_chip(device)
-    from sqdr_qiskit.backends.runtime.accounts import Connection, quiet_client
-    from sqdr_qiskit.backends.runtime.errors import translated
+    from sqdr_qiskit.runtime.accounts import Connection, quiet_client
+    from sqdr_qiskit.runtime.errors import translated
 
     connection = Connection(device)
     backend = connection.device

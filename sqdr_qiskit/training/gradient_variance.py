@@ -17,11 +17,11 @@ from qiskit.circuit import QuantumCircuit
 from qiskit.quantum_info import SparsePauliOp
 from torch.nn import functional
 
-from sqdr_qiskit.backends.noise import noisy_engine
 from sqdr_qiskit.circuits import build_circuit
 from sqdr_qiskit.errors import ArgumentError
 from sqdr_qiskit.lightcone.engine import ExactEngine
 from sqdr_qiskit.model.network import SQDRCNN
+from sqdr_qiskit.simulators.noise import noisy_engine
 from sqdr_qiskit.specs.noise import NoiseSpec
 from sqdr_qiskit.training.initialisation import INITIALISATIONS, initial_circuit_weights
 from sqdr_qiskit.training.seeding import draw

@@ -8,12 +8,12 @@ from pathlib import Path
 
 import pytest
 
-from sqdr_qiskit.backends.chip import chip_of
-from sqdr_qiskit.backends.choosing import choose_layout, write_layout
-from sqdr_qiskit.backends.runtime.accounts import Connection
-from sqdr_qiskit.backends.transpile_study import Finding, Source, Task, carry_out
 from sqdr_qiskit.circuits import build_circuit
 from sqdr_qiskit.cli import main
+from sqdr_qiskit.devices.chip import chip_of
+from sqdr_qiskit.devices.choosing import choose_layout, write_layout
+from sqdr_qiskit.devices.study import Finding, Source, Task, carry_out
+from sqdr_qiskit.runtime.accounts import Connection
 from sqdr_qiskit.specs.layout import read_layout
 from tests.stub.fixtures import stub
 from tests.stub.server import StubServer

@@ -7,9 +7,9 @@ import pytest
 from qiskit import qasm3, qpy
 from qiskit_ibm_runtime.accounts import management
 
-from sqdr_qiskit.backends.programs import DeviceProgram
-from sqdr_qiskit.backends.transpile_study import Task, compile_task, snapshot_chip
 from sqdr_qiskit.cli import main
+from sqdr_qiskit.devices.programs import DeviceProgram
+from sqdr_qiskit.devices.study import Task, compile_task, snapshot_chip
 from sqdr_qiskit.jobs.transpile_report import catalogue_source
 from tests.reports.browser import WIDTHS, needs_browser, show
 from tests.stub.fixtures import stub

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from sqdr_qiskit.backends.runtime.waiting import Attention, Waiting
 from sqdr_qiskit.cli import main
 from sqdr_qiskit.cli.waiting import leaving_allowed, show_waiting
+from sqdr_qiskit.runtime.waiting import Attention, Waiting
 from tests.stub.fixtures import stub
 from tests.stub.server import StubServer
 

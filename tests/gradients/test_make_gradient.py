@@ -3,8 +3,6 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from sqdr_qiskit.backends.aer import AerConeEstimator
-from sqdr_qiskit.backends.exact import ExactEstimator
 from sqdr_qiskit.backends.interface import Backend
 from sqdr_qiskit.catalog import find
 from sqdr_qiskit.circuits import build_circuit
@@ -12,6 +10,8 @@ from sqdr_qiskit.errors import ArgumentError, UnsupportedError
 from sqdr_qiskit.gradients import GRADIENTS, GradientOptions, PackedParameterShift, make_gradient
 from sqdr_qiskit.gradients.shots import repetitions
 from sqdr_qiskit.lightcone.engine import ExactEngine
+from sqdr_qiskit.simulators.aer import AerConeEstimator
+from sqdr_qiskit.simulators.exact import ExactEstimator
 from sqdr_qiskit.specs.noise import read_noise
 
 _EXACT = Backend("exact", ExactEstimator(), default_gradient="exact")

@@ -5,9 +5,6 @@ import pytest
 from qiskit.primitives import StatevectorEstimator
 from qiskit_machine_learning.neural_networks import EstimatorQNN
 
-from sqdr_qiskit.backends.aer import AerConeEstimator
-from sqdr_qiskit.backends.exact import ExactEstimator
-from sqdr_qiskit.backends.noise import noisy_engine
 from sqdr_qiskit.catalog import find
 from sqdr_qiskit.circuits import build_circuit
 from sqdr_qiskit.errors import ArgumentError, UnsupportedError
@@ -15,6 +12,9 @@ from sqdr_qiskit.gradients import PackedParameterShift
 from sqdr_qiskit.gradients.interface import GradientRequest
 from sqdr_qiskit.lightcone.channels import Channel
 from sqdr_qiskit.lightcone.engine import ExactEngine
+from sqdr_qiskit.simulators.aer import AerConeEstimator
+from sqdr_qiskit.simulators.exact import ExactEstimator
+from sqdr_qiskit.simulators.noise import noisy_engine
 from sqdr_qiskit.specs.noise import NoiseSpec, read_noise
 from tests.gradients.counting import CountingEstimator
 from tests.lightcone.dense import GateNoise, pauli_channel

@@ -3,10 +3,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from sqdr_qiskit.backends.exact import ExactEstimator
 from sqdr_qiskit.circuits import build_circuit
 from sqdr_qiskit.errors import ArgumentError
 from sqdr_qiskit.gradients import ExactGradient, PackedParameterShift, PhysicsAwareGradient
+from sqdr_qiskit.simulators.exact import ExactEstimator
 from tests.gradients.counting import CountingEstimator
 from tests.lightcone.dense import GateNoise, pauli_channel
 

@@ -3,11 +3,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from sqdr_qiskit.backends.exact import ExactEstimator
 from sqdr_qiskit.circuits import build_circuit
 from sqdr_qiskit.errors import ArgumentError
 from sqdr_qiskit.gradients.spsa import SPSAGradient, spsa_step
 from sqdr_qiskit.lightcone.engine import ExactEngine
+from sqdr_qiskit.simulators.exact import ExactEstimator
 from tests.gradients.counting import CountingEstimator
 
 

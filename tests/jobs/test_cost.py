@@ -2,9 +2,9 @@ from __future__ import annotations
 
 import pytest
 
-from sqdr_qiskit.backends.ceiling import Ceiling
 from sqdr_qiskit.errors import ArgumentError, BackendError
 from sqdr_qiskit.jobs.cost import COST_GRADIENTS, plan_cost, within
+from sqdr_qiskit.runtime.ceiling import Ceiling
 
 
 def test_a_training_step_by_hand() -> None:

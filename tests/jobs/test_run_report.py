@@ -22,9 +22,9 @@ from sqdr_qiskit.jobs.agreement import agreement
 from sqdr_qiskit.jobs.evaluation import carry_out_sweep
 from sqdr_qiskit.jobs.examples import choose
 from sqdr_qiskit.jobs.inference import carry_out_inference
-from sqdr_qiskit.jobs.ledger import Ledger
 from sqdr_qiskit.jobs.run_report import collect_run
 from sqdr_qiskit.model.checkpoint import restore
+from sqdr_qiskit.runtime.ledger import Ledger
 from sqdr_qiskit.specs.job import JobSpec
 
 

@@ -11,13 +11,13 @@ from qiskit_machine_learning.gradients import ParamShiftEstimatorGradient
 from qiskit_machine_learning.neural_networks import EstimatorQNN
 
 from sqdr_qiskit.backends import Backend, make_backend
-from sqdr_qiskit.backends.exact import ExactEstimator
 from sqdr_qiskit.circuits import build_circuit
 from sqdr_qiskit.encoder import SpikingEncoder
 from sqdr_qiskit.errors import ArgumentError
 from sqdr_qiskit.gradients.exact import ExactGradient
 from sqdr_qiskit.model.qnn import BroadcastEstimatorQNN
 from sqdr_qiskit.model.quantum_layer import quantum_layer
+from sqdr_qiskit.simulators.exact import ExactEstimator
 
 
 class CountingEstimator(BaseEstimatorV2):

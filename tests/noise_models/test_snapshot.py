@@ -12,8 +12,8 @@ from qiskit.providers import BackendV2
 from qiskit.providers.fake_provider import GenericBackendV2
 from qiskit_aer.noise import NoiseModel
 
-from sqdr_qiskit.backends.fake import fake_backend, fake_names
 from sqdr_qiskit.circuits import build_circuit
+from sqdr_qiskit.devices.fake import fake_backend, fake_names
 from sqdr_qiskit.errors import ArgumentError, SpecError, UnsupportedError
 from sqdr_qiskit.noise_models.build import build_noise_model
 from sqdr_qiskit.noise_models.channels import average_gate_fidelity

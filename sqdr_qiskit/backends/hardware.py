@@ -1,0 +1,48 @@
+"""A quantum computer as a backend."""
+
+from __future__ import annotations
+
+from sqdr_qiskit.backends.interface import Backend
+from sqdr_qiskit.devices.chip import chip_of
+from sqdr_qiskit.devices.estimator import DEFAULT_SHOTS, DeviceEstimator
+from sqdr_qiskit.devices.sender import Sender
+from sqdr_qiskit.devices.transpilation import LayoutOptions
+from sqdr_qiskit.errors import SqdrError
+from sqdr_qiskit.runtime.accounts import Connection
+from sqdr_qiskit.runtime.errors import translated
+
+__all__ = ["runtime_backend"]
+
+
+def runtime_backend(
+    connection: Connection, sender: Sender, *, shots: int | None = None, layout: LayoutOptions | None = None
+) -> Backend:
+    """The device of a connection, with requests going through a sender.
+
+    Args:
+        connection: Account and device.
+        sender: Takes requests there, a `RuntimeSender` as a rule.
+        shots: Samples per expectation value; 4096 if None.
+        layout: How circuits are laid out on the chip.
+
+    Raises:
+        ArgumentError: The account or the device cannot be had.
+        SpecError: The layout is that of a file for another device.
+        BackendError: IBM cannot be reached.
+    """
+    device = connection.device
+    try:
+        chip = chip_of(device)
+    except SqdrError:
+        raise
+    except Exception as error:
+        raise translated(error, doing=f"reading the calibration of {device.name}") from error
+    wanted = DEFAULT_SHOTS if shots is None else shots
+    estimator = DeviceEstimator(chip, sender, shots=wanted, options=layout)
+    return Backend(
+        connection.name,
+        estimator,
+        default_gradient="parameter-shift",
+        shots=wanted,
+        require=None if layout is None or layout.choice is None else estimator.require,
+    )

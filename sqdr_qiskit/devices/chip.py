@@ -1,0 +1,214 @@
+"""A device as laying out, rehearsing and reporting see it: gates, couplings, errors, durations."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+from qiskit.transpiler import Target
+from qiskit_aer.noise import QuantumError
+
+from sqdr_qiskit.devices.fusing import Entanglers
+from sqdr_qiskit.errors import BackendError
+from sqdr_qiskit.noise_models.build import quantum_error
+from sqdr_qiskit.noise_models.device import device_channels
+from sqdr_qiskit.noise_models.rules import PlacedChannel
+
+__all__ = ["Chip", "Edge", "chip_of"]
+
+_ENTANGLERS = ("cz", "ecr", "cx")
+_FAULTY = 0.5  # an error from here on marks a gate as not to be used
+_UNREADABLE = 0.25  # a readout with this mean error says next to nothing
+
+
+@dataclass(frozen=True)
+class Edge:
+    """A two-qubit gate of a device on one pair.
+
+    Attributes:
+        name: The gate.
+        qubits: In the gate's own order, the better calibrated direction if there are two.
+        error: Average gate infidelity.
+        duration: Seconds.
+    """
+
+    name: str
+    qubits: tuple[int, int]
+    error: float
+    duration: float
+
+
+@dataclass(frozen=True, eq=False)
+class Chip:
+    """What is known of a quantum computer.
+
+    Attributes:
+        name: Its name.
+        target: Qiskit's description of its gates, with errors and durations.
+        readout: For each qubit (P(1|0), P(0|1)).
+        calibrated: Time of calibration, ISO 8601; empty if unknown.
+    """
+
+    name: str
+    target: Target
+    readout: tuple[tuple[float, float], ...]
+    calibrated: str = ""
+    _errors: dict[tuple[str, tuple[int, ...]], QuantumError | None] = field(default_factory=dict, repr=False)
+
+    @property
+    def n_qubits(self) -> int:
+        """Number of qubits."""
+        return int(self.target.num_qubits)
+
+    @cached_property
+    def entangler(self) -> str:
+        """Name of the two-qubit gate that most pairs have.
+
+        Raises:
+            BackendError: The device has none that is known here.
+        """
+        if not self._entanglers:
+            wanted = ", ".join(_ENTANGLERS)
+            raise BackendError(f"Device {self.name} has none of the two-qubit gates {wanted}.")
+        return max(self._entanglers, key=lambda name: len(self.target[name]))
+
+    @property
+    def _entanglers(self) -> list[str]:
+        return [name for name in _ENTANGLERS if name in self.target.operation_names]
+
+    @property
+    def one_qubit_gates(self) -> str:
+        """`zsx` for chips that turn by RZ and SX, `u3` for older ones."""
+        names = self.target.operation_names
+        return "zsx" if "sx" in names and "rz" in names else "u3"
+
+    @cached_property
+    def edges(self) -> dict[frozenset[int], Edge]:
+        """Pairs with a working two-qubit gate."""
+        found: dict[frozenset[int], Edge] = {}
+        for name in self._entanglers:
+            for qubits in self.target[name]:
+                error, pair = self.gate_error(name, qubits), frozenset(qubits)
+                if error < _FAULTY and (pair not in found or error < found[pair].error):
+                    duration = self.duration(name, qubits)
+                    found[pair] = Edge(name, (int(qubits[0]), int(qubits[1])), error, duration)
+        return found
+
+    @cached_property
+    def working(self) -> Target:
+        """The target without faulty two-qubit gates, for routing."""
+        target = Target(
+            num_qubits=self.n_qubits, dt=self.target.dt, qubit_properties=self.target.qubit_properties
+        )
+        for name in self.target.operation_names:
+            operation, table = self.target.operation_from_name(name), self.target[name]
+            if name in self._entanglers:
+                table = {
+                    qubits: properties
+                    for qubits, properties in table.items()
+                    if self.gate_error(name, qubits) < _FAULTY
+                }
+            if isinstance(operation, type):
+                continue  # control flow: no circuit here has any
+            target.add_instruction(operation, table, name=name)
+        return target
+
+    @cached_property
+    def neighbours(self) -> dict[int, tuple[int, ...]]:
+        """For each qubit with a working two-qubit gate, those that it is coupled to."""
+        table: dict[int, list[int]] = {}
+        for pair in self.edges:
+            first, second = sorted(pair)
+            table.setdefault(first, []).append(second)
+            table.setdefault(second, []).append(first)
+        return {qubit: tuple(sorted(others)) for qubit, others in sorted(table.items())}
+
+    @property
+    def entanglers(self) -> Entanglers:
+        """What stands for a CZ on each pair that is coupled."""
+        return {pair: (edge.name, edge.qubits) for pair, edge in self.edges.items()}
+
+    def gate_error(self, name: str, qubits: tuple[int, ...]) -> float:
+        """Average infidelity of a gate; 0 if unknown, 1 if the gate is not there."""
+        return min(max(self._property(name, qubits, "error", missing=1.0), 0.0), 1.0)
+
+    def duration(self, name: str, qubits: tuple[int, ...]) -> float:
+        """Duration of a gate or of `measure`, seconds; 0 if unknown."""
+        return self._property(name, qubits, "duration", missing=0.0)
+
+    def turn_error(self, qubit: int) -> float:
+        """Average infidelity of one pulse: the qubit's SX, or half a U3 where there is no SX."""
+        if self.one_qubit_gates == "zsx":
+            return self.gate_error("sx", (qubit,))
+        return self.gate_error("u3", (qubit,)) / 2
+
+    def readout_error(self, qubit: int) -> float:
+        """Mean of the two readout errors."""
+        return sum(self.readout[qubit]) / 2
+
+    def can_measure(self, qubit: int) -> bool:
+        """Whether the qubit's readout says anything."""
+        return self.readout_error(qubit) < _UNREADABLE
+
+    def relaxation(self, qubit: int) -> tuple[float, float]:
+        """(T1, T2) of a qubit, seconds; infinite where unknown."""
+        properties = self.target.qubit_properties
+        entry = properties[qubit] if properties else None
+        t1 = getattr(entry, "t1", None) or math.inf
+        t2 = getattr(entry, "t2", None) or math.inf
+        return t1, min(t2, 2 * t1)
+
+    def error_after(self, name: str, qubits: tuple[int, ...]) -> QuantumError | None:
+        """The noise after a gate, by the rule of Aer's `NoiseModel.from_backend`; None for a perfect one."""
+        return self._error((name, qubits), self.gate_error(name, qubits), self.duration(name, qubits))
+
+    def error_of_waiting(self, qubit: int, nanoseconds: int) -> QuantumError | None:
+        """The relaxation of a qubit that waits."""
+        return self._error((f"wait~{nanoseconds}", (qubit,)), 0.0, nanoseconds * 1e-9)
+
+    def _error(self, key: tuple[str, tuple[int, ...]], error: float, seconds: float) -> QuantumError | None:
+        if key not in self._errors:
+            times = [self.relaxation(qubit) for qubit in key[1]]
+            channels = device_channels(
+                error,
+                seconds * 1e9 or None,
+                tuple(None if math.isinf(t1) else t1 * 1e6 for t1, _ in times),
+                tuple(None if math.isinf(t2) else t2 * 1e6 for _, t2 in times),
+            )
+            placed = tuple(PlacedChannel(channel, operands) for channel, operands in channels)
+            self._errors[key] = quantum_error(placed, len(key[1])) if placed else None
+        return self._errors[key]
+
+    def _property(self, name: str, qubits: tuple[int, ...], what: str, *, missing: float) -> float:
+        if name not in self.target.operation_names:
+            return missing
+        table = self.target[name]
+        if qubits not in table:
+            return 0.0 if None in table else missing
+        value = getattr(table[qubits], what, None)
+        return 0.0 if value is None or math.isnan(value) else float(value)
+
+
+def chip_of(backend: Any) -> Chip:
+    """The chip behind a Qiskit backend: a snapshot or one of IBM's machines.
+
+    Args:
+        backend: A `BackendV2`; its `properties()`, where it has them, tell both readout errors apart.
+    """
+    target = backend.target
+    properties = backend.properties() if hasattr(backend, "properties") else None
+    readout = tuple(_readout(target, properties, qubit) for qubit in range(target.num_qubits))
+    date = getattr(properties, "last_update_date", None)
+    return Chip(str(backend.name), target, readout, "" if date is None else date.isoformat())
+
+
+def _readout(target: Target, properties: Any, qubit: int) -> tuple[float, float]:
+    if properties is not None:
+        known = properties.qubit_property(qubit)
+        if "prob_meas1_prep0" in known and "prob_meas0_prep1" in known:
+            return float(known["prob_meas1_prep0"][0]), float(known["prob_meas0_prep1"][0])
+    entry = target["measure"].get((qubit,)) if "measure" in target.operation_names else None
+    error = float(getattr(entry, "error", None) or 0.0)
+    return error, error

@@ -1,0 +1,313 @@
+"""Expectation values from a device: logical circuits laid out, sent in few requests, results mapped back."""
+
+from __future__ import annotations
+
+import logging
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from uuid import uuid4
+
+import numpy as np
+from numpy.typing import NDArray
+from qiskit.circuit import QuantumCircuit
+from qiskit.primitives import (
+    BaseEstimatorV2,
+    BasePrimitiveJob,
+    DataBin,
+    EstimatorPubLike,
+    PrimitiveResult,
+    PubResult,
+)
+from qiskit.primitives.containers.bindings_array import BindingsArray
+from qiskit.primitives.containers.estimator_pub import EstimatorPub
+from qiskit.primitives.containers.observables_array import ObservablesArray
+from qiskit.providers import JobStatus
+from qiskit.quantum_info import SparsePauliOp
+
+from sqdr_qiskit.devices.chip import Chip
+from sqdr_qiskit.devices.cost import planned_seconds
+from sqdr_qiskit.devices.layout_file import note_calibration, require_device
+from sqdr_qiskit.devices.limits import MOST_EXECUTIONS, MOST_INSTRUCTIONS
+from sqdr_qiskit.devices.programs import DeviceProgram, LayoutOptions, Round
+from sqdr_qiskit.devices.sender import Handle, Request, Sender, executions_of, precision_of, shots_of
+from sqdr_qiskit.devices.transpilation import compile_for_device
+from sqdr_qiskit.errors import ArgumentError, BackendError
+from sqdr_qiskit.simulators.exact import distinct_observables
+
+__all__ = ["DEFAULT_SHOTS", "DeviceEstimator", "DeviceJob", "Usage"]
+
+DEFAULT_SHOTS = 4096
+_PROGRAMS = 16
+_log = logging.getLogger("sqdr_qiskit")
+
+_Float = NDArray[np.float64]
+
+
+@dataclass
+class Usage:
+    """What was sent so far.
+
+    Attributes:
+        jobs: Requests.
+        executions: Circuit executions: parameter sets x bases x shots.
+        qpu_seconds: Estimated seconds on the machine.
+    """
+
+    jobs: int = 0
+    executions: int = 0
+    qpu_seconds: float = 0.0
+
+    def add(self, executions: Sequence[int]) -> None:
+        """Count requests with these numbers of executions."""
+        self.jobs += len(executions)
+        self.executions += sum(executions)
+        self.qpu_seconds += sum(planned_seconds(number) for number in executions)
+
+
+class DeviceEstimator(BaseEstimatorV2):
+    """A standard estimator for logical circuits on a device.
+
+    Each circuit is laid out once (`transpilation`), samples share executions, and what belongs together goes
+    out in as few requests as the device's limits allow. All outputs are measured in the same executions.
+
+    Args:
+        chip: The device.
+        sender: What takes requests there and brings results back.
+        shots: Samples per expectation value where no precision is asked for.
+        options: How circuits are laid out.
+
+    Raises:
+        ArgumentError: `shots` is below 1.
+        SpecError: The options name a layout file for another device.
+    """
+
+    def __init__(
+        self, chip: Chip, sender: Sender, *, shots: int = DEFAULT_SHOTS, options: LayoutOptions | None = None
+    ) -> None:
+        if shots < 1:
+            raise ArgumentError(f"Argument `shots` must be at least 1, but is {shots}.")
+        self.chip = chip
+        self.sender = sender
+        self.shots = shots
+        self.options = options or LayoutOptions()
+        if self.options.choice is not None:
+            require_device(self.options.choice, chip)
+            note_calibration(self.options.choice, chip)
+        self.usage = Usage()
+        self._programs: list[tuple[QuantumCircuit, list[SparsePauliOp], DeviceProgram]] = []
+
+    def program(self, circuit: QuantumCircuit, observables: Sequence[SparsePauliOp]) -> DeviceProgram:
+        """How a circuit stands on the device; laid out once for equal ones.
+
+        Raises:
+            UnsupportedError: The device cannot take it.
+            SpecError: A layout file is used, which is not for this circuit, or which the device does not
+                carry any more.
+        """
+        wanted = list(observables)
+        for place, (known, of, program) in enumerate(self._programs):
+            if wanted == of and (known is circuit or known == circuit):
+                self._programs.insert(0, self._programs.pop(place))
+                return program
+        program = compile_for_device(circuit, wanted, self.chip, self.options)
+        if program.note:
+            _log.warning(
+                "%s: laid out whole%s.", program.note, "" if self.options.choice else ", not in tiles"
+            )
+        self._programs.insert(0, (circuit.copy(), wanted, program))
+        del self._programs[_PROGRAMS:]
+        return program
+
+    def require(self, circuit: QuantumCircuit, observables: Sequence[SparsePauliOp]) -> None:
+        """Refuse a circuit that cannot be laid out, before anything is made or sent.
+
+        Raises:
+            UnsupportedError: See `program`.
+            SpecError: See `program`.
+        """
+        self.program(circuit, observables)
+
+    def run(self, pubs: Iterable[EstimatorPubLike], *, precision: float | None = None) -> DeviceJob:
+        """Send `pubs`; observables and parameters broadcast as Qiskit's interface says.
+
+        Args:
+            pubs: Logical circuits with observables and parameter values.
+            precision: Target standard error of every expectation value, met by 1 / precision^2 shots; None
+                and 0 mean this estimator's `shots`.
+
+        Returns:
+            The job, sent; `result()` waits for it.
+
+        Raises:
+            UnsupportedError: The device cannot take a circuit.
+            BackendError: The spending ceiling would be exceeded; nothing was sent.
+        """
+        works = [self._work(EstimatorPub.coerce(pub, precision or None)) for pub in pubs]
+        requests = _pack([part for work in works for parts in work.parts for part in parts])
+        executions = [sum(part.executions for part in request) for request in requests]
+        self.sender.announce(
+            [
+                Request([part.pub for part in request], request[0].precision, number)
+                for request, number in zip(requests, executions, strict=True)
+            ]
+        )
+        self.usage.add(executions)
+        sent = []
+        for number, request in enumerate(requests, start=1):
+            pubs_of = [part.pub for part in request]
+            label = f"{number}/{len(requests)}"
+            sent.append((self.sender.send(pubs_of, precision=request[0].precision, label=label), request))
+        return DeviceJob(self.sender, works, sent)
+
+    def _work(self, pub: EstimatorPub) -> _Work:
+        observables, which = distinct_observables(pub.observables)
+        program = self.program(pub.circuit, observables)
+        values = pub.parameter_values.as_array(pub.circuit.parameters)
+        values = np.ascontiguousarray(values.reshape(-1, pub.circuit.num_parameters), dtype=np.float64)
+        precision = precision_of(shots_of(pub.precision) if pub.precision else self.shots)
+        inner = program.inner(values)
+        parts = [_parts(of, of.bind(inner), precision) for of in program.rounds]
+        return _Work(pub, program, which, len(values), precision, parts)
+
+
+@dataclass(frozen=True, eq=False)
+class _Part:
+    """A PUB that is sent as one."""
+
+    pub: EstimatorPub
+    precision: float
+    executions: int
+    instructions: int
+
+
+@dataclass(frozen=True, eq=False)
+class _Work:
+    """A logical PUB and, for each round, the parts that it is sent in."""
+
+    pub: EstimatorPub
+    program: DeviceProgram
+    which: NDArray[np.int64]
+    batch: int
+    precision: float
+    parts: list[list[_Part]]
+
+    def result(self, found: dict[int, PubResult]) -> PubResult:
+        """The logical PUB's result from its parts'."""
+        n_terms = len(self.program.logical.terms)
+        means, errors = np.zeros((self.batch, n_terms)), np.zeros((self.batch, n_terms))
+        for of, parts in zip(self.program.rounds, self.parts, strict=True):
+            results = [found[id(part)].data for part in parts]
+            for table, name in ((means, "evs"), (errors, "stds")):
+                together = np.concatenate([np.asarray(result[name]) for result in results], axis=1)
+                table[:, list(of.terms)] = of.unfold(together, self.batch)
+        rows = np.arange(self.batch).reshape(self.pub.parameter_values.shape)
+        chosen = self.program.observables(means)[rows, self.which]
+        spread = self.program.spread(errors)[rows, self.which]
+        metadata = {
+            "target_precision": self.precision,
+            "shots": shots_of(self.precision),
+            "circuit_metadata": self.pub.circuit.metadata,
+            "layout": self.program.layout,
+            "note": self.program.note,
+        }
+        return PubResult(DataBin(evs=chosen, stds=spread, shape=chosen.shape), metadata=metadata)
+
+
+class DeviceJob(BasePrimitiveJob[PrimitiveResult[PubResult], JobStatus]):
+    """Requests on their way; collected in the caller's own thread, each once."""
+
+    def __init__(
+        self, sender: Sender, works: Sequence[_Work], sent: Sequence[tuple[Handle, Sequence[_Part]]]
+    ) -> None:
+        super().__init__(str(uuid4()))
+        self._sender = sender
+        self._works = list(works)
+        self._sent = list(sent)
+        self._found: dict[int, PubResult] = {}
+        self._result: PrimitiveResult[PubResult] | None = None
+
+    def result(self) -> PrimitiveResult[PubResult]:
+        """Wait for all requests.
+
+        Raises:
+            BackendError: The device failed.
+        """
+        if self._result is None:
+            while self._sent:
+                handle, request = self._sent[0]
+                results = self._sender.collect(handle)
+                self._found.update((id(part), results[i]) for i, part in enumerate(request))
+                self._sent.pop(0)
+            self._result = PrimitiveResult(
+                [work.result(self._found) for work in self._works], metadata={"version": 2}
+            )
+        return self._result
+
+    def status(self) -> JobStatus:
+        """Whether all is collected."""
+        return JobStatus.RUNNING if self._result is None else JobStatus.DONE
+
+    def done(self) -> bool:
+        """Whether all is collected."""
+        return self._result is not None
+
+    def running(self) -> bool:
+        """Whether something is still to be collected."""
+        return self._result is None
+
+    def cancelled(self) -> bool:
+        """Never: requests are cancelled where they are kept."""
+        return False
+
+    def in_final_state(self) -> bool:
+        """Whether all is collected."""
+        return self.done()
+
+    def cancel(self) -> None:
+        """Not here: the sender keeps the requests.
+
+        Raises:
+            BackendError: Always.
+        """
+        raise BackendError("This job must be cancelled where its requests are kept: sqdr-qiskit jobs cancel.")
+
+
+def _parts(of: Round, rows: _Float, precision: float) -> list[_Part]:
+    """A round's parameter sets in PUBs that each fit into a job."""
+    column = ObservablesArray.coerce([[word] for copy in of.words for word in copy])
+
+    def pub(some: _Float) -> EstimatorPub:
+        bound = BindingsArray({of.parameters: some}, shape=(len(some),))
+        return EstimatorPub(of.circuit, column, bound, precision=precision)
+
+    one = pub(np.zeros((1, len(of.parameters))))
+    most = min(MOST_EXECUTIONS // executions_of([one], precision), MOST_INSTRUCTIONS // _instructions(one))
+    parts = [pub(rows[start : start + max(1, most)]) for start in range(0, len(rows), max(1, most))]
+    return [_Part(part, precision, executions_of([part], precision), _instructions(part)) for part in parts]
+
+
+def _instructions(pub: EstimatorPub) -> int:
+    """Control instructions on the busiest qubit, over all parameter sets."""
+    busy = np.ones(pub.circuit.num_qubits, dtype=np.int64)  # the measurement
+    for item in pub.circuit.data:
+        for qubit in item.qubits:
+            busy[pub.circuit.find_bit(qubit).index] += 1
+    return int(busy.max()) * max(1, math.prod(pub.parameter_values.shape))
+
+
+def _pack(parts: Sequence[_Part]) -> list[list[_Part]]:
+    """Parts in requests: as few as the limits allow, one precision in each."""
+    requests: list[list[_Part]] = []
+    for part in parts:
+        last = requests[-1] if requests else []
+        if (
+            last
+            and last[0].precision == part.precision
+            and sum(other.executions for other in last) + part.executions <= MOST_EXECUTIONS
+            and sum(other.instructions for other in last) + part.instructions <= MOST_INSTRUCTIONS
+        ):
+            last.append(part)
+        else:
+            requests.append([part])
+    return requests

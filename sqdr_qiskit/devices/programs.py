@@ -1,0 +1,181 @@
+"""A circuit as a device runs it: in one round or several, samples side by side, with the way back."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from qiskit.circuit import Parameter, QuantumCircuit
+from qiskit.quantum_info import SparsePauliOp
+from qiskit_ibm_runtime.utils.utils import is_isa_circuit
+
+from sqdr_qiskit.devices.chip import Chip
+from sqdr_qiskit.devices.fusing import Fused
+from sqdr_qiskit.errors import ArgumentError, BackendError
+from sqdr_qiskit.specs.layout import LAYOUTS, LayoutSpec, Lines
+from sqdr_qiskit.tiles.tiles import TiledCircuit
+
+__all__ = ["LAYOUTS", "DeviceProgram", "LayoutOptions", "Round", "checked", "measured_in", "on_qubits"]
+
+_Float = NDArray[np.float64]
+
+
+@dataclass(frozen=True, kw_only=True)
+class LayoutOptions:
+    """How circuits are laid out.
+
+    Attributes:
+        layout: `tiled` (falls back to `whole` where a cone fits no line, and says so) or `whole`.
+        copies: Samples side by side; None: as many as good lines allow. Tiled only.
+        spacing: 1 leaves an unused qubit between lines, against crosstalk. Tiled only.
+        seeds: Seeds tried. Whole only.
+        level: Qiskit's optimisation level, 0 to 3. Whole only.
+        choice: The layout that was chosen before, from a file: it says all of the above.
+    """
+
+    layout: str = "tiled"
+    copies: int | None = None
+    spacing: int = 0
+    seeds: tuple[int, ...] = (0, 1, 2, 3)
+    level: int = 3
+    choice: LayoutSpec | None = None
+
+    def __post_init__(self) -> None:
+        if self.layout not in LAYOUTS:
+            raise ArgumentError(f"Argument `layout` must be {' or '.join(LAYOUTS)}, but is `{self.layout}`.")
+        if self.copies is not None and self.copies < 1:
+            raise ArgumentError(f"Argument `copies` must be at least 1, but is {self.copies}.")
+        if self.spacing not in (0, 1):
+            raise ArgumentError(f"Argument `spacing` must be 0 or 1, but is {self.spacing}.")
+        if not self.seeds:
+            raise ArgumentError("Argument `seeds` must hold at least one seed, but is empty.")
+        if self.level not in (0, 1, 2, 3):
+            raise ArgumentError(f"Argument `level` must be 0, 1, 2 or 3, but is {self.level}.")
+
+
+@dataclass(frozen=True, eq=False)
+class Round:
+    """What a device runs at once.
+
+    Attributes:
+        circuit: The device's own gates on all its qubits.
+        copies: For each of the samples side by side, its part of the circuit.
+        terms: Numbers of the Pauli terms that are measured.
+        words: For each copy, these terms on the device's qubits.
+        lines: For each copy the qubits of each tile; one tile of all qubits used where it is whole.
+        measured: Qubits that are measured, ascending.
+    """
+
+    circuit: QuantumCircuit
+    copies: tuple[Fused, ...]
+    terms: tuple[int, ...]
+    words: tuple[tuple[SparsePauliOp, ...], ...]
+    lines: tuple[tuple[tuple[int, ...], ...], ...]
+    measured: tuple[int, ...]
+
+    @property
+    def parameters(self) -> tuple[Parameter, ...]:
+        """The circuit's parameters in the order of `bind`'s columns."""
+        return tuple(parameter for copy in self.copies for parameter in copy.parameters)
+
+    @property
+    def qubits(self) -> tuple[int, ...]:
+        """The device's qubits in use, ascending."""
+        return tuple(sorted({qubit for copy in self.lines for line in copy for qubit in line}))
+
+    def bind(self, inner: _Float) -> _Float:
+        """Parameter values for a batch: `len(copies)` samples share a row, the last row is filled up.
+
+        Args:
+            inner: Shape (batch, n_angles): what `logical.bind` gives.
+
+        Returns:
+            Shape (rows, len(parameters)), radians.
+        """
+        n_rows = -(-len(inner) // len(self.copies))
+        inner = inner[np.minimum(np.arange(n_rows * len(self.copies)), len(inner) - 1)]
+        parts = [copy.angles(inner[number :: len(self.copies)]) for number, copy in enumerate(self.copies)]
+        return np.concatenate(parts, axis=1)
+
+    def unfold(self, found: _Float, batch: int) -> _Float:
+        """Results by sample: shape (copies * terms, rows) -> (batch, terms)."""
+        by_copy = found.reshape(len(self.copies), len(self.terms), -1)
+        return by_copy.transpose(2, 0, 1).reshape(-1, len(self.terms))[:batch]
+
+
+@dataclass(frozen=True, eq=False)
+class DeviceProgram:
+    """A circuit and its observables as a device runs them.
+
+    Attributes:
+        layout: `tiled` or `whole`.
+        rounds: What runs one after the other; every sample goes through all of them.
+        logical: The circuit they were made of, and how terms make up the observables.
+        note: Why it is whole although tiles were asked for, or on qubits that its layout file does not name;
+            else empty.
+        seed: Of the transpiler; None where it was not needed.
+        initial: The device's qubit that each logical qubit starts on, before routing; empty for tiles.
+    """
+
+    layout: str
+    rounds: tuple[Round, ...]
+    logical: TiledCircuit
+    note: str = ""
+    seed: int | None = None
+    initial: tuple[int, ...] = ()
+
+    def inner(self, values: _Float) -> _Float:
+        """What `Round.bind` takes, from the original circuit's parameters: shape (batch, n_params)."""
+        return self.logical.bind(self.logical.angles(values))
+
+    @property
+    def lines(self) -> Lines:
+        """The device's qubits: of each round, of each sample side by side, of each tile."""
+        return tuple(part.lines for part in self.rounds)
+
+    @property
+    def two_qubit_gates(self) -> int:
+        """Their number, for one sample."""
+        first = [part.copies[0].circuit for part in self.rounds]
+        return sum(len(item.qubits) == 2 for circuit in first for item in circuit.data)
+
+    def observables(self, terms: _Float) -> _Float:
+        """Values of the original observables: shape (batch, n_terms) -> (batch, n_observables)."""
+        return np.asarray(terms @ self.logical.weights.T + self.logical.constants)
+
+    def spread(self, terms: _Float) -> _Float:
+        """Standard errors of the original observables from those of the terms, taken as independent."""
+        return np.sqrt(terms**2 @ self.logical.weights.T**2)
+
+
+def checked(part: Round, chip: Chip) -> Round:
+    """The round, if the device can run it.
+
+    Raises:
+        BackendError: It cannot (a fault of this package).
+    """
+    message = is_isa_circuit(part.circuit, chip.target)
+    if message:
+        raise BackendError(f"The circuit for {chip.name} is not one that it can run: {message}")
+    return part
+
+
+def on_qubits(observable: SparsePauliOp, where: Mapping[int, int], n_qubits: int) -> SparsePauliOp:
+    """An observable on other qubits: what acts on i acts on `where[i]`."""
+    entries = [
+        (letters, [where[wire] for wire in wires], coefficient)
+        for letters, wires, coefficient in observable.to_sparse_list()
+    ]
+    return SparsePauliOp.from_sparse_list(entries, n_qubits)
+
+
+def measured_in(observables: Sequence[SparsePauliOp]) -> dict[int, bool]:
+    """Qubits that the observables look at -> whether in Z alone."""
+    found: dict[int, bool] = {}
+    for observable in observables:
+        for letters, qubits, _ in observable.to_sparse_list():
+            for letter, qubit in zip(letters, qubits, strict=True):
+                found[int(qubit)] = found.get(int(qubit), True) and letter == "Z"
+    return found

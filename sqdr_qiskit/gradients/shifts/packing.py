@@ -1,0 +1,293 @@
+"""Plans of executions that give all derivatives of a circuit: probes packed so that no output sees two at
+once.
+
+Three savings, each exact and each multiplying: all outputs are read in each execution; rotations that change
+nothing are dropped and those with equal derivatives merged (`pieces`); and turns that no output sees together
+are made in one execution (`colouring`). On tiles, where each cone has angles of its own, the turns of
+different cones never meet.
+
+Source: parameter-shift rule, Schuld et al., Phys. Rev. A 99, 032331 (2019); the packing is ours.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Literal, TypeAlias, get_args
+
+import numpy as np
+
+from sqdr_qiskit.errors import ArgumentError
+from sqdr_qiskit.gradients.shifts.colouring import colour, fewest_colours
+from sqdr_qiskit.gradients.shifts.pieces import ASSUMPTIONS, Assumption, Piece, pieces_of
+from sqdr_qiskit.gradients.shifts.probes import GateProbe, Point, Probe, RotationProbe, n_directions
+from sqdr_qiskit.lightcone.flow import flow
+from sqdr_qiskit.lightcone.operations import CZ, Rotation
+from sqdr_qiskit.lightcone.paulis import RealArray
+from sqdr_qiskit.tiles.tiles import Tile, TiledCircuit
+from sqdr_qiskit.tiles.writer import split_runs
+
+__all__ = ["UNITS", "ShiftPlan", "Unit", "pack"]
+
+Unit: TypeAlias = Literal["rotation", "gate"]
+UNITS: tuple[str, ...] = get_args(Unit)
+
+
+@dataclass(frozen=True, eq=False)
+class ShiftPlan:
+    """What to execute, and how it becomes a Jacobian.
+
+    Attributes:
+        tiled: The circuit to execute.
+        pairs: For each pair of executions, the probes turned in it.
+        wanted: Columns of the original circuit's parameters to differentiate by.
+        assume: What merging relied on.
+        unit: What was turned at most: single rotations, or whole gates.
+        n_dead: Rotations that the circuit's parameters turn and that change nothing, over all tiles.
+        n_merged: Rotations that share another's derivative, over all tiles.
+        n_stock: Executions that the ordinary parameter-shift rule needs: two for each rotation and
+            observable.
+        fewest: The number of pairs that no packing of these probes can go below.
+    """
+
+    tiled: TiledCircuit
+    pairs: tuple[tuple[Probe, ...], ...]
+    wanted: tuple[int, ...]
+    assume: Assumption
+    unit: Unit
+    n_dead: int
+    n_merged: int
+    n_stock: int
+    fewest: int
+
+    @property
+    def n_pairs(self) -> int:
+        """Pairs of executions."""
+        return len(self.pairs)
+
+    @property
+    def n_executions(self) -> int:
+        """Executions for one sample's Jacobian; the values cost one more."""
+        return 2 * len(self.pairs)
+
+    def values(self, parameters: RealArray, *, with_values: bool = False) -> RealArray:
+        """What to bind to `tiled.circuit`.
+
+        Args:
+            parameters: Shape (batch, n_params), radians, in the order of the original circuit's parameters.
+            with_values: Whether an execution without turns goes first.
+
+        Returns:
+            Shape (n_executions (+ 1), batch, tiled.circuit.num_parameters): first that without turns, then
+            for each pair plus and minus.
+        """
+        point = Point(self.tiled, self.tiled.angles(parameters))
+        first = int(with_values)
+        values = np.repeat(point.values[None], self.n_executions + first, axis=0)
+        for pair, probes in enumerate(self.pairs):
+            for place, sign in enumerate((1.0, -1.0)):
+                for probe in probes:
+                    probe.write(point, sign, values[first + 2 * pair + place])
+        return values
+
+    def jacobian(self, parameters: RealArray, differences: RealArray) -> RealArray:
+        """Derivatives from the executions' results.
+
+        Args:
+            parameters: As given to `values`.
+            differences: Half of plus minus minus, shape (n_pairs, batch, n_terms).
+
+        Returns:
+            Shape (batch, n_observables, n_wanted), per radian.
+        """
+        single = np.zeros((len(parameters), differences.shape[2], len(self.wanted)))
+        for pair, terms, slopes in self._slopes(parameters):
+            single[:, terms] += differences[pair][:, terms, None] * slopes[:, None, :]
+        return np.asarray(np.einsum("ot,btp->bop", self.tiled.weights, single))
+
+    def variance_shares(self, parameters: RealArray, gradient: RealArray | None = None) -> RealArray:
+        """How strongly each pair's differences enter: the sum over parameters of squared factors.
+
+        Args:
+            parameters: As given to `values`.
+            gradient: If given, weighs by how strongly they enter the norm of this Jacobian, shape (batch,
+                n_observables, n_wanted), instead.
+
+        Returns:
+            Shape (n_pairs, batch, n_terms): the variance of all derivatives (or of the norm) is the sum of
+            these, each times the variance of its difference.
+        """
+        shares = np.zeros((self.n_pairs, len(parameters), self.tiled.weights.shape[1]))
+        for pair, terms, slopes in self._slopes(parameters):
+            if gradient is None:
+                weight = (self.tiled.weights[:, terms] ** 2).sum(axis=0)
+                shares[pair][:, terms] += (slopes**2).sum(axis=1)[:, None] * weight
+            else:
+                full = np.broadcast_to(slopes, (len(parameters), slopes.shape[1]))
+                along = np.einsum("bop,bp->bo", gradient, full)
+                shares[pair][:, terms] += (along @ self.tiled.weights[:, terms]) ** 2
+        norm = 1.0 if gradient is None else max(float((gradient**2).sum()), 1e-300)
+        return shares / norm
+
+    def _slopes(self, parameters: RealArray) -> Iterator[tuple[int, list[int], RealArray]]:
+        point = Point(self.tiled, self.tiled.angles(parameters))
+        for pair, probes in enumerate(self.pairs):
+            for probe in probes:
+                yield pair, sorted(probe.readers), probe.slopes(point)[:, self.wanted]
+
+    def describe(self) -> str:
+        """How many executions, and why, in words."""
+        tiled = self.tiled
+        n_outputs = len(tiled.observables)
+        optimal = self.n_pairs == self.fewest
+        what = "one rotation" if self.unit == "rotation" else "a whole one-qubit gate or one rotation"
+        lines = [
+            f"{self.n_executions} executions per sample for the whole gradient: {self.n_pairs} pairs of "
+            f"turns by +90 and -90 degrees, each of {what} per output; the values are one more.",
+        ]
+        if len(tiled.tiles) > 1:
+            sizes = sorted({len(tile.wires) for tile in tiled.tiles})
+            size = str(sizes[0]) if len(sizes) == 1 else f"{sizes[0]} to {sizes[-1]}"
+            lines.append(
+                f"{len(tiled.tiles)} light cones of {size} qubits lie side by side on "
+                f"{tiled.circuit.num_qubits} qubits, each with angles of its own: turns in different cones "
+                f"share an execution."
+            )
+        else:
+            lines.append(
+                f"On the whole register of {tiled.circuit.num_qubits} qubits, turns that no output sees "
+                f"together share an execution"
+                + ("; fewer are impossible." if optimal else f" (at least {self.fewest} pairs are needed).")
+            )
+        probes = sum(len(pair) for pair in self.pairs)
+        lines.append(
+            f"Of {tiled.n_rotations} rotations, {self.n_dead} change no output or are not asked for, "
+            f"{self.n_merged} share another's derivative (assuming {_WORDS[self.assume]}), {probes} turns "
+            f"remain."
+        )
+        lines.append(
+            f"All {n_outputs} observables are read in every execution. The ordinary parameter-shift rule "
+            f"needs {self.n_stock:,} executions."
+        )
+        return "\n".join(lines)
+
+
+_WORDS = {
+    "ideal": "an ideal circuit",
+    "virtual-rz": "that RZ is a change of frame, without noise",
+    "structural": "the noise as it is given",
+}
+
+
+def pack(
+    tiled: TiledCircuit,
+    *,
+    assume: Assumption = "ideal",
+    unit: Unit = "rotation",
+    wanted: Sequence[int] | None = None,
+) -> ShiftPlan:
+    """Plan the executions for the Jacobian of a tiled circuit.
+
+    Args:
+        tiled: The circuit (see `layouts`).
+        assume: When rotations are taken to have equal derivatives; see `pieces`.
+        unit: `rotation`: turn single rotations, the ordinary rule. `gate`: turn whole runs of one-qubit gates
+            where that takes fewer executions (see `probes`); needs fused tiles.
+        wanted: Columns of the parameters to differentiate by; None is all.
+
+    Raises:
+        ArgumentError: An unknown word, or `gate` with a circuit that is not fused.
+    """
+    for name, given, known in (("assume", assume, ASSUMPTIONS), ("unit", unit, UNITS)):
+        if given not in known:
+            raise ArgumentError(f"Argument `{name}` must be one of {', '.join(known)}, but is {given!r}.")
+    if unit == "gate" and tiled.runs is None:
+        raise ArgumentError(
+            "Argument `unit` must be `rotation` where the circuit's own gates are kept, but is `gate`."
+        )
+    columns = tuple(range(tiled.coefficients.shape[1])) if wanted is None else tuple(wanted)
+    moving = {int(row) for row in np.flatnonzero((tiled.coefficients[:, columns] != 0.0).any(axis=1))}
+    pairs: list[list[Probe]] = []
+    n_probed = n_merged = fewest = 0
+    for tile in tiled.tiles:
+        pieces = pieces_of(tiled, tile, wanted=moving, assume=assume)
+        probes: list[Probe] = [_rotation_probe(tiled, piece) for piece in pieces]
+        merged = sum(len(piece.members) - 1 for piece in pieces)
+        if unit == "gate":
+            others = _gate_probes(tiled, tile, moving, assume)
+            if fewest_colours([p.readers for p in others]) < fewest_colours([p.readers for p in probes]):
+                probes, merged = others, 0
+        n_merged += merged
+        n_probed += len({r for piece in pieces for r, _ in piece.members})
+        readers = [probe.readers for probe in probes]
+        fewest = max(fewest, fewest_colours(readers))
+        for probe, own in zip(probes, colour(readers), strict=True):
+            while len(pairs) <= own:
+                pairs.append([])
+            pairs[own].append(probe)
+    return ShiftPlan(
+        tiled=tiled,
+        pairs=tuple(tuple(pair) for pair in pairs),
+        wanted=columns,
+        assume=assume,
+        unit=unit,
+        n_dead=tiled.n_rotations - n_probed,
+        n_merged=n_merged,
+        n_stock=2 * _n_turned(tiled) * len(tiled.observables),
+        fewest=fewest,
+    )
+
+
+def _rotation_probe(tiled: TiledCircuit, piece: Piece) -> RotationProbe:
+    first = piece.members[0][0]
+    if tiled.runs is None:
+        return RotationProbe(piece, None, tiled.columns.index(first))
+    return RotationProbe(piece, _run_of(tiled)[first], None)
+
+
+def _run_of(tiled: TiledCircuit) -> dict[int, int]:
+    """Which run each rotation belongs to."""
+    assert tiled.runs is not None
+    return {step[0]: i for i, run in enumerate(tiled.runs) for step in run.steps if isinstance(step, tuple)}
+
+
+def _gate_probes(tiled: TiledCircuit, tile: Tile, moving: Collection[int], assume: Assumption) -> list[Probe]:
+    """Probes of single gates: all axes that matter of each run, or its rotations where they are no more."""
+    cuts = [number for number in tile.operations if isinstance(tiled.form.operations[number], CZ)]
+    run_of = _run_of(tiled)
+    by_run: dict[int, list[Piece]] = {}
+    for piece in pieces_of(tiled, tile, wanted=moving, assume=assume, cuts=cuts):
+        by_run.setdefault(run_of[piece.members[0][0]], []).append(piece)
+    sets = flow(tiled.form, tile.operations, [cone.term for of in tile.cones for cone in of])
+    inside: dict[int, tuple[int, ...]] = {}
+    for numbers in split_runs(tiled.form, tile.operations):
+        if not isinstance(numbers, CZ):
+            inside |= {
+                run_of[tile.rotations[number]]: numbers for number in numbers if number in tile.rotations
+            }
+    probes: list[Probe] = []
+    for run, pieces in sorted(by_run.items()):
+        numbers = inside[run]
+        rotations = tuple(r for piece in pieces for r, _ in piece.members)
+        before, after = _only(sets.before[numbers[0]]), _only(sets.after[numbers[-1]])
+        if n_directions(before, after) >= len(pieces):
+            probes += [_rotation_probe(tiled, piece) for piece in pieces]
+            continue
+        readers = frozenset().union(*(piece.readers for piece in pieces))
+        for which in range(n_directions(before, after)):
+            probes.append(GateProbe(run, rotations, before, after, which, readers))
+    return probes
+
+
+def _only(paulis: int) -> int | None:
+    """The one Pauli besides the identity in a set; None if there are several."""
+    kept = [axis for axis in (1, 2, 3) if paulis >> axis & 1]
+    return kept[0] if len(kept) == 1 else None
+
+
+def _n_turned(tiled: TiledCircuit) -> int:
+    """Rotations of the original circuit that its parameters turn."""
+    form = tiled.form
+    return sum(
+        bool((form.coefficients[op.angle] != 0.0).any()) for op in form.operations if isinstance(op, Rotation)
+    )

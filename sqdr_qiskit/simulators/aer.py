@@ -1,0 +1,276 @@
+"""Aer on light cones, as a Qiskit estimator: ideal or noisy, exact or sampled."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import secrets
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from threading import Lock
+
+import numpy as np
+from numpy.typing import NDArray
+from qiskit.circuit import QuantumCircuit
+from qiskit.primitives import (
+    BaseEstimatorV2,
+    DataBin,
+    EstimatorPubLike,
+    PrimitiveJob,
+    PrimitiveResult,
+    PubResult,
+)
+from qiskit.primitives.containers.estimator_pub import EstimatorPub
+from qiskit.quantum_info import SparsePauliOp
+from qiskit_aer import AerSimulator
+
+from sqdr_qiskit.errors import ArgumentError, BackendError
+from sqdr_qiskit.lightcone.cones import PauliTerm, cone, pauli_terms
+from sqdr_qiskit.lightcone.operations import normal_form
+from sqdr_qiskit.noise_models.convert import readout_after
+from sqdr_qiskit.parallel import n_threads
+from sqdr_qiskit.simulators.aer_runner import AerRunner
+from sqdr_qiskit.simulators.cone_programs import ConeProgram, build_programs
+from sqdr_qiskit.simulators.exact import distinct_observables
+from sqdr_qiskit.simulators.labels import NoiseLabels
+from sqdr_qiskit.simulators.measurement import Measurement, measurements_for
+from sqdr_qiskit.simulators.memory import check_memory, state_bytes
+from sqdr_qiskit.simulators.noise import CircuitNoise, Noise, circuit_noise
+
+__all__ = ["AerConeEstimator"]
+
+_LARGEST_DENSITY_MATRIX = 1 << 29  # bytes; above, samples come from trajectories of state vectors
+_PLANS = 16
+
+
+class AerConeEstimator(BaseEstimatorV2):
+    """Expectation values by Aer, cone by cone: 2b - 1 qubits at a time instead of n.
+
+    Without `shots`: exact, from density matrices (noisy) or state vectors (ideal); any requested precision
+    is met and the standard errors are zero. With `shots`: each cone is a circuit of its own, measured
+    `shots` times by Aer itself, readout errors included; outputs of different cones are independent. A
+    requested precision p means 1 / p^2 shots.
+
+    Args:
+        noise: A noise file's description, or an Aer noise model; None for an ideal simulation.
+        shots: Samples per expectation value; None for exact ones.
+        seed: Makes samples repeatable: equal requests in equal order get equal samples, whatever ran in
+            between.
+        device: `CPU`, or `GPU` where Aer's GPU build is installed.
+
+    Raises:
+        ArgumentError: A value out of range.
+        BackendError: Aer has no such device here.
+    """
+
+    def __init__(
+        self,
+        noise: Noise | None = None,
+        *,
+        shots: int | None = None,
+        seed: int | None = None,
+        device: str = "CPU",
+    ) -> None:
+        if shots is not None and shots < 1:
+            raise ArgumentError(f"Argument `shots` must be at least 1, but is {shots}.")
+        present = AerSimulator().available_devices()
+        if device not in present:
+            raise BackendError(
+                f"Aer has no device {device!r} here (it has {', '.join(present)}); a GPU needs the package "
+                "qiskit-aer-gpu in place of qiskit-aer."
+            )
+        self.noise = noise
+        self.shots = shots
+        self.seed = seed
+        self._device = device
+        self._plans: list[tuple[QuantumCircuit, list[SparsePauliOp], _Plan]] = []
+        self._asked: dict[bytes, int] = {}
+        self._lock = Lock()
+
+    def run(
+        self, pubs: Iterable[EstimatorPubLike], *, precision: float | None = None
+    ) -> PrimitiveJob[PrimitiveResult[PubResult]]:
+        """Evaluate `pubs`; observables and parameters broadcast as Qiskit's interface says.
+
+        Raises:
+            SqdrError: From the job's `result()`: noise that does not fit, a cone that is too large, a
+            failure of Aer.
+        """
+        coerced = [EstimatorPub.coerce(pub, precision) for pub in pubs]
+        job: PrimitiveJob[PrimitiveResult[PubResult]] = PrimitiveJob(self._evaluate, coerced)
+        job._submit()
+        return job
+
+    def cone_sizes(self, circuit: QuantumCircuit, observables: Sequence[SparsePauliOp]) -> tuple[int, ...]:
+        """Numbers of qubits of the circuits that Aer runs for these observables, largest first."""
+        plan = self._plan(circuit, list(observables))
+        return tuple(sorted((program.n_qubits for program in plan.programs), reverse=True))
+
+    def _evaluate(self, pubs: list[EstimatorPub]) -> PrimitiveResult[PubResult]:
+        return PrimitiveResult([self._pub(pub) for pub in pubs], metadata={"version": 2})
+
+    def _pub(self, pub: EstimatorPub) -> PubResult:
+        observables, which = distinct_observables(pub.observables)
+        plan = self._plan(pub.circuit, observables)
+        parameters = pub.parameter_values.as_array(pub.circuit.parameters)
+        batch = math.prod(pub.parameter_values.shape)
+        parameters = np.ascontiguousarray(
+            parameters.reshape(batch, pub.circuit.num_parameters), dtype=np.float64
+        )
+        shots = self._shots(pub.precision)
+        if shots is None:
+            terms = plan.expectations(parameters)
+            values = terms @ plan.weights.T + plan.constants
+            errors = np.zeros_like(values)
+        else:
+            terms = plan.samples(parameters, shots, self._seed_for(parameters, pub.circuit, shots))
+            values = terms @ plan.weights.T + plan.constants
+            errors = np.sqrt(np.maximum(0.0, 1.0 - terms**2) @ (plan.weights.T**2) / shots)
+        rows = np.arange(len(values)).reshape(pub.parameter_values.shape)
+        evs, stds = np.asarray(values[rows, which]), np.asarray(errors[rows, which])
+        metadata = {
+            "target_precision": pub.precision,
+            "shots": shots,
+            "circuit_metadata": pub.circuit.metadata,
+            "method": plan.runner.method,
+        }
+        return PubResult(DataBin(evs=evs, stds=stds, shape=evs.shape), metadata=metadata)
+
+    def _shots(self, precision: float | None) -> int | None:
+        if self.shots is None or not precision:
+            return self.shots
+        return math.ceil(1.0 / precision**2)
+
+    def _seed_for(self, parameters: NDArray[np.float64], circuit: QuantumCircuit, shots: int) -> int:
+        """A seed from the own one, what is asked and how often it was asked before: nothing to resume."""
+        if self.seed is None:
+            return secrets.randbits(31)
+        digest = hashlib.blake2b(parameters.tobytes(), digest_size=16)
+        digest.update(f"{self.seed} {shots} {circuit.num_qubits} {circuit.size()}".encode())
+        key = digest.digest()
+        with self._lock:
+            times = self._asked.get(key, 0)
+            self._asked[key] = times + 1
+        digest.update(str(times).encode())
+        return int.from_bytes(digest.digest()[:4], "little") >> 1
+
+    def _plan(self, circuit: QuantumCircuit, observables: list[SparsePauliOp]) -> _Plan:
+        """What to run for a circuit and its observables; made once for equal ones."""
+        with self._lock:
+            for place, (known, of, plan) in enumerate(self._plans):
+                if observables == of and circuit == known:
+                    self._plans.insert(0, self._plans.pop(place))
+                    return plan
+            plan = _make_plan(circuit, observables, self.noise, self.shots is not None, self._device)
+            self._plans.insert(0, (circuit.copy(), observables, plan))
+            del self._plans[_PLANS:]
+            return plan
+
+
+@dataclass(frozen=True)
+class _Plan:
+    """Programs for one circuit; observable o is sum_t weights[o, t] * term t + constants[o]."""
+
+    programs: tuple[ConeProgram, ...]
+    measurements: tuple[tuple[Measurement, ...], ...]
+    weights: NDArray[np.float64]
+    constants: NDArray[np.float64]
+    runner: AerRunner
+
+    def expectations(self, parameters: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Exact expectation of every term, shape (batch, n_terms)."""
+        terms = np.zeros((len(parameters), self.weights.shape[1]))
+        if self.programs and len(parameters):
+            for program, values in zip(
+                self.programs, self.runner.expectations(self.programs, parameters), strict=True
+            ):
+                terms[:, program.terms] = values
+        return terms
+
+    def samples(self, parameters: NDArray[np.float64], shots: int, seed: int) -> NDArray[np.float64]:
+        """Sampled mean of every term, shape (batch, n_terms)."""
+        terms = np.zeros((len(parameters), self.weights.shape[1]))
+        runs = [
+            (program, measurement)
+            for program, together in zip(self.programs, self.measurements, strict=True)
+            for measurement in together
+        ]
+        if runs and len(parameters):
+            programs, measurements = zip(*runs, strict=True)
+            found = self.runner.samples(programs, measurements, parameters, shots=shots, seed=seed)
+            for (program, measurement), values in zip(runs, found, strict=True):
+                terms[:, [program.terms[output] for output in measurement.outputs]] = values
+        return terms
+
+
+def _make_plan(
+    circuit: QuantumCircuit,
+    observables: Sequence[SparsePauliOp],
+    noise: Noise | None,
+    sampled: bool,
+    device: str,
+) -> _Plan:
+    bound = None if noise is None else circuit_noise(noise, circuit)
+    if bound is None:
+        form = normal_form(circuit)
+    else:
+        circuit = bound.circuit
+        form = normal_form(circuit, bound.channels)
+        if not sampled:  # samples get their readout error from Aer, exact values from the observable
+            observables = [bound.read(observable) for observable in observables]
+    numbers: dict[tuple[tuple[int, int], ...], int] = {}
+    entries: list[tuple[int, int, float]] = []
+    constants = np.zeros(len(observables))
+    for row, observable in enumerate(observables):
+        for term in pauli_terms(observable, form):
+            if term.paulis:
+                entries.append((row, numbers.setdefault(term.paulis, len(numbers)), term.coefficient))
+            else:
+                constants[row] += term.coefficient
+    weights = np.zeros((len(observables), len(numbers)))
+    for row, column, coefficient in entries:
+        weights[row, column] += coefficient
+    labels = NoiseLabels()
+    cones = [cone(form, PauliTerm(1.0, paulis)) for paulis in numbers]
+    programs = build_programs(circuit, form, cones, None if bound is None else bound.model, labels)
+    widest = max((program.n_qubits for program in programs), default=1)
+    method = _method(widest, noisy=bound is not None, sampled=sampled)
+    _check_size(widest, method, sampled)
+    measurements: tuple[tuple[Measurement, ...], ...] = ()
+    if sampled:
+        wire = {name: position for position, name in enumerate(form.line)}
+        measurements = tuple(
+            measurements_for(program.outputs, _readout(program, wire, bound, labels)) for program in programs
+        )
+    return _Plan(
+        programs, measurements, weights, constants, AerRunner(labels.model, method=method, device=device)
+    )
+
+
+def _readout(
+    program: ConeProgram, wire: dict[int, int], bound: CircuitNoise | None, labels: NoiseLabels
+) -> Callable[[int], str | None]:
+    """For a program's qubits, the label of the readout error of the wire that they stand for."""
+
+    def label(qubit: int) -> str | None:
+        p01, p10 = (0.0, 0.0) if bound is None else readout_after(bound.model, wire[program.qubits[qubit]])
+        return labels.readout(p01, p10) if p01 or p10 else None
+
+    return label
+
+
+def _method(n_qubits: int, *, noisy: bool, sampled: bool) -> str:
+    """Density matrices for noise, except for samples where they are large: then one trajectory per sample."""
+    if not noisy or (sampled and state_bytes(n_qubits, "density_matrix") > _LARGEST_DENSITY_MATRIX):
+        return "statevector"
+    return "density_matrix"
+
+
+def _check_size(n_qubits: int, method: str, sampled: bool) -> None:
+    if method == "density_matrix":
+        instead = "use the backend `exact_noisy`, sample with `--shots`, or take fewer blocks (2b - 1 qubits)"
+    elif sampled:
+        instead = "use fewer blocks (2b - 1 qubits) or fewer qubits"
+    else:
+        instead = "use the backend `exact`, or fewer blocks (2b - 1 qubits)"
+    check_memory(n_qubits, method, n_threads(), what="The largest cone", instead=instead)

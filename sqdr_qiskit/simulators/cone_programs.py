@@ -1,0 +1,254 @@
+"""Cones of a noisy circuit as small circuits of their own, for a simulator that attaches noise to labels.
+
+A program is what one or several cones need: their gates on relabelled qubits. Every noisy gate carries a
+label that names its error, so that noise follows the physical qubit and one noise model serves all programs.
+Programs that are equal but for their angles (on a ring: nearly all of them) have equal keys and are run as
+one circuit.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+from qiskit.circuit import Instruction, Parameter, ParameterExpression, QuantumCircuit
+from qiskit.circuit.library import IGate, RZGate, UnitaryGate
+from qiskit_aer.noise import NoiseModel
+
+from sqdr_qiskit.errors import UnsupportedError
+from sqdr_qiskit.lightcone.cones import Cone
+from sqdr_qiskit.lightcone.operations import Fixed, NormalForm, Operation, Rotation
+from sqdr_qiskit.noise_models.convert import error_after
+from sqdr_qiskit.noise_models.places import gate_key
+from sqdr_qiskit.simulators.labels import NoiseLabels
+
+__all__ = ["ConeProgram", "Pauli", "Step", "build_programs"]
+
+Pauli = tuple[tuple[int, int], ...]
+"""(qubit, letter) pairs, 1 = X, 2 = Y, 3 = Z."""
+
+
+@dataclass(frozen=True)
+class Step:
+    """One instruction of a program.
+
+    Attributes:
+        key: What tells it from others: name, label, and its fixed parameters; an angle that is a column is
+            its number.
+        operands: The program's qubits it acts on.
+        operation: The instruction; parameters that are columns are to be replaced.
+    """
+
+    key: tuple[object, ...]
+    operands: tuple[int, ...]
+    operation: Instruction = field(compare=False)
+    columns: tuple[int | None, ...] = field(compare=False)
+
+
+@dataclass(frozen=True)
+class ConeProgram:
+    """A small circuit and the Pauli strings to be measured after it.
+
+    Attributes:
+        n_qubits: Number of its qubits.
+        steps: Its instructions.
+        outputs: Pauli strings on its qubits.
+        qubits: The circuit's qubits (the normal form's names) that its qubits stand for.
+        terms: For each output the number of the term that it is.
+        coefficients: Angles = parameters @ coefficients.T + offsets; shape (n_columns, n_params).
+        offsets: Shape (n_columns,), radians.
+    """
+
+    n_qubits: int
+    steps: tuple[Step, ...]
+    outputs: tuple[Pauli, ...]
+    qubits: tuple[int, ...] = field(compare=False)
+    terms: tuple[int, ...] = field(compare=False)
+    coefficients: NDArray[np.float64] = field(compare=False)
+    offsets: NDArray[np.float64] = field(compare=False)
+
+    def angles(self, parameters: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Angles of a batch: shape (batch, n_params) -> (batch, n_columns), radians."""
+        plain = self._plain_columns()
+        if plain is not None:
+            return np.ascontiguousarray(parameters[:, plain])
+        return np.asarray(parameters @ self.coefficients.T + self.offsets)
+
+    def _plain_columns(self) -> NDArray[np.intp] | None:
+        """Which parameter each angle is, if each is one and no more."""
+        slopes = self.coefficients
+        single = ((slopes != 0.0).sum(axis=1) == 1).all() and (slopes.sum(axis=1) == 1.0).all()
+        return slopes.argmax(axis=1) if single and not self.offsets.any() else None
+
+
+def build_programs(
+    circuit: QuantumCircuit,
+    form: NormalForm,
+    cones: Sequence[Cone],
+    model: NoiseModel | None,
+    labels: NoiseLabels,
+) -> tuple[ConeProgram, ...]:
+    """Programs that compute the terms of `cones`, term i being that of cones[i].
+
+    A cone whose qubits all belong to another one's is computed with it.
+
+    Args:
+        circuit: The circuit that `form` was made of.
+        form: Its normal form, noise included.
+        cones: One for each term.
+        model: The noise; None for none.
+        labels: Where the labels of its errors are kept.
+    """
+    writer = _Writer(circuit, form, model, labels)
+    order = sorted(range(len(cones)), key=lambda i: (-len(cones[i].qubits), i))
+    shared: list[tuple[frozenset[int], list[int]]] = []
+    for number in order:
+        qubits = frozenset(cones[number].qubits)
+        home = next((terms for wider, terms in shared if qubits <= wider), None)
+        if home is None:
+            shared.append((qubits, [number]))
+        else:
+            home.append(number)
+    return tuple(writer.program([cones[i] for i in sorted(terms)], sorted(terms)) for _, terms in shared)
+
+
+class _Writer:
+    def __init__(
+        self, circuit: QuantumCircuit, form: NormalForm, model: NoiseModel | None, labels: NoiseLabels
+    ) -> None:
+        self._circuit = circuit
+        self._form = form
+        self._model = model
+        self._labels = labels
+        self._number = {parameter: i for i, parameter in enumerate(circuit.parameters)}
+        self._parts: dict[int, list[Operation]] = defaultdict(list)  # operations of each instruction
+        for operation in form.operations:
+            self._parts[operation.instruction].append(operation)
+
+    def program(self, cones: Sequence[Cone], terms: Sequence[int]) -> ConeProgram:
+        instructions = sorted({index for member in cones for index in member.instructions})
+        names = {name for member in cones for name in member.qubits}
+        drafts = [draft for index in instructions for draft in self._drafts(index, names)]
+        local = _local_numbers([member.term.paulis for member in cones], drafts)
+        rows: list[tuple[dict[int, float], float]] = []
+        steps = tuple(self._step(operation, where, local, rows) for operation, where in drafts)
+        if not rows:  # Aer binds a batch to parameters, so there must be one: an RZ by 0 on |0>
+            idle = Step(("rz", None, ("column", 0)), (0,), RZGate(0.0), (0,))
+            steps, rows = (idle, *steps), [({}, 0.0)]
+        coefficients = np.zeros((len(rows), len(self._number)))
+        for row, (slopes, _) in enumerate(rows):
+            for column, slope in slopes.items():
+                coefficients[row, column] = slope
+        outputs = [tuple((local[q], letter) for q, letter in member.term.paulis) for member in cones]
+        return ConeProgram(
+            n_qubits=len(local),
+            steps=steps,
+            outputs=tuple(outputs),
+            qubits=tuple(local),
+            terms=tuple(terms),
+            coefficients=coefficients,
+            offsets=np.array([offset for _, offset in rows]),
+        )
+
+    def _drafts(self, index: int, names: set[int]) -> list[tuple[Instruction, tuple[int, ...]]]:
+        """Instruction `index` as it acts on the qubits `names`: (operation with its label, qubit names)."""
+        item = self._circuit.data[index]
+        wires = tuple(self._circuit.find_bit(qubit).index for qubit in item.qubits)
+        where = self._form.instruction_lines[index]
+        error = None if self._model is None else error_after(self._model, gate_key(item), wires)
+        if item.operation.name == "swap":  # the normal form renames instead; its noise stays
+            if error is None:
+                return []
+            return [(UnitaryGate(np.eye(4), label=self._labels.whole("swap", error)), where[::-1])]
+        drafts: list[tuple[Instruction, tuple[int, ...]]]
+        inside = [position for position, name in enumerate(where) if name in names]
+        turned = any(isinstance(part, Rotation) for part in self._parts[index])
+        if len(inside) == len(where) or turned:
+            if error is not None and self._labels.is_product(error):
+                # two maps on one qubit each are cheaper than one on two
+                drafts = [(_labelled(item.operation, None), where)]
+                for position, name in enumerate(where):
+                    label = self._labels.part(gate_key(item), error, position)
+                    if label is not None:
+                        drafts.append((IGate(label=label), (name,)))
+                return drafts
+            label = None if error is None else self._labels.whole(gate_key(item), error)
+            return [(_labelled(item.operation, label), where)]
+        # What remains of a two-qubit gate outside of which the cone ends: the fixed turns of its one qubit,
+        # and noise.
+        drafts = []
+        for position in inside:
+            matrix = np.eye(2, dtype=complex)
+            for part in self._parts[index]:
+                if isinstance(part, Fixed) and part.qubit == where[position] and part.unitary is not None:
+                    matrix = part.unitary @ matrix
+            if not np.allclose(np.abs(np.trace(matrix)), 2.0, atol=1e-14):
+                drafts.append((UnitaryGate(matrix), (where[position],)))
+            label = None if error is None else self._labels.part(gate_key(item), error, position)
+            if label is not None:
+                drafts.append((IGate(label=label), (where[position],)))
+        return drafts
+
+    def _step(
+        self,
+        operation: Instruction,
+        where: tuple[int, ...],
+        local: dict[int, int],
+        rows: list[tuple[dict[int, float], float]],
+    ) -> Step:
+        key: list[object] = [operation.name, operation.label]
+        columns: list[int | None] = []
+        for value in operation.params:
+            if isinstance(value, ParameterExpression) and value.parameters:
+                columns.append(len(rows))
+                key.append(("column", len(rows)))
+                rows.append(self._affine(value, operation.name))
+            else:
+                columns.append(None)
+                key.append(value.tobytes() if isinstance(value, np.ndarray) else float(value))
+        return Step(tuple(key), tuple(local[name] for name in where), operation, tuple(columns))
+
+    def _affine(self, value: ParameterExpression, gate: str) -> tuple[dict[int, float], float]:
+        """An angle as slopes along the parameters and an offset."""
+        if isinstance(value, Parameter):
+            return {self._number[value]: 1.0}, 0.0
+        slopes: dict[int, float] = {}
+        for parameter in value.parameters:
+            slope = value.gradient(parameter)
+            if isinstance(slope, ParameterExpression) and slope.parameters:
+                raise UnsupportedError(
+                    f"Angle `{value}` of gate `{gate}` must be affine in the parameters; use a parameter "
+                    f"of its own "
+                    "for it."
+                )
+            slopes[self._number[parameter]] = float(slope)
+        return slopes, float(value.bind(dict.fromkeys(value.parameters, 0.0)))
+
+
+def _local_numbers(
+    terms: Sequence[Pauli], drafts: Sequence[tuple[Instruction, tuple[int, ...]]]
+) -> dict[int, int]:
+    """New numbers for the qubits by their place in the cone, so that equal cones look equal.
+
+    The measured qubits first, then the others in the order in which a walk back through the gates meets them.
+    """
+    local: dict[int, int] = {}
+    for term in terms:
+        for name, _ in term:
+            local.setdefault(name, len(local))
+    for _, where in reversed(drafts):
+        for name in where:
+            local.setdefault(name, len(local))
+    return local
+
+
+def _labelled(operation: Instruction, label: str | None) -> Instruction:
+    """The instruction with this label and no other (noise is found by label alone)."""
+    if operation.label == label:
+        return operation
+    changed = operation.to_mutable()
+    changed.label = label
+    return changed

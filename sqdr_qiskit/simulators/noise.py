@@ -1,0 +1,97 @@
+"""A noise file and a circuit brought together: what Aer runs, and what the exact engine computes with.
+
+Both read the same Aer noise model, built for the circuit and probed once, so that file, Aer and engine agree.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TypeAlias
+
+from qiskit.circuit import QuantumCircuit
+from qiskit.quantum_info import SparsePauliOp
+from qiskit_aer.noise import NoiseModel
+
+from sqdr_qiskit.lightcone.channels import Channel
+from sqdr_qiskit.lightcone.engine import ExactEngine
+from sqdr_qiskit.noise_models.build import build_noise_model, noisy_circuit
+from sqdr_qiskit.noise_models.convert import GateChannels
+from sqdr_qiskit.noise_models.probe import probe
+from sqdr_qiskit.noise_models.readout import read_observable
+from sqdr_qiskit.simulators.exact import EngineMaker
+from sqdr_qiskit.specs.noise import NoiseSpec
+
+__all__ = ["CircuitNoise", "Noise", "circuit_noise", "noisy_engine"]
+
+Noise: TypeAlias = NoiseSpec | NoiseModel
+"""Noise as a backend takes it: a file's description, or any Aer noise model."""
+
+
+@dataclass(frozen=True)
+class CircuitNoise:
+    """The noise of one circuit.
+
+    Attributes:
+        circuit: The circuit, with markers where the noise names places; same qubits and parameters.
+        model: Aer noise model for it.
+    """
+
+    circuit: QuantumCircuit
+    model: NoiseModel
+
+    @property
+    def channels(self) -> _EngineChannels:
+        """The noise model as the engine's `ChannelModel`."""
+        return _EngineChannels(GateChannels(self.model))
+
+    def read(self, observable: SparsePauliOp) -> SparsePauliOp:
+        """The operator whose expectation is the mean of noisy readings of `observable`."""
+        return read_observable(self.model, observable)
+
+
+@dataclass(frozen=True)
+class _EngineChannels:
+    """Channels of a noise model, in the engine's own type."""
+
+    gates: GateChannels
+
+    def after(self, gate: str, qubits: tuple[int, ...]) -> tuple[Channel, ...]:
+        return tuple(Channel(channel.qubits, channel.ptm) for channel in self.gates.after(gate, qubits))
+
+
+def circuit_noise(noise: Noise, circuit: QuantumCircuit) -> CircuitNoise:
+    """Bring noise and circuit together, and make sure that the noise is there.
+
+    Args:
+        noise: A noise file's description, or an Aer noise model.
+        circuit: The circuit without noise.
+
+    Raises:
+        SpecError: The noise does not fit the circuit (a gate or a qubit that it lacks).
+        BackendError: Aer ignores the noise.
+        UnsupportedError: A device snapshot and a circuit that was not transpiled for the device.
+    """
+    if isinstance(noise, NoiseModel):
+        marked, model = circuit, noise
+    else:
+        marked = noisy_circuit(noise, circuit)
+        model = build_noise_model(noise, marked)
+    probe(model, marked)
+    return CircuitNoise(marked, model)
+
+
+def noisy_engine(noise: Noise) -> EngineMaker:
+    """The exact engine under noise: a function that compiles a circuit and its observables.
+
+    Its engines give the expectations of noisy gates and noisy readings, and their derivatives.
+
+    Args:
+        noise: A noise file's description, or an Aer noise model.
+    """
+
+    def make(circuit: QuantumCircuit, observables: Sequence[SparsePauliOp]) -> ExactEngine:
+        bound = circuit_noise(noise, circuit)
+        return ExactEngine(bound.circuit, [bound.read(o) for o in observables], bound.channels)
+
+    return make

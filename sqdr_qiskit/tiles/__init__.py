@@ -1,0 +1,3 @@
+"""Light cones written side by side as one circuit: tiles."""
+
+from __future__ import annotations

@@ -1,0 +1,98 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from qiskit.circuit import QuantumCircuit
+from qiskit_aer import AerSimulator
+from qiskit_aer.noise import NoiseModel, ReadoutError
+
+from sqdr_qiskit.circuits import build_circuit
+from sqdr_qiskit.devices.estimator import DeviceEstimator
+from sqdr_qiskit.devices.fake import fake_backend
+from sqdr_qiskit.devices.programs import LayoutOptions
+from sqdr_qiskit.devices.rehearsal import LocalSender, noisy_part
+from sqdr_qiskit.devices.schedule import schedule
+from sqdr_qiskit.devices.transpilation import compile_for_device
+from tests.devices.devices_for_tests import snapshot
+
+_SHOTS = 200_000
+
+
+@pytest.mark.parametrize("layout", ["tiled", "whole"])
+def test_the_noise_is_that_of_aer_from_backend(layout: str, rng: np.random.Generator) -> None:
+    """Gates, and waiting with explicit delays, as `NoiseModel.from_backend` has them; both readout errors."""
+    model = build_circuit("2b-5q")
+    backend, chip = fake_backend("fake_manila"), snapshot("fake_manila")
+    options = LayoutOptions(layout=layout, seeds=(1,))
+    values = rng.uniform(-4, 4, (1, model.circuit.num_parameters))
+    pub = (model.circuit, [[o] for o in model.observables[:2]], values)
+    estimator = DeviceEstimator(chip, LocalSender(chip, seed=1), shots=_SHOTS, options=options)
+    found = estimator.run([pub]).result()[0].data.evs[:, 0]
+
+    program = compile_for_device(model.circuit, model.observables[:2], chip, options)
+    noise = NoiseModel.from_backend(backend, readout_error=False)
+    for qubit in range(5):  # which takes both readout errors for their mean
+        known = backend.properties().qubit_property(qubit)
+        p01, p10 = known["prob_meas1_prep0"][0], known["prob_meas0_prep1"][0]
+        noise.add_readout_error(ReadoutError([[1 - p01, p01], [p10, 1 - p10]]), [qubit])
+    simulator = AerSimulator(method="density_matrix", noise_model=noise)
+    expected = np.zeros(2)
+    for part in program.rounds:
+        bound = part.circuit.assign_parameters(
+            dict(zip(part.parameters, part.bind(program.inner(values))[0], strict=True))
+        )
+        delayed = QuantumCircuit(5, 5)
+        for item, waits in zip(bound.data, schedule(part.circuit, chip, part.measured).waits, strict=True):
+            delayed.append(item.operation, [bound.find_bit(q).index for q in item.qubits])
+            for qubit, seconds in waits:
+                delayed.delay(round(seconds * 1e9), qubit, unit="ns")
+        delayed.measure(range(5), range(5))
+        counts = simulator.run(delayed, shots=_SHOTS, seed_simulator=3).result().get_counts()
+        for term, word in zip(part.terms, part.words[0], strict=True):
+            qubit = int(np.flatnonzero(word.paulis.z[0])[0])
+            expected[term] = sum((-1) ** int(key[4 - qubit]) * n for key, n in counts.items()) / _SHOTS
+    np.testing.assert_allclose(found, expected, atol=6 * np.sqrt(2 / _SHOTS))
+
+
+def test_a_seed_repeats_samples_and_requests_differ(rng: np.random.Generator) -> None:
+    model = build_circuit("2b-5q")
+    chip = snapshot("fake_manila")
+    pub = (
+        model.circuit,
+        [[o] for o in model.observables],
+        rng.uniform(-4, 4, (2, model.circuit.num_parameters)),
+    )
+
+    def twice() -> tuple[np.ndarray, np.ndarray]:
+        estimator = DeviceEstimator(chip, LocalSender(chip, seed=5), shots=100)
+        first, second = (estimator.run([pub]).result()[0].data.evs for _ in range(2))
+        return first, second
+
+    first, second = twice()
+    again, _ = twice()
+    np.testing.assert_array_equal(first, again)
+    assert np.any(first != second)
+
+
+def test_only_what_is_used_is_simulated() -> None:
+    chip = snapshot("fake_brisbane")
+    circuit = QuantumCircuit(127)
+    circuit.sx(5)
+    circuit.sx(100)
+    small, model, qubits = noisy_part(circuit, chip, [5, 100, 120])
+    assert qubits == (5, 100, 120)
+    assert small.num_qubits == 3
+    assert set(model._local_readout_errors) == {(0,), (1,), (2,)}
+
+
+def test_waiting_is_marked_by_its_time() -> None:
+    chip = snapshot("fake_brisbane")
+    circuit = QuantumCircuit(127)
+    first, second = chip.edges[frozenset((0, 1))].qubits
+    circuit.sx(first)
+    circuit.ecr(first, second)
+    circuit.sx(first)
+    small, model, _ = noisy_part(circuit, chip, [0, 1])
+    label = f"wait~{round(chip.duration('sx', (first,)) * 1e9)}"  # the second waits while the first turns
+    assert [item.operation.label for item in small.data if item.operation.name == "id"] == [label]
+    assert label in model._local_quantum_errors
