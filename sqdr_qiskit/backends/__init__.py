@@ -77,7 +77,7 @@ def _aer(name: str, options: BackendOptions) -> Backend:
 
 
 def _fake(name: str, options: BackendOptions) -> Backend:
-    from sqdr_qiskit.backends.fake import make_fake
+    from sqdr_qiskit.backends.devices import make_fake
     from sqdr_qiskit.devices.layout_file import layout_options
 
     layout = layout_options(options.layout)
@@ -85,7 +85,7 @@ def _fake(name: str, options: BackendOptions) -> Backend:
 
 
 def _hardware(name: str, options: BackendOptions) -> Backend:
-    from sqdr_qiskit.backends.hardware import runtime_backend
+    from sqdr_qiskit.backends.devices import runtime_backend
     from sqdr_qiskit.devices.layout_file import layout_options
     from sqdr_qiskit.runtime.accounts import Connection
     from sqdr_qiskit.runtime.options import RuntimeSettings

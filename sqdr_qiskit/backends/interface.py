@@ -9,7 +9,7 @@ from qiskit.circuit import QuantumCircuit
 from qiskit.primitives import BaseEstimatorV2
 from qiskit.quantum_info import SparsePauliOp
 
-from sqdr_qiskit.lightcone.channels import ChannelModel, noiseless
+from sqdr_qiskit.lightcone.operations import ChannelModel, noiseless
 from sqdr_qiskit.simulators.exact import EngineMaker
 from sqdr_qiskit.specs.noise import NoiseSpec
 

@@ -55,8 +55,8 @@ def from_device(
     """Write a device's calibration as a noise model."""
     from importlib.metadata import version
 
-    from sqdr_qiskit.devices.fake import fake_backend
-    from sqdr_qiskit.noise_models.snapshot import median_noise, snapshot
+    from sqdr_qiskit.devices.chip import fake_backend
+    from sqdr_qiskit.noise_models.calibration import median_noise, snapshot
     from sqdr_qiskit.records import write_text
     from sqdr_qiskit.specs.noise_text import noise_text
 

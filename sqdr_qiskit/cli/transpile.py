@@ -57,7 +57,7 @@ def transpile(
     is counted. The winner of each circuit and device is written as QPY and OpenQASM 3.
     """
     from sqdr_qiskit import records
-    from sqdr_qiskit.devices.choosing import choose_layout, require_layout_path, write_layout
+    from sqdr_qiskit.devices.study import choose_layout, require_layout_path, write_layout
     from sqdr_qiskit.jobs.transpile_report import catalogue_source, qasm_source, study_circuits
     from sqdr_qiskit.reports.transpile_page import transpile_markdown, transpile_page
     from sqdr_qiskit.reports.transpile_table import changes_table, transpile_table

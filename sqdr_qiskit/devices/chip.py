@@ -2,21 +2,63 @@
 
 from __future__ import annotations
 
+import difflib
 import math
+from collections.abc import Iterable
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cache, cached_property
+from statistics import median
 from typing import Any
 
+from qiskit.providers import BackendV2
 from qiskit.transpiler import Target
-from qiskit_aer.noise import QuantumError
+from qiskit_aer.noise import NoiseModel, QuantumError, ReadoutError
 
 from sqdr_qiskit.devices.fusing import Entanglers
-from sqdr_qiskit.errors import BackendError
-from sqdr_qiskit.noise_models.build import quantum_error
-from sqdr_qiskit.noise_models.device import device_channels
-from sqdr_qiskit.noise_models.rules import PlacedChannel
+from sqdr_qiskit.errors import ArgumentError, BackendError
+from sqdr_qiskit.noise_models.build import PlacedChannel, quantum_error
+from sqdr_qiskit.noise_models.calibration import device_channels
 
-__all__ = ["Chip", "Edge", "chip_of"]
+__all__ = ["Chip", "chip_of", "Edge", "fake_backend", "fake_names", "median_noise"]
+
+
+def fake_backend(name: str) -> BackendV2:
+    """The snapshot of a device.
+
+    Args:
+        name: Such as `fake_brisbane`.
+
+    Raises:
+        ArgumentError: There is no such snapshot; the message offers the likely name.
+    """
+    from qiskit_ibm_runtime import fake_provider
+
+    classes = _classes()
+    if name not in classes:
+        likely = difflib.get_close_matches(name, classes, n=3, cutoff=0.5)
+        hint = (
+            f"did you mean {', '.join(repr(other) for other in likely)}?"
+            if likely
+            else "see the list in its docs."
+        )
+        raise ArgumentError(f"There is no device snapshot {name!r}; {hint}")
+    backend: BackendV2 = getattr(fake_provider, classes[name])()
+    return backend
+
+
+def fake_names() -> tuple[str, ...]:
+    """Names of all snapshots, in alphabetical order."""
+    return tuple(sorted(_classes()))
+
+
+@cache
+def _classes() -> dict[str, str]:
+    """Name of a snapshot -> its class in `qiskit_ibm_runtime.fake_provider`, by that package's own rule."""
+    from qiskit_ibm_runtime import fake_provider
+
+    names = [n for n in vars(fake_provider) if n.startswith("Fake") and not n.startswith("FakeProvider")]
+    return {"fake_" + name[4:].removesuffix("V2").removesuffix("Backend").lower(): name for name in names}
+
 
 _ENTANGLERS = ("cz", "ecr", "cx")
 _FAULTY = 0.5  # an error from here on marks a gate as not to be used
@@ -212,3 +254,46 @@ def _readout(target: Target, properties: Any, qubit: int) -> tuple[float, float]
     entry = target["measure"].get((qubit,)) if "measure" in target.operation_names else None
     error = float(getattr(entry, "error", None) or 0.0)
     return error, error
+
+
+_TURNS = ("u", "u1", "u2", "u3", "rx", "ry", "r", "h", "sx", "sxdg", "x", "y")
+_PAIRS = ("cz", "cx", "ecr")
+
+
+def median_noise(chip: Chip) -> NoiseModel:
+    """The median noise of a device as a noise model for circuits that are not transpiled.
+
+    A turn has the error of one SX: a data Rot and a weight Rot are fused into two of them. A CZ or CX has the
+    error of the device's two-qubit gate; RZ is a change of frame.
+
+    Args:
+        chip: The device; faulty gates are left out.
+    """
+    turning = "sx" if chip.one_qubit_gates == "zsx" else "u3"
+    qubits = list(chip.neighbours)
+    t1, t2 = (median(chip.relaxation(qubit)[i] for qubit in qubits) for i in (0, 1))
+    edges = list(chip.edges.values())
+    one = _error(
+        median(chip.turn_error(q) for q in qubits), [chip.duration(turning, (q,)) for q in qubits], t1, t2, 1
+    )
+    two = _error(median(edge.error for edge in edges), [edge.duration for edge in edges], t1, t2, 2)
+    model = NoiseModel()
+    if one is not None:
+        model.add_all_qubit_quantum_error(one, list(_TURNS), warnings=False)
+    if two is not None:
+        model.add_all_qubit_quantum_error(two, list(_PAIRS), warnings=False)
+    p01, p10 = (median(chip.readout[qubit][i] for qubit in qubits) for i in (0, 1))
+    if p01 or p10:
+        model.add_all_qubit_readout_error(ReadoutError([[1 - p01, p01], [p10, 1 - p10]]), warnings=False)
+    return model
+
+
+def _error(
+    error: float, seconds: Iterable[float], t1: float, t2: float, n_qubits: int
+) -> QuantumError | None:
+    times = tuple(None if t == float("inf") else t * 1e6 for t in (t1, t2))
+    channels = device_channels(
+        error, median(seconds) * 1e9 or None, (times[0],) * n_qubits, (times[1],) * n_qubits
+    )
+    placed = tuple(PlacedChannel(channel, operands) for channel, operands in channels)
+    return quantum_error(placed, n_qubits) if placed else None

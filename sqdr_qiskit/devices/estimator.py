@@ -26,11 +26,19 @@ from qiskit.providers import JobStatus
 from qiskit.quantum_info import SparsePauliOp
 
 from sqdr_qiskit.devices.chip import Chip
-from sqdr_qiskit.devices.cost import planned_seconds
 from sqdr_qiskit.devices.layout_file import note_calibration, require_device
-from sqdr_qiskit.devices.limits import MOST_EXECUTIONS, MOST_INSTRUCTIONS
 from sqdr_qiskit.devices.programs import DeviceProgram, LayoutOptions, Round
-from sqdr_qiskit.devices.sender import Handle, Request, Sender, executions_of, precision_of, shots_of
+from sqdr_qiskit.devices.sender import (
+    MOST_EXECUTIONS,
+    MOST_INSTRUCTIONS,
+    Handle,
+    Request,
+    Sender,
+    executions_of,
+    planned_seconds,
+    precision_of,
+    shots_of,
+)
 from sqdr_qiskit.devices.transpilation import compile_for_device
 from sqdr_qiskit.errors import ArgumentError, BackendError
 from sqdr_qiskit.simulators.exact import distinct_observables

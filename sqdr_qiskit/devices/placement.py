@@ -2,19 +2,154 @@
 
 from __future__ import annotations
 
+import itertools
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
 
 import numpy as np
 import scipy.optimize
 import scipy.sparse
+from qiskit.circuit import QuantumCircuit
 
-from sqdr_qiskit.devices.chains import LineNeeds, line_cost, lines_of
 from sqdr_qiskit.devices.chip import Chip
+from sqdr_qiskit.devices.layout_file import refuse
+from sqdr_qiskit.specs.layout import LayoutSpec
 
-__all__ = ["MOST_COST", "Placement", "Placements", "place", "place_copies", "place_rounds"]
+__all__ = [
+    "line_cost",
+    "LineNeeds",
+    "lines_of",
+    "MOST_COST",
+    "needs_of",
+    "place",
+    "place_as_chosen",
+    "place_copies",
+    "place_rounds",
+    "Placement",
+    "Placements",
+]
+
+
+@dataclass(frozen=True)
+class LineNeeds:
+    """What a tile asks of the places of a line.
+
+    Attributes:
+        wires: The tile's wires in the order in which they stand on the line.
+        entangles: For each pair of neighbours the number of two-qubit gates on it.
+        turns: For each place the number of one-qubit turns (of two pulses each).
+        measured: For each place whether it is measured.
+    """
+
+    wires: tuple[int, ...]
+    entangles: tuple[int, ...]
+    turns: tuple[int, ...]
+    measured: tuple[bool, ...]
+
+    @property
+    def length(self) -> int:
+        """Number of qubits."""
+        return len(self.wires)
+
+    @property
+    def shape(self) -> tuple[tuple[int, ...], tuple[int, ...], tuple[bool, ...]]:
+        """What tiles that may change places have in common."""
+        return self.entangles, self.turns, self.measured
+
+
+def needs_of(circuit: QuantumCircuit, wires: Iterable[int], measured: Iterable[int]) -> LineNeeds | None:
+    """The needs of the tile on `wires` of a circuit of CZs and one-qubit gates; None if it is no line.
+
+    Args:
+        circuit: The tiles, side by side.
+        wires: Those of one tile.
+        measured: Wires that are measured.
+    """
+    inside = set(wires)
+    pairs: dict[frozenset[int], int] = {}
+    turns = dict.fromkeys(inside, 0)
+    for item in circuit.data:
+        where = [circuit.find_bit(qubit).index for qubit in item.qubits]
+        if not inside.issuperset(where):
+            continue
+        if len(where) == 2:
+            pairs[frozenset(where)] = pairs.get(frozenset(where), 0) + 1
+        else:
+            turns[where[0]] += 1
+    order = _path(inside, pairs)
+    if order is None:
+        return None
+    read = set(measured)
+    return LineNeeds(
+        wires=tuple(order),
+        entangles=tuple(pairs[frozenset(pair)] for pair in itertools.pairwise(order)),
+        turns=tuple(turns[wire] for wire in order),
+        measured=tuple(wire in read for wire in order),
+    )
+
+
+def _path(vertices: set[int], edges: Mapping[frozenset[int], int]) -> list[int] | None:
+    """The vertices in the order of the path that the edges form, the end of smaller number first."""
+    beside: dict[int, list[int]] = {vertex: [] for vertex in vertices}
+    for edge in edges:
+        first, second = edge
+        beside[first].append(second)
+        beside[second].append(first)
+    ends = sorted(vertex for vertex, others in beside.items() if len(others) <= 1)
+    if not ends or any(len(others) > 2 for others in beside.values()):
+        return None
+    order = [ends[0]]
+    while following := [vertex for vertex in beside[order[-1]] if vertex not in order[-2:-1]]:
+        order.append(following[0])
+    return order if len(order) == len(vertices) else None
+
+
+def lines_of(chip: Chip, length: int) -> list[tuple[int, ...]]:
+    """Every line of `length` coupled qubits, each once, its smaller end first."""
+    if length == 1:
+        return [(qubit,) for qubit in range(chip.n_qubits)]
+    found: list[tuple[int, ...]] = []
+    neighbours = chip.neighbours
+
+    def extend(line: list[int]) -> None:
+        if len(line) == length:
+            if line[0] < line[-1]:
+                found.append(tuple(line))
+            return
+        for qubit in neighbours[line[-1]]:
+            if qubit not in line:
+                extend([*line, qubit])
+
+    for qubit in neighbours:
+        extend([qubit])
+    return found
+
+
+def line_cost(chip: Chip, needs: LineNeeds, line: tuple[int, ...]) -> float:
+    """-log of the product of all fidelities of a tile on a line; infinite where it cannot be measured.
+
+    Args:
+        chip: The device.
+        needs: What the tile does.
+        line: The device's qubits that the tile's places fall on, in this direction.
+    """
+    cost = 0.0
+    for place, qubit in enumerate(line):
+        if needs.measured[place]:
+            if not chip.can_measure(qubit):
+                return math.inf
+            cost -= math.log1p(-chip.readout_error(qubit))
+        cost -= 2 * needs.turns[place] * _log(chip.turn_error(qubit))
+    for pair, count in zip(itertools.pairwise(line), needs.entangles, strict=True):
+        cost -= count * _log(chip.edges[frozenset(pair)].error)
+    return cost
+
+
+def _log(error: float) -> float:
+    return math.log1p(-error) if error < 1.0 else -math.inf
+
 
 MOST_COST = 1.5  # more tiles run at once as long as their mean cost stays below this multiple of fewer tiles'
 _NODES = 200  # of branch and bound: a limit in nodes, not in time, so that the answer is always the same
@@ -172,3 +307,47 @@ def _incidence(groups: Sequence[set[int]], n_columns: int) -> scipy.sparse.csr_a
     rows = [row for row, members in enumerate(groups) for _ in members]
     columns = [column for members in groups for column in sorted(members)]
     return scipy.sparse.csr_array((np.ones(len(rows)), (rows, columns)), shape=(len(groups), n_columns))
+
+
+def place_as_chosen(chip: Chip, tiles: Sequence[LineNeeds], choice: LayoutSpec) -> Placements:
+    """Put the tiles where the file says, in its order: the first round has the first tiles.
+
+    Raises:
+        SpecError: The file has lines for more or fewer tiles, of another length, or such as the chip does not
+            have or can no longer use.
+    """
+    counts = [len(copies[0]) for copies in choice.lines]
+    if sum(counts) != len(tiles):
+        refuse(choice, "lines", f"must have a line for each of {len(tiles)} tiles, but has {sum(counts)}")
+    found: Placements = []
+    for number, (copies, count) in enumerate(zip(choice.lines, counts, strict=True), 1):
+        members = list(range(sum(counts[: number - 1]), sum(counts[: number - 1]) + count))
+        costs = []
+        for copy in copies:
+            for member, line in zip(members, copy, strict=True):
+                _check_line(chip, tiles[member], line, choice, f"tile {member + 1} in round {number}")
+            costs.append(
+                tuple(line_cost(chip, tiles[i], line) for i, line in zip(members, copy, strict=True))
+            )
+        for copy, of in zip(copies, costs, strict=True):
+            for line, cost in zip(copy, of, strict=True):
+                if math.isinf(cost):
+                    refuse(choice, "lines", f"names {list(line)}, which {chip.name} cannot read out any more")
+        found.append((members, Placement(copies, tuple(costs))))
+    return found
+
+
+def _check_line(chip: Chip, needs: LineNeeds, line: tuple[int, ...], choice: LayoutSpec, where: str) -> None:
+    if len(line) != needs.length:
+        refuse(choice, "lines", f"must have {needs.length} qubits for {where}, but has {list(line)}")
+    for qubit in line:
+        if qubit >= chip.n_qubits:
+            refuse(choice, "lines", f"names qubit {qubit}, but {chip.name} has {chip.n_qubits}")
+    for pair in itertools.pairwise(line):
+        if frozenset(pair) not in chip.edges:
+            refuse(
+                choice,
+                "lines",
+                f"puts {where} on {list(line)}, but {chip.name} has no working two-qubit gate on "
+                f"{pair[0]} and {pair[1]}",
+            )

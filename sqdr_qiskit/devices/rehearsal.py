@@ -19,8 +19,8 @@ from qiskit.primitives.containers.observables_array import ObservablesArray
 from qiskit_aer.noise import NoiseModel, ReadoutError
 
 from sqdr_qiskit.devices.chip import Chip
-from sqdr_qiskit.devices.schedule import schedule
 from sqdr_qiskit.devices.sender import Handle, Request, shots_of
+from sqdr_qiskit.devices.success import schedule
 from sqdr_qiskit.simulators.aer import AerConeEstimator
 
 __all__ = ["LocalHandle", "LocalSender", "noisy_part"]

@@ -17,8 +17,7 @@ from sqdr_qiskit.devices.success import estimate_success
 from sqdr_qiskit.errors import UnsupportedError
 from sqdr_qiskit.lightcone.cones import pauli_terms, pull
 from sqdr_qiskit.lightcone.operations import NormalForm, normal_form
-from sqdr_qiskit.tiles.layouts import tile_circuit
-from sqdr_qiskit.tiles.tiles import TiledCircuit
+from sqdr_qiskit.tiles.tiles import TiledCircuit, tile_circuit
 
 __all__ = ["compile_whole", "route", "whole_logical"]
 

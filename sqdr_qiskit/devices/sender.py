@@ -18,7 +18,45 @@ from typing import Protocol
 from qiskit.primitives import PrimitiveResult, PubResult
 from qiskit.primitives.containers.estimator_pub import EstimatorPub
 
-__all__ = ["Handle", "Request", "Sender", "executions_of", "precision_of", "shots_of"]
+__all__ = [
+    "executions_of",
+    "Handle",
+    "MOST_EXECUTIONS",
+    "MOST_INSTRUCTIONS",
+    "planned_seconds",
+    "precision_of",
+    "Request",
+    "Sender",
+    "shots_of",
+]
+
+
+_PER_JOB_S = 2.0
+_PER_EXECUTION_S = 0.00035
+
+
+def planned_seconds(executions: int) -> float:
+    """Quantum seconds of one job: 2 + 0.00035 x executions.
+
+    Args:
+        executions: Parameter sets x bases x shots.
+
+    Source: IBM Quantum documentation, "Workload usage": about 2 s per job and 0.35 ms per execution. Error
+    mitigation adds to it; what was really used stands beside the plan afterwards.
+    """
+    return _PER_JOB_S + _PER_EXECUTION_S * executions
+
+
+_LONGEST_JOB_S = 3 * 3600.0
+_MARGIN = 0.8  # the figures are round ones
+
+MOST_INSTRUCTIONS = int(_MARGIN * 26.8e6)
+"""Control instructions on one qubit in one job, over all its parameter sets."""
+
+MOST_EXECUTIONS = int(
+    _MARGIN * (_LONGEST_JOB_S - planned_seconds(0)) / (planned_seconds(1) - planned_seconds(0))
+)
+"""Circuit executions (parameter sets x bases x shots) of one job, so that it ends within three hours."""
 
 
 @dataclass(frozen=True, eq=False)

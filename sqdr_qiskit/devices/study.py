@@ -2,42 +2,176 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from functools import lru_cache
 from multiprocessing import get_context
+from pathlib import Path
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 from qiskit.circuit import QuantumCircuit
 from qiskit.quantum_info import SparsePauliOp
 
-from sqdr_qiskit.devices.chip import Chip, chip_of
+from sqdr_qiskit import records
+from sqdr_qiskit.devices.chip import Chip, chip_of, fake_backend
 from sqdr_qiskit.devices.equivalence import check_equivalent
-from sqdr_qiskit.devices.fake import fake_backend
-from sqdr_qiskit.devices.findings import Finding, Task, count, two_qubit_gates
+from sqdr_qiskit.devices.layout_file import digest_of
 from sqdr_qiskit.devices.programs import LAYOUTS, DeviceProgram, LayoutOptions
 from sqdr_qiskit.devices.routing import route, whole_logical
+from sqdr_qiskit.devices.success import estimate_success
 from sqdr_qiskit.devices.tiling import compile_tiled
-from sqdr_qiskit.errors import ArgumentError, UnsupportedError
+from sqdr_qiskit.devices.transpilation import compile_as_chosen
+from sqdr_qiskit.errors import ArgumentError, BackendError, UnsupportedError
 from sqdr_qiskit.simulators.exact import ExactEstimator
 from sqdr_qiskit.specs.circuit import CircuitSpec
-from sqdr_qiskit.tiles.layouts import whole_register
+from sqdr_qiskit.specs.layout import LayoutSpec
+from sqdr_qiskit.tiles.tiles import whole_register
 
 __all__ = [
-    "Finding",
-    "Source",
-    "Task",
     "carry_out",
+    "choose_layout",
     "compile_task",
+    "count",
+    "Finding",
+    "require_layout_path",
     "same_work",
     "snapshot_chip",
+    "Source",
     "study",
+    "Task",
     "tasks_for",
+    "two_qubit_gates",
     "winner",
+    "write_layout",
 ]
+
+
+@dataclass(frozen=True)
+class Task:
+    """One transpilation.
+
+    Attributes:
+        circuit: The source's name.
+        device: The device's name.
+        layout: `tiled`, `whole` (Rots fused, gates that reach no output gone), `unfused` (whole, every gate
+            for itself, gates that reach no output gone) or `as written` (Qiskit alone).
+        level: Optimisation level; None for tiles, which need none.
+        seed: Of the transpiler; None for tiles.
+        variation: The source's variation that is laid out; empty for the circuit as given.
+    """
+
+    circuit: str
+    device: str
+    layout: str
+    level: int | None = None
+    seed: int | None = None
+    variation: str = ""
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What came out of one transpilation; equal to its source at random angles, or it would not be here.
+
+    Attributes:
+        task: What was done.
+        lines: The device's qubits of each tile, for each round and copy; of all, where it is whole.
+        gates: Counts by name, of one copy of everything.
+        two_qubit_gates: Their number.
+        two_qubit_depth: Longest chain of two-qubit gates.
+        depth: Longest chain of gates, virtual RZ left out.
+        swaps: Two-qubit gates beyond the source's, in SWAPs of three.
+        n_qubits: The device's qubits in use for one copy.
+        copies: Samples side by side.
+        rounds: Executions for one row of samples.
+        duration_us: From the first gate to the end of the measurement.
+        success: Estimated success probability of everything that one output needs: of one cone (the mean over
+            the cones) or of the whole circuit.
+        success_all: Of all cones together; the same where it is whole.
+        losses: -log of the fidelity of everything by source.
+        seconds: Time to transpile.
+    """
+
+    task: Task
+    lines: tuple[tuple[tuple[tuple[int, ...], ...], ...], ...]
+    gates: dict[str, int]
+    two_qubit_gates: int
+    two_qubit_depth: int
+    depth: int
+    swaps: float
+    n_qubits: int
+    copies: int
+    rounds: int
+    duration_us: float
+    success: float
+    success_all: float
+    losses: dict[str, float]
+    seconds: float
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values, the task's beside the others."""
+        values = asdict(self)
+        return {**values.pop("task"), **values}
+
+
+def count(program: DeviceProgram, chip: Chip, task: Task, *, seconds: float, n_source: int) -> Finding:
+    """Count a program's gates and estimate its success.
+
+    Args:
+        program: What was compiled, and found equal to its source.
+        chip: Its device.
+        task: What was done.
+        seconds: Time it took.
+        n_source: Two-qubit gates of the source.
+    """
+    gates: dict[str, int] = {}
+    losses: dict[str, float] = {}
+    two_qubit = depth = two_qubit_depth = n_qubits = n_lines = 0
+    duration = cost = 0.0
+    for part in program.rounds:
+        first = part.copies[0].circuit
+        measured = [qubit for qubit in part.measured if any(qubit in line for line in part.lines[0])]
+        success = estimate_success(first, chip, measured)
+        for name, times in first.count_ops().items():
+            gates[name] = gates.get(name, 0) + int(times)
+        for name, loss in success.parts.items():
+            losses[name] = losses.get(name, 0.0) + loss
+        number, deep = two_qubit_gates(first)
+        two_qubit += number
+        two_qubit_depth = max(two_qubit_depth, deep)
+        depth = max(depth, first.depth(lambda item: item.operation.name != "rz"))
+        n_qubits = max(n_qubits, len({qubit for line in part.lines[0] for qubit in line}))
+        n_lines += len(part.lines[0])
+        duration = max(duration, success.duration)
+        cost += success.cost
+    return Finding(
+        task=task,
+        lines=tuple(part.lines for part in program.rounds),
+        gates=dict(sorted(gates.items())),
+        two_qubit_gates=two_qubit,
+        two_qubit_depth=two_qubit_depth,
+        depth=depth,
+        swaps=0.0 if task.layout == "tiled" else max(0, two_qubit - n_source) / 3,
+        n_qubits=n_qubits,
+        copies=max(len(part.copies) for part in program.rounds),
+        rounds=len(program.rounds),
+        duration_us=1e6 * duration,
+        success=float(np.exp(-cost / n_lines)),
+        success_all=float(np.exp(-cost)),
+        losses=losses,
+        seconds=seconds,
+    )
+
+
+def two_qubit_gates(circuit: QuantumCircuit) -> tuple[int, int]:
+    """Number and depth of two-qubit gates."""
+    number = sum(len(item.qubits) == 2 for item in circuit.data)
+    return number, circuit.depth(lambda item: len(item.qubits) == 2)
+
 
 _SEED = 7  # of the angles at which circuits are compared
 _WORTH_PROCESSES = 32  # tasks: fewer are done before another process has loaded Qiskit
@@ -257,3 +391,67 @@ def _expected(source: Source) -> tuple[NDArray[np.float64], NDArray[np.float64]]
     values = np.random.default_rng(_SEED).uniform(-np.pi, np.pi, (1, source.circuit.num_parameters))
     pub = (source.circuit, [[o] for o in source.observables], values)
     return values, np.asarray(ExactEstimator().run([pub]).result()[0].data.evs)[:, 0]
+
+
+def choose_layout(finding: Finding, source: Source, chip: Chip, *, command: Sequence[str] = ()) -> LayoutSpec:
+    """The layout that a finding is of, compiled again and found to be the same.
+
+    Args:
+        finding: One of layout `tiled` or `whole`.
+        source: Its circuit.
+        chip: Its device.
+        command: The words typed.
+
+    Raises:
+        ArgumentError: The finding is of another layout, or of a variation of the circuit.
+        BackendError: Compiled again, the circuit stands elsewhere (a fault of this package).
+    """
+    task = finding.task
+    if task.layout not in LAYOUTS:
+        raise ArgumentError(f"Argument `finding` must be {' or '.join(LAYOUTS)}, but is `{task.layout}`.")
+    if task.variation:
+        raise ArgumentError(
+            "Argument `finding` must be of the circuit as given, but is of variation "
+            f"`{task.variation}`, which is another."
+        )
+    layout: Literal["tiled", "whole"] = "tiled" if task.layout == "tiled" else "whole"
+    program = compile_task(source, chip, task)
+    if not isinstance(program, DeviceProgram) or program.lines != finding.lines:
+        raise BackendError(f"{source.name} on {chip.name}, compiled again, stands on other qubits.")
+    choice = LayoutSpec(
+        circuit=source.name,
+        digest=digest_of(source.circuit, source.observables),
+        device=chip.name,
+        layout=layout,
+        lines=program.lines,
+        two_qubit_gates=program.two_qubit_gates,
+        calibrated=chip.calibrated,
+        level=task.level,
+        seed=task.seed,
+        initial=program.initial or None,
+        success=finding.success,
+        title=f"{source.name} on {chip.name}, {layout}: {100 * finding.success:.1f} % success of an output",
+        source=" ".join(records.public_command(command)) or "sqdr_qiskit.devices.study.choose_layout",
+        versions=records.versions(("sqdr-qiskit", "qiskit", "qiskit-ibm-runtime")),
+    )
+    compile_as_chosen(source.circuit, list(source.observables), chip, choice)
+    return choice
+
+
+def require_layout_path(path: str | os.PathLike[str]) -> None:
+    """Refuse a name that `--layout` would not take for a layout file.
+
+    Raises:
+        ArgumentError: It does not end in `.toml`.
+    """
+    if Path(path).suffix != ".toml":
+        raise ArgumentError(f"Option `--choose` must name a file FILE.toml, but is `{os.fspath(path)}`.")
+
+
+def write_layout(choice: LayoutSpec, path: str | os.PathLike[str]) -> Path:
+    """Write a layout file atomically.
+
+    Raises:
+        StorageError: It cannot be written.
+    """
+    return records.write_text(path, choice.text())

@@ -8,15 +8,19 @@ from dataclasses import replace
 from qiskit.circuit import QuantumCircuit
 from qiskit.quantum_info import SparsePauliOp
 
-from sqdr_qiskit.devices.chains import LineNeeds, needs_of
 from sqdr_qiskit.devices.chip import Chip
-from sqdr_qiskit.devices.chosen_placement import place_as_chosen
 from sqdr_qiskit.devices.fusing import Fused, fuse
-from sqdr_qiskit.devices.placement import Placement, Placements, place_rounds
+from sqdr_qiskit.devices.placement import (
+    LineNeeds,
+    Placement,
+    Placements,
+    needs_of,
+    place_as_chosen,
+    place_rounds,
+)
 from sqdr_qiskit.devices.programs import DeviceProgram, LayoutOptions, Round, checked, measured_in, on_qubits
 from sqdr_qiskit.lightcone.operations import CZ, NormalForm, Operation, PairChannel, normal_form
-from sqdr_qiskit.tiles.layouts import tile_circuit
-from sqdr_qiskit.tiles.tiles import TiledCircuit
+from sqdr_qiskit.tiles.tiles import TiledCircuit, tile_circuit
 
 __all__ = ["compile_tiled"]
 

@@ -10,12 +10,11 @@ from sqdr_qiskit.backends.interface import Backend
 from sqdr_qiskit.errors import ArgumentError, UnsupportedError
 from sqdr_qiskit.gradients.exact import ExactGradient
 from sqdr_qiskit.gradients.interface import BatchedEstimatorGradient, GradientRequest
-from sqdr_qiskit.gradients.parameter_shift import PackedParameterShift
+from sqdr_qiskit.gradients.parameter_shift import Allocation, PackedParameterShift
 from sqdr_qiskit.gradients.physics_aware import PhysicsAwareGradient
 from sqdr_qiskit.gradients.shifts.packing import Unit
-from sqdr_qiskit.gradients.shots import Allocation
 from sqdr_qiskit.gradients.spsa import SPSAGradient
-from sqdr_qiskit.lightcone.channels import ChannelModel, noiseless
+from sqdr_qiskit.lightcone.operations import ChannelModel, noiseless
 from sqdr_qiskit.simulators.exact import ExactEstimator
 from sqdr_qiskit.simulators.noise import Noise, noisy_engine
 from sqdr_qiskit.specs.noise import noise_spec

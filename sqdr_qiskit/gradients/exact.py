@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from qiskit.primitives import BaseEstimatorV2
 
 from sqdr_qiskit.gradients.interface import BatchedEstimatorGradient, GradientRequest
-from sqdr_qiskit.lightcone.channels import ChannelModel, noiseless
+from sqdr_qiskit.lightcone.operations import ChannelModel, noiseless
 from sqdr_qiskit.simulators.exact import EngineMaker, ExactEstimator
 
 __all__ = ["ExactGradient"]

@@ -11,10 +11,9 @@ from qiskit.primitives import BaseEstimatorV2
 from sqdr_qiskit.errors import ArgumentError
 from sqdr_qiskit.gradients.shifts.packing import ShiftPlan
 from sqdr_qiskit.gradients.shifts.pieces import Assumption
-from sqdr_qiskit.gradients.shifts.planned import PlannedGradient
-from sqdr_qiskit.gradients.shifts.plans import PlanBook, execute
+from sqdr_qiskit.gradients.shifts.plans import PlanBook, PlannedGradient, execute
 from sqdr_qiskit.gradients.shifts.probes import Point, RotationProbe
-from sqdr_qiskit.lightcone.channels import ChannelModel, noiseless
+from sqdr_qiskit.lightcone.operations import ChannelModel, noiseless
 
 __all__ = ["SPSAGradient", "spsa_step"]
 

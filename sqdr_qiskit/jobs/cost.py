@@ -7,15 +7,13 @@ from dataclasses import asdict, dataclass
 from typing import Any, Literal, TypeAlias, get_args
 
 from sqdr_qiskit.circuits import CircuitModel, build_circuit
-from sqdr_qiskit.devices.cost import planned_seconds
-from sqdr_qiskit.devices.limits import MOST_EXECUTIONS, MOST_INSTRUCTIONS
 from sqdr_qiskit.devices.programs import DeviceProgram
+from sqdr_qiskit.devices.sender import MOST_EXECUTIONS, MOST_INSTRUCTIONS, planned_seconds
 from sqdr_qiskit.errors import ArgumentError
 from sqdr_qiskit.gradients.shifts.packing import ShiftPlan, Unit, pack
 from sqdr_qiskit.runtime.ceiling import Ceiling
 from sqdr_qiskit.specs.circuit import CircuitSpec
-from sqdr_qiskit.tiles.layouts import tile_circuit
-from sqdr_qiskit.tiles.tiles import TiledCircuit
+from sqdr_qiskit.tiles.tiles import TiledCircuit, tile_circuit
 
 __all__ = [
     "COST_GRADIENTS",
@@ -137,8 +135,7 @@ def place_on(model: CircuitModel | TiledCircuit, device: str | None) -> Place:
                     _TURN_INSTRUCTIONS if item.operation.name == "u" else 1
                 )
         return Place(device=None, qubits=len(busy), copies=1, rounds=1, instructions=max(busy))
-    from sqdr_qiskit.devices.chip import chip_of
-    from sqdr_qiskit.devices.fake import fake_backend
+    from sqdr_qiskit.devices.chip import chip_of, fake_backend
     from sqdr_qiskit.devices.names import fake_name
     from sqdr_qiskit.devices.transpilation import compile_for_device
 

@@ -17,7 +17,7 @@ from sqdr_qiskit.gradients import make_gradient
 from sqdr_qiskit.gradients.parameter_shift import PackedParameterShift
 from sqdr_qiskit.gradients.shifts.plans import execute
 from sqdr_qiskit.gradients.spsa import SPSAGradient
-from sqdr_qiskit.tiles.layouts import whole_register
+from sqdr_qiskit.tiles.tiles import whole_register
 
 __all__ = ["GradientCheck", "Method", "check_gradients"]
 

@@ -85,7 +85,7 @@ class Hardware:
             SpecError: The job's layout is of another device.
             BackendError: IBM cannot be reached.
         """
-        from sqdr_qiskit.backends.hardware import runtime_backend
+        from sqdr_qiskit.backends.devices import runtime_backend
         from sqdr_qiskit.devices.layout_file import layout_options
         from sqdr_qiskit.runtime.accounts import Connection
         from sqdr_qiskit.runtime.sender import RuntimeSender

@@ -15,9 +15,8 @@ from sqdr_qiskit.circuits.picture import picture
 from sqdr_qiskit.circuits.qasm import read_qasm
 from sqdr_qiskit.circuits.variations import variations
 from sqdr_qiskit.devices.chip import Chip, chip_of
-from sqdr_qiskit.devices.isa_files import write_isa
 from sqdr_qiskit.devices.names import is_hardware
-from sqdr_qiskit.devices.programs import DeviceProgram
+from sqdr_qiskit.devices.programs import DeviceProgram, write_isa
 from sqdr_qiskit.devices.study import (
     Finding,
     Source,

@@ -1,15 +1,19 @@
 """Backward light cones: which operations an expectation value depends on.
 
-An observable is pulled back through the circuit as, on each qubit, the set of Paulis that can stand there. A
-CZ brings its other qubit in only where X or Y can stand; a gate that leaves all Paulis of the sets as they
-are is dead; one that meets only the identity is outside. Exact with noise included, because a channel outside
-the cone preserves the trace. Source: the standard light-cone argument (e.g. Cerezo et al., Nat. Commun. 12,
-1791 (2021)), sharpened from qubits to Paulis.
+An observable is pulled back through the circuit as, on each qubit, the set of Paulis that can stand there.
+A CZ brings its other qubit in only where X or Y can stand; a gate that leaves all Paulis of the sets as
+they are is dead; one that meets only the identity is outside. Exact with noise included, because a channel
+outside the cone preserves the trace. Source: the standard light-cone argument (e.g. Cerezo et al., Nat.
+Commun. 12, 1791 (2021)), sharpened from qubits to Paulis.
+
+`flow` looks from both ends: from the end the observable is pulled back, from the beginning the state
+|0...0>, whose Paulis are {I, Z} on each qubit, is pushed forward. An operation that leaves all Paulis of
+either set as they are changes no expectation value: RZ before a measurement of Z, RZ or CZ on |0>.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -19,7 +23,20 @@ from qiskit.quantum_info import SparsePauliOp
 from sqdr_qiskit.errors import UnsupportedError
 from sqdr_qiskit.lightcone.operations import Fixed, NormalForm, Operation, PairChannel, Rotation
 
-__all__ = ["Cone", "PauliTerm", "cone", "cone_circuit", "pauli_terms", "pull", "through_cz"]
+__all__ = [
+    "Cone",
+    "cone",
+    "cone_circuit",
+    "Flow",
+    "flow",
+    "ONLY_IZ",
+    "pauli_terms",
+    "PauliTerm",
+    "pull",
+    "through_cz",
+    "tight_cone",
+]
+
 
 _I, _X, _Y, _Z = 1, 2, 4, 8  # sets of Paulis as bits
 _IZ = _I | _Z
@@ -145,3 +162,108 @@ def cone_circuit(circuit: QuantumCircuit, form: NormalForm, members: Iterable[Co
     for index in sorted(needed):
         reduced.append(circuit.data[index].operation, form.instruction_lines[index])
     return reduced
+
+
+ONLY_IZ = 1 | 8
+"""The set {I, Z}; I, X, Y, Z are the bits 1, 2, 4, 8."""
+
+_ALL = 2 | 4 | 8
+
+
+@dataclass(frozen=True)
+class Flow:
+    """Sets of Paulis around each one-qubit operation, by its number.
+
+    Attributes:
+        before: What the state can have on the operation's qubit just before it.
+        after: What the observables can have on it just after it.
+    """
+
+    before: dict[int, int]
+    after: dict[int, int]
+
+
+def flow(form: NormalForm, operations: Sequence[int], terms: Sequence[PauliTerm]) -> Flow:
+    """The sets around the one-qubit operations among `operations`, of which the circuit consists.
+
+    Args:
+        form: The normal form.
+        operations: Numbers of operations, ascending.
+        terms: The Pauli strings that are measured.
+    """
+    before: dict[int, int] = {}
+    after: dict[int, int] = {}
+    sets = dict.fromkeys(range(form.n_qubits), ONLY_IZ)
+    for number in operations:
+        op = form.operations[number]
+        if isinstance(op, Rotation | Fixed):
+            before[number] = sets[op.qubit]
+        _push(op, sets)
+    for term in terms:
+        sets = _measured(form, term)
+        for number in reversed(operations):
+            op = form.operations[number]
+            if isinstance(op, Rotation | Fixed):
+                after[number] = after.get(number, 0) | sets[op.qubit]
+            pull(op, sets)
+    return Flow(before, after)
+
+
+def tight_cone(form: NormalForm, term: PauliTerm) -> Cone:
+    """The cone of `term` without the operations that do nothing to |0...0>."""
+    found = cone(form, term)
+    operations = found.operations
+    while True:
+        sets = dict.fromkeys(range(form.n_qubits), ONLY_IZ)
+        kept = [number for number in operations if _push(form.operations[number], sets)]
+        sets = _measured(form, term)
+        alive = tuple(number for number in reversed(kept) if pull(form.operations[number], sets))[::-1]
+        if alive == operations:
+            break
+        operations = alive
+    qubits = {qubit for qubit, _ in term.paulis}
+    for number in operations:
+        op = form.operations[number]
+        qubits |= {op.qubit} if isinstance(op, Rotation | Fixed) else set(op.qubits)
+    instructions = sorted({form.operations[number].instruction for number in operations})
+    return Cone(term, tuple(sorted(qubits)), operations, tuple(instructions))
+
+
+def _measured(form: NormalForm, term: PauliTerm) -> dict[int, int]:
+    sets = dict.fromkeys(range(form.n_qubits), 1)
+    for qubit, letter in term.paulis:
+        sets[qubit] = 1 << letter
+    return sets
+
+
+def _push(op: Operation, sets: dict[int, int]) -> bool:
+    """Push the sets forward through `op`; whether it changes any Pauli of theirs."""
+    if isinstance(op, Rotation):
+        turned = _ALL & ~(1 << op.axis)
+        if not sets[op.qubit] & turned:
+            return False
+        sets[op.qubit] |= turned
+        return True
+    if isinstance(op, Fixed):
+        columns = [a for a in range(4) if sets[op.qubit] >> a & 1]
+        if np.array_equal(op.ptm[:, columns], np.eye(4)[:, columns]):
+            return False
+        sets[op.qubit] = _bits_of(np.any(op.ptm[:, columns] != 0.0, axis=1))
+        return True
+    first, second = op.qubits
+    pair = (sets[first], sets[second])
+    if isinstance(op, PairChannel):
+        columns = [4 * a + b for a in range(4) if pair[0] >> a & 1 for b in range(4) if pair[1] >> b & 1]
+        if np.array_equal(op.ptm[:, columns], np.eye(16)[:, columns]):
+            return False
+        reached = np.any(op.ptm[:, columns] != 0.0, axis=1).reshape(4, 4)
+        sets[first], sets[second] = _bits_of(reached.any(axis=1)), _bits_of(reached.any(axis=0))
+        return True
+    if not (pair[0] | pair[1]) & ~ONLY_IZ:
+        return False
+    sets[first], sets[second] = through_cz(pair[0], pair[1]), through_cz(pair[1], pair[0])
+    return True
+
+
+def _bits_of(present: np.ndarray) -> int:
+    return sum(1 << int(a) for a in np.flatnonzero(present))

@@ -1,47 +1,124 @@
-"""Does a noise file fit a circuit, and does it do anything? Asked once, before anything long starts."""
+"""Is the noise really there? Aer leaves it out without a word where a gate's name or label differs."""
 
 from __future__ import annotations
 
-import difflib
+from collections.abc import Sequence
 
-from qiskit.circuit import QuantumCircuit
+import numpy as np
+from qiskit.circuit import CircuitInstruction, ParameterExpression, QuantumCircuit
+from qiskit.circuit.library import UnitaryGate
+from qiskit.quantum_info import DensityMatrix, SuperOp, random_unitary
+from qiskit_aer import AerSimulator
+from qiskit_aer.noise import NoiseModel, QuantumError
 
-from sqdr_qiskit.errors import SpecError
+from sqdr_qiskit.errors import BackendError, SpecError, UnsupportedError
+from sqdr_qiskit.noise_models.build import attach
+from sqdr_qiskit.noise_models.convert import error_after
 from sqdr_qiskit.noise_models.places import gate_key
-from sqdr_qiskit.specs.noise import GROUPS, PLACES, NoiseSpec
 
-__all__ = ["check_gates"]
+__all__ = ["probe", "restrict"]
 
 
-def check_gates(spec: NoiseSpec, circuit: QuantumCircuit) -> None:
-    """Refuse a noise file whose noise would miss.
+_SEED = 20231  # for the probing states: any generic ones do
+_AGREES = 1e-8
 
-    Each gate and each group of gates (`all_gates`, ...) that the file names must be in the circuit, and so
-    must at least one of its places if it names nothing else (a ring of an even number of qubits, say, has
-    none that idles).
+
+def probe(model: NoiseModel, circuit: QuantumCircuit) -> None:
+    """Run each kind of noisy gate of a circuit once on Aer and compare with what the noise model says.
+
+    From a generic state, the gate (with generic angles) and its error must give the density matrix that
+    Qiskit computes from the error's superoperator, and so differ from the ideal one. Once at the start of a
+    run.
 
     Args:
-        spec: The noise file.
-        circuit: The circuit, with markers at the places that it has.
+        model: The noise model. One without gate errors (strength 0, or readout errors only) passes.
+        circuit: The circuit it is meant for.
 
     Raises:
-        SpecError: Names the gate and says which ones the circuit has.
+        SpecError: The circuit has none of the gates that the model attaches noise to.
+        BackendError: Aer ignores an error, or computes something else.
     """
-    present = {gate_key(instruction) for instruction in circuit.data} - {"barrier", "measure"}
-    missed = [
-        (error.channel, word)
-        for error in spec.errors
-        for word in error.after
-        if not present & set(GROUPS.get(word, (word,)))
-    ]
-    everything = len(missed) == sum(len(error.after) for error in spec.errors)
-    for channel, word in missed:
-        attaches = f"Noise `{spec.name}` attaches {channel.describe()} to {word!r}"
-        if word not in PLACES:
-            close = difflib.get_close_matches(word, sorted(present), n=1)
-            hint = f"; did you mean {close[0]!r}?" if close else "."
-            raise SpecError(f"{attaches}, but the circuit has only {', '.join(sorted(present))}{hint}")
-        if everything and not spec.readout:
-            raise SpecError(
-                f"{attaches} ({PLACES[word]}), but the circuit has no such place: nothing would be noisy."
-            )
+    noisy = sorted(name for name in model.noise_instructions if name != "measure")
+    if not noisy:
+        return
+    cases: dict[tuple[str, int], tuple[CircuitInstruction, tuple[int, ...], QuantumError]] = {}
+    for instruction in circuit.data:
+        qubits = tuple(circuit.find_bit(qubit).index for qubit in instruction.qubits)
+        key = gate_key(instruction)
+        error = error_after(model, key, qubits)
+        if error is not None and instruction.operation.name not in ("barrier", "measure"):
+            cases.setdefault((key, id(error)), (instruction, qubits, error))
+    if not cases:
+        present = sorted({gate_key(instruction) for instruction in circuit.data})
+        raise SpecError(
+            f"The noise model attaches noise to {', '.join(noisy)}, but the circuit has only "
+            f"{', '.join(present)}: nothing would be noisy."
+        )
+    rng = np.random.default_rng(_SEED)
+    for (key, _), (instruction, qubits, error) in cases.items():
+        _probe_gate(model, key, instruction, qubits, error, rng)
+
+
+def _probe_gate(
+    model: NoiseModel,
+    key: str,
+    instruction: CircuitInstruction,
+    qubits: tuple[int, ...],
+    error: QuantumError,
+    rng: np.random.Generator,
+) -> None:
+    operation = instruction.operation
+    if any(isinstance(parameter, ParameterExpression) for parameter in operation.params):
+        operation = operation.to_mutable()
+        operation.params = [float(angle) for angle in rng.uniform(0.3, 1.2, len(operation.params))]
+    prepare = UnitaryGate(random_unitary(2 ** len(qubits), seed=rng), label="probing state")
+    small = QuantumCircuit(len(qubits))
+    small.append(prepare, small.qubits)
+    small.append(operation, small.qubits)
+    ideal = DensityMatrix(small.copy())
+    small.save_density_matrix()
+    simulator = AerSimulator(method="density_matrix", noise_model=restrict(model, qubits))
+    result = simulator.run(small, shots=1).result()
+    if not result.success:
+        raise BackendError(f"Aer cannot run gate `{key}` of the circuit: {result.status}.")
+    found = np.asarray(result.data(0)["density_matrix"])
+    expected = ideal.evolve(SuperOp(error)).data
+    if np.max(np.abs(found - expected)) < _AGREES:
+        return
+    where = f"gate `{key}` on qubits {list(qubits)}"
+    if np.max(np.abs(found - ideal.data)) < _AGREES:
+        raise BackendError(f"Aer ignores the noise of {where}: nothing would be noisy.")
+    raise BackendError(f"Aer computes another noise for {where} than the model says.")
+
+
+def restrict(model: NoiseModel, qubits: Sequence[int]) -> NoiseModel:
+    """The part of a noise model that concerns some qubits, with qubit `qubits[i]` renamed to i.
+
+    Args:
+        model: Noise model of the whole register. Errors are shared, not copied.
+        qubits: The qubits to keep, each once.
+
+    Raises:
+        UnsupportedError: Noise that is a pass over the circuit (Aer's relaxation during delays).
+    """
+    if model._custom_noise_passes:
+        raise UnsupportedError(
+            "A noise model with passes (relaxation during delays, `NoiseModel.from_backend`) must be run on "
+            "the "
+            "whole register; build the model with `thermal_relaxation=False`, or mark idle qubits in a "
+            "noise file."
+        )
+    position = {qubit: i for i, qubit in enumerate(qubits)}
+    part = NoiseModel(basis_gates=model.basis_gates)
+    for gate, error in model._default_quantum_errors.items():
+        attach(part, error, gate, None)
+    for gate, table in model._local_quantum_errors.items():
+        for where, error in table.items():
+            if all(qubit in position for qubit in where):
+                attach(part, error, gate, tuple(position[qubit] for qubit in where))
+    if model._default_readout_error is not None:
+        part.add_all_qubit_readout_error(model._default_readout_error, warnings=False)
+    for where, readout in model._local_readout_errors.items():
+        if all(qubit in position for qubit in where):
+            part.add_readout_error(readout, [position[qubit] for qubit in where], warnings=False)
+    return part

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from sqdr_qiskit.devices.cost import planned_seconds
+from sqdr_qiskit.devices.sender import planned_seconds
 from sqdr_qiskit.errors import ArgumentError, BackendError
 
 __all__ = ["Ceiling"]

@@ -8,8 +8,7 @@ from dataclasses import dataclass
 from qiskit.primitives import PrimitiveResult, PubResult
 from qiskit.primitives.containers.estimator_pub import EstimatorPub
 
-from sqdr_qiskit.devices.cost import planned_seconds
-from sqdr_qiskit.devices.sender import Handle, Request, Sender, executions_of, shots_of
+from sqdr_qiskit.devices.sender import Handle, Request, Sender, executions_of, planned_seconds, shots_of
 from sqdr_qiskit.runtime.book import Book
 from sqdr_qiskit.runtime.ceiling import Ceiling
 from sqdr_qiskit.runtime.fetching import read_result, write_result

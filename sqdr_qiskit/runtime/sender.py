@@ -14,8 +14,7 @@ from dataclasses import dataclass
 from qiskit.primitives import PrimitiveResult, PubResult
 from qiskit.primitives.containers.estimator_pub import EstimatorPub
 
-from sqdr_qiskit.devices.cost import planned_seconds
-from sqdr_qiskit.devices.sender import Handle, Request, executions_of, shots_of
+from sqdr_qiskit.devices.sender import Handle, Request, executions_of, planned_seconds, shots_of
 from sqdr_qiskit.runtime.accounts import Connection
 from sqdr_qiskit.runtime.book import Book, Entry
 from sqdr_qiskit.runtime.estimators import check_isa

@@ -12,8 +12,7 @@ from typing import Any
 
 from qiskit.primitives.containers.estimator_pub import EstimatorPub
 
-from sqdr_qiskit.devices.cost import planned_seconds
-from sqdr_qiskit.devices.sender import Request
+from sqdr_qiskit.devices.sender import Request, planned_seconds
 from sqdr_qiskit.errors import BackendError
 from sqdr_qiskit.runtime.book import Book
 from sqdr_qiskit.runtime.ceiling import Ceiling

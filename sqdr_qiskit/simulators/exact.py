@@ -6,12 +6,14 @@ from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from threading import Lock
 from typing import TypeAlias
+from uuid import uuid4
 
 import numpy as np
 from numpy.typing import NDArray
 from qiskit.circuit import QuantumCircuit
 from qiskit.primitives import (
     BaseEstimatorV2,
+    BasePrimitiveJob,
     DataBin,
     EstimatorPubLike,
     PrimitiveResult,
@@ -19,13 +21,56 @@ from qiskit.primitives import (
 )
 from qiskit.primitives.containers.estimator_pub import EstimatorPub
 from qiskit.primitives.containers.observables_array import ObservablesArray
+from qiskit.providers import JobStatus
 from qiskit.quantum_info import SparsePauliOp
 
-from sqdr_qiskit.lightcone.channels import ChannelModel, noiseless
 from sqdr_qiskit.lightcone.engine import ExactEngine
-from sqdr_qiskit.simulators.finished import FinishedJob
+from sqdr_qiskit.lightcone.operations import ChannelModel, noiseless
 
-__all__ = ["EngineCache", "EngineMaker", "ExactEstimator", "distinct_observables"]
+__all__ = ["distinct_observables", "EngineCache", "EngineMaker", "ExactEstimator", "FinishedJob"]
+
+
+class FinishedJob(BasePrimitiveJob[PrimitiveResult[PubResult], JobStatus]):
+    """The job of an estimator that answers at once.
+
+    Qiskit's `PrimitiveJob` starts a thread for every job, which costs more than the expectation values of a
+    batch do here.
+
+    Args:
+        result: The result.
+    """
+
+    def __init__(self, result: PrimitiveResult[PubResult]) -> None:
+        super().__init__(str(uuid4()))
+        self._finished = result
+
+    def result(self) -> PrimitiveResult[PubResult]:
+        """The result."""
+        return self._finished
+
+    def status(self) -> JobStatus:
+        """Always `JobStatus.DONE`."""
+        return JobStatus.DONE
+
+    def done(self) -> bool:
+        """Always true."""
+        return True
+
+    def running(self) -> bool:
+        """Always false."""
+        return False
+
+    def cancelled(self) -> bool:
+        """Always false."""
+        return False
+
+    def in_final_state(self) -> bool:
+        """Always true."""
+        return True
+
+    def cancel(self) -> None:
+        """There is nothing left to cancel."""
+
 
 EngineMaker: TypeAlias = Callable[[QuantumCircuit, Sequence[SparsePauliOp]], ExactEngine]
 """What makes the engine of a circuit and its observables; `ExactEngine` is the noiseless one."""

@@ -13,12 +13,11 @@ from qiskit.circuit import QuantumCircuit
 from qiskit.quantum_info import SparsePauliOp
 from qiskit_aer.noise import NoiseModel
 
-from sqdr_qiskit.lightcone.channels import Channel
 from sqdr_qiskit.lightcone.engine import ExactEngine
+from sqdr_qiskit.lightcone.operations import Channel
 from sqdr_qiskit.noise_models.build import build_noise_model, noisy_circuit
-from sqdr_qiskit.noise_models.convert import GateChannels
-from sqdr_qiskit.noise_models.probe import probe
-from sqdr_qiskit.noise_models.readout import read_observable
+from sqdr_qiskit.noise_models.check import probe
+from sqdr_qiskit.noise_models.convert import GateChannels, read_observable
 from sqdr_qiskit.simulators.exact import EngineMaker
 from sqdr_qiskit.specs.noise import NoiseSpec
 

@@ -11,8 +11,7 @@ import pytest
 from sqdr_qiskit.circuits import build_circuit
 from sqdr_qiskit.cli import main
 from sqdr_qiskit.devices.chip import chip_of
-from sqdr_qiskit.devices.choosing import choose_layout, write_layout
-from sqdr_qiskit.devices.study import Finding, Source, Task, carry_out
+from sqdr_qiskit.devices.study import Finding, Source, Task, carry_out, choose_layout, write_layout
 from sqdr_qiskit.runtime.accounts import Connection
 from sqdr_qiskit.specs.layout import read_layout
 from tests.stub.fixtures import stub

@@ -12,8 +12,7 @@ from qiskit.primitives import PrimitiveResult, PubResult
 from qiskit.primitives.containers.estimator_pub import EstimatorPub
 from qiskit.transpiler import InstructionProperties, QubitProperties, Target
 
-from sqdr_qiskit.devices.chip import Chip, chip_of
-from sqdr_qiskit.devices.fake import fake_backend
+from sqdr_qiskit.devices.chip import Chip, chip_of, fake_backend
 from sqdr_qiskit.devices.rehearsal import LocalHandle, noisy_part
 from sqdr_qiskit.devices.sender import Handle, Request, executions_of
 from sqdr_qiskit.simulators.exact import ExactEstimator

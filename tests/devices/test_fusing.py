@@ -9,8 +9,7 @@ from qiskit.quantum_info import Operator, Statevector
 from sqdr_qiskit.circuits import build_circuit
 from sqdr_qiskit.devices.fusing import _CORRECTIONS, Fused, fuse
 from sqdr_qiskit.errors import UnsupportedError
-from sqdr_qiskit.lightcone.channels import Channel
-from sqdr_qiskit.lightcone.operations import normal_form
+from sqdr_qiskit.lightcone.operations import Channel, normal_form
 
 
 def _fused(

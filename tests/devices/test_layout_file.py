@@ -14,17 +14,24 @@ from qiskit.transpiler import InstructionProperties
 from sqdr_qiskit.backends import make_backend
 from sqdr_qiskit.circuits import build_circuit
 from sqdr_qiskit.devices.chip import Chip
-from sqdr_qiskit.devices.choosing import choose_layout, require_layout_path, write_layout
 from sqdr_qiskit.devices.estimator import DeviceEstimator
 from sqdr_qiskit.devices.layout_file import digest_of, layout_options
 from sqdr_qiskit.devices.programs import LayoutOptions
-from sqdr_qiskit.devices.study import Finding, Source, Task, carry_out
+from sqdr_qiskit.devices.study import (
+    Finding,
+    Source,
+    Task,
+    carry_out,
+    choose_layout,
+    require_layout_path,
+    write_layout,
+)
 from sqdr_qiskit.devices.transpilation import compile_for_device
 from sqdr_qiskit.errors import ArgumentError, SpecError
 from sqdr_qiskit.gradients.parameter_shift import PackedParameterShift
 from sqdr_qiskit.simulators.exact import ExactEstimator
 from sqdr_qiskit.specs.layout import LayoutSpec
-from sqdr_qiskit.tiles.layouts import tile_circuit, whole_register
+from sqdr_qiskit.tiles.tiles import tile_circuit, whole_register
 from tests.devices.devices_for_tests import IdealSender, snapshot
 
 _MODEL = build_circuit("2b-9q")

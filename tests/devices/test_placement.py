@@ -7,9 +7,16 @@ import numpy as np
 import pytest
 from qiskit.circuit import QuantumCircuit
 
-from sqdr_qiskit.devices.chains import LineNeeds, line_cost, lines_of, needs_of
 from sqdr_qiskit.devices.chip import Chip
-from sqdr_qiskit.devices.placement import place, place_copies, place_rounds
+from sqdr_qiskit.devices.placement import (
+    LineNeeds,
+    line_cost,
+    lines_of,
+    needs_of,
+    place,
+    place_copies,
+    place_rounds,
+)
 from tests.devices.devices_for_tests import grid_chip, snapshot
 
 _NEEDS = LineNeeds(wires=(0, 1, 2), entangles=(1, 1), turns=(1, 2, 1), measured=(False, True, False))

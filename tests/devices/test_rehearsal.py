@@ -7,11 +7,11 @@ from qiskit_aer import AerSimulator
 from qiskit_aer.noise import NoiseModel, ReadoutError
 
 from sqdr_qiskit.circuits import build_circuit
+from sqdr_qiskit.devices.chip import fake_backend
 from sqdr_qiskit.devices.estimator import DeviceEstimator
-from sqdr_qiskit.devices.fake import fake_backend
 from sqdr_qiskit.devices.programs import LayoutOptions
 from sqdr_qiskit.devices.rehearsal import LocalSender, noisy_part
-from sqdr_qiskit.devices.schedule import schedule
+from sqdr_qiskit.devices.success import schedule
 from sqdr_qiskit.devices.transpilation import compile_for_device
 from tests.devices.devices_for_tests import snapshot
 

@@ -8,7 +8,7 @@ from sqdr_qiskit.catalog import find
 from sqdr_qiskit.circuits import build_circuit
 from sqdr_qiskit.errors import ArgumentError, UnsupportedError
 from sqdr_qiskit.gradients import GRADIENTS, GradientOptions, PackedParameterShift, make_gradient
-from sqdr_qiskit.gradients.shots import repetitions
+from sqdr_qiskit.gradients.parameter_shift import repetitions
 from sqdr_qiskit.lightcone.engine import ExactEngine
 from sqdr_qiskit.simulators.aer import AerConeEstimator
 from sqdr_qiskit.simulators.exact import ExactEstimator

@@ -10,8 +10,8 @@ from sqdr_qiskit.circuits import build_circuit
 from sqdr_qiskit.errors import ArgumentError, UnsupportedError
 from sqdr_qiskit.gradients import PackedParameterShift
 from sqdr_qiskit.gradients.interface import GradientRequest
-from sqdr_qiskit.lightcone.channels import Channel
 from sqdr_qiskit.lightcone.engine import ExactEngine
+from sqdr_qiskit.lightcone.operations import Channel
 from sqdr_qiskit.simulators.aer import AerConeEstimator
 from sqdr_qiskit.simulators.exact import ExactEstimator
 from sqdr_qiskit.simulators.noise import noisy_engine

@@ -9,8 +9,15 @@ from pathlib import Path
 import pytest
 
 from sqdr_qiskit.circuits import build_circuit
-from sqdr_qiskit.devices.choosing import choose_layout, write_layout
-from sqdr_qiskit.devices.study import Finding, Source, Task, carry_out, snapshot_chip
+from sqdr_qiskit.devices.study import (
+    Finding,
+    Source,
+    Task,
+    carry_out,
+    choose_layout,
+    snapshot_chip,
+    write_layout,
+)
 from sqdr_qiskit.errors import CheckpointError, SpecError
 from sqdr_qiskit.jobs import carry_out_training
 from sqdr_qiskit.jobs.training import job_of_run

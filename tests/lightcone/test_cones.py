@@ -6,9 +6,8 @@ from qiskit.circuit import ParameterVector, QuantumCircuit
 from qiskit.quantum_info import SparsePauliOp, Statevector
 
 from sqdr_qiskit.circuits import build_circuit
-from sqdr_qiskit.lightcone.channels import noiseless
 from sqdr_qiskit.lightcone.cones import cone, cone_circuit, pauli_terms
-from sqdr_qiskit.lightcone.operations import CZ, normal_form
+from sqdr_qiskit.lightcone.operations import CZ, noiseless, normal_form
 from tests.lightcone.dense import GateNoise, pauli_channel, random_circuit, random_observables
 
 FLIP = pauli_channel(scale=(1.0, 0.9, 0.9))

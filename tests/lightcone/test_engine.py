@@ -9,8 +9,8 @@ from qiskit.quantum_info import SparsePauliOp
 from sqdr_qiskit import parallel
 from sqdr_qiskit.circuits import build_circuit
 from sqdr_qiskit.errors import ArgumentError, UnsupportedError
-from sqdr_qiskit.lightcone.channels import ChannelModel, noiseless
 from sqdr_qiskit.lightcone.engine import ExactEngine
+from sqdr_qiskit.lightcone.operations import ChannelModel, noiseless
 from tests.lightcone.dense import GateNoise, dense_values, pauli_channel, random_circuit, random_observables
 
 CIRCUITS = ("1b-1q", "1b-2q", "2b-2q", "2b-3q", "3b-4q", "2b-9q", "4b-9q", "5b-6q", "hea-9q", "sqnn-9q")

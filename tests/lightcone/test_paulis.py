@@ -6,7 +6,7 @@ from qiskit.circuit.library import RXGate, RYGate, RZGate
 from qiskit.quantum_info import PTM, Operator, random_unitary
 
 from sqdr_qiskit.errors import ArgumentError
-from sqdr_qiskit.lightcone.channels import Channel
+from sqdr_qiskit.lightcone.operations import Channel
 from sqdr_qiskit.lightcone.paulis import kraus_ptm, rotation_ptm, unitary_ptm
 
 

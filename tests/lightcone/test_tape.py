@@ -5,7 +5,7 @@ from itertools import product
 import numpy as np
 import pytest
 
-from sqdr_qiskit.lightcone.elimination import Factor, TooWideError, eliminate
+from sqdr_qiskit.lightcone.expansion import Factor, TooWideError, eliminate
 from sqdr_qiskit.lightcone.tape import Row, Tape, TapeCode, Value, negative
 
 

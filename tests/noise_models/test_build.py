@@ -12,11 +12,10 @@ from qiskit_aer.noise import NoiseModel
 from sqdr_qiskit.catalog import list_names
 from sqdr_qiskit.circuits import build_circuit
 from sqdr_qiskit.errors import SpecError, UnsupportedError
-from sqdr_qiskit.noise_models.build import build_noise_model, noisy_circuit
+from sqdr_qiskit.noise_models.build import NoiseRules, build_noise_model, noisy_circuit
 from sqdr_qiskit.noise_models.channels import kraus_operators, kraus_to_ptm
 from sqdr_qiskit.noise_models.convert import GateChannels, error_after, error_ptm, readout_after
 from sqdr_qiskit.noise_models.places import gate_key
-from sqdr_qiskit.noise_models.rules import NoiseRules
 from sqdr_qiskit.specs.channels import ChannelSpec
 from sqdr_qiskit.specs.noise import ErrorSpec, NoiseSpec, ReadoutSpec, noise_spec
 

@@ -18,7 +18,7 @@ from qiskit_aer.noise import (
 )
 
 from sqdr_qiskit.noise_models import channels
-from sqdr_qiskit.noise_models.build import quantum_error
+from sqdr_qiskit.noise_models.build import PlacedChannel, quantum_error
 from sqdr_qiskit.noise_models.channels import (
     PAULI_MATRICES,
     ComplexArray,
@@ -30,7 +30,6 @@ from sqdr_qiskit.noise_models.channels import (
     minimal_kraus,
 )
 from sqdr_qiskit.noise_models.convert import error_ptm
-from sqdr_qiskit.noise_models.rules import PlacedChannel
 from sqdr_qiskit.specs.channels import ChannelSpec
 
 EXACT = 1e-12

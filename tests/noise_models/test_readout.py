@@ -10,7 +10,7 @@ from qiskit.quantum_info import SparsePauliOp, Statevector, random_statevector
 from qiskit_aer.noise import NoiseModel, ReadoutError
 
 from sqdr_qiskit.errors import UnsupportedError
-from sqdr_qiskit.noise_models.readout import has_readout_error, read_observable
+from sqdr_qiskit.noise_models.convert import has_readout_error, read_observable
 
 N_QUBITS = 3
 ERRORS = [(0.05, 0.1), (0.0, 0.2), (0.3, 0.0)]

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from sqdr_qiskit.devices.cost import planned_seconds
+from sqdr_qiskit.devices.sender import planned_seconds
 from sqdr_qiskit.errors import ArgumentError
 from sqdr_qiskit.runtime.estimators import make_estimator
 from sqdr_qiskit.runtime.options import RuntimeSettings

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from sqdr_qiskit.circuits import build_circuit
-from sqdr_qiskit.devices.cost import planned_seconds
 from sqdr_qiskit.devices.estimator import DeviceEstimator
 from sqdr_qiskit.devices.rehearsal import LocalSender
+from sqdr_qiskit.devices.sender import planned_seconds
 from sqdr_qiskit.errors import BackendError
 from sqdr_qiskit.runtime.ceiling import Ceiling
 from sqdr_qiskit.runtime.ledger import Ledger

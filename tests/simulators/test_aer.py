@@ -14,9 +14,8 @@ from sqdr_qiskit.catalog import list_names
 from sqdr_qiskit.circuits import build_circuit
 from sqdr_qiskit.errors import ArgumentError, BackendError, SpecError, UnsupportedError
 from sqdr_qiskit.lightcone.engine import ExactEngine
-from sqdr_qiskit.noise_models.readout import read_observable
+from sqdr_qiskit.noise_models.convert import read_observable
 from sqdr_qiskit.simulators import aer as aer_module
-from sqdr_qiskit.simulators import memory
 from sqdr_qiskit.simulators.aer import AerConeEstimator
 from sqdr_qiskit.simulators.aer_runner import AerRunner
 from sqdr_qiskit.simulators.noise import circuit_noise, noisy_engine
@@ -353,7 +352,7 @@ def test_readout_error_of_a_swapped_qubit_is_that_of_its_wire() -> None:
 def test_cones_that_do_not_fit_into_memory_are_refused_before_they_run(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(memory, "free_memory", lambda: 100_000)
+    monkeypatch.setattr(aer_module, "free_memory", lambda: 100_000)
     model = build_circuit("4b-9q")
     with pytest.raises(
         UnsupportedError,

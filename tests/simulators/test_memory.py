@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from sqdr_qiskit.simulators.memory import free_memory, readable, state_bytes
+from sqdr_qiskit.simulators.aer import free_memory, readable, state_bytes
 
 
 def test_a_density_matrix_has_four_numbers_per_qubit_and_a_state_vector_two() -> None:

@@ -12,7 +12,7 @@ from qiskit_aer.noise import NoiseModel, depolarizing_error
 from sqdr_qiskit.catalog import list_names
 from sqdr_qiskit.circuits import CircuitModel, build_circuit
 from sqdr_qiskit.errors import SpecError
-from sqdr_qiskit.noise_models.readout import read_observable
+from sqdr_qiskit.noise_models.convert import read_observable
 from sqdr_qiskit.simulators.noise import circuit_noise, noisy_engine
 from sqdr_qiskit.specs.channels import ChannelSpec
 from sqdr_qiskit.specs.noise import ErrorSpec, NoiseSpec, ReadoutSpec, noise_spec

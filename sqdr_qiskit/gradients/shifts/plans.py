@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,14 +15,15 @@ from qiskit.primitives.containers.observables_array import ObservablesArray
 from qiskit.quantum_info import SparsePauliOp
 
 from sqdr_qiskit.errors import UnsupportedError
+from sqdr_qiskit.gradients.interface import BatchedEstimatorGradient, GradientRequest
 from sqdr_qiskit.gradients.shifts.packing import ShiftPlan, Unit, pack
 from sqdr_qiskit.gradients.shifts.pieces import Assumption
-from sqdr_qiskit.lightcone.channels import ChannelModel, noiseless
+from sqdr_qiskit.lightcone.operations import ChannelModel, noiseless
 from sqdr_qiskit.simulators.noise import Noise, circuit_noise
-from sqdr_qiskit.tiles.layouts import tile_circuit, whole_register
-from sqdr_qiskit.tiles.tiles import TiledCircuit
+from sqdr_qiskit.tiles.tiles import TiledCircuit, tile_circuit, whole_register
 
-__all__ = ["PlanBook", "Results", "execute"]
+__all__ = ["execute", "PlanBook", "PlannedGradient", "Results"]
+
 
 _KEPT = 16
 
@@ -148,3 +151,38 @@ def _check_places(tiled: TiledCircuit, channels: ChannelModel) -> None:
                 f"Argument `tiling` must be false with noise that differs from qubit to qubit, as that "
                 f"after gate `{name}` does."
             )
+
+
+class PlannedGradient(BatchedEstimatorGradient):
+    """A gradient from the estimator that gives the values, by a plan for each circuit.
+
+    Args:
+        estimator: Any `BaseEstimatorV2`.
+        book: Makes the plans.
+    """
+
+    def __init__(self, estimator: BaseEstimatorV2, book: PlanBook) -> None:
+        super().__init__(estimator)
+        self._book = book
+
+    def gives_values_of(self, estimator: BaseEstimatorV2) -> bool:
+        """See `BatchedEstimatorGradient.gives_values_of`: of its own estimator, from the same PUB."""
+        return estimator is self._estimator
+
+    def evaluate(self, request: GradientRequest) -> tuple[NDArray[np.float64] | None, NDArray[Any]]:
+        """See `BatchedEstimatorGradient.evaluate`; one PUB, and one execution a sample more with values.
+
+        Raises:
+            UnsupportedError: A gate, an angle or observables that cannot be taken, by name.
+        """
+        plan = self._book.get(request.circuit, request.observables, request.columns)
+        values, jacobian = self._measure(
+            plan, request.values, request.precision, with_values=request.with_values
+        )
+        return values if request.with_values else None, jacobian.astype(request.dtype, copy=False)
+
+    @abstractmethod
+    def _measure(
+        self, plan: ShiftPlan, parameters: NDArray[np.float64], precision: float | None, *, with_values: bool
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Values, shape (batch, n_observables), right only `with_values`; and the Jacobian."""

@@ -9,13 +9,11 @@ from qiskit.quantum_info import SparsePauliOp
 
 from sqdr_qiskit.circuits import build_circuit
 from sqdr_qiskit.errors import ArgumentError, UnsupportedError
-from sqdr_qiskit.gradients.shifts.colouring import colour, fewest_colours
-from sqdr_qiskit.gradients.shifts.packing import ShiftPlan, Unit, pack
-from sqdr_qiskit.lightcone.channels import ChannelModel, noiseless
+from sqdr_qiskit.gradients.shifts.packing import ShiftPlan, Unit, colour, fewest_colours, pack
 from sqdr_qiskit.lightcone.engine import ExactEngine
+from sqdr_qiskit.lightcone.operations import ChannelModel, noiseless
 from sqdr_qiskit.specs.circuit import CircuitSpec
-from sqdr_qiskit.tiles.layouts import tile_circuit, whole_register
-from sqdr_qiskit.tiles.tiles import TiledChannels, TiledCircuit
+from sqdr_qiskit.tiles.tiles import TiledChannels, TiledCircuit, tile_circuit, whole_register
 from tests.lightcone.dense import GateNoise, pauli_channel, random_circuit
 
 _BIT_FLIP = GateNoise({"u": pauli_channel(scale=(1.0, 0.96, 0.96))})

@@ -5,8 +5,7 @@ import math
 import pytest
 from qiskit.circuit import QuantumCircuit
 
-from sqdr_qiskit.devices.schedule import schedule
-from sqdr_qiskit.devices.success import estimate_success
+from sqdr_qiskit.devices.success import estimate_success, schedule
 from tests.devices.devices_for_tests import grid_chip
 
 _CHIP = grid_chip({(0, 1): 0.01, (1, 2): 0.02}, [0.1, 0.05, 0.02], turn=0.001, seconds=1e-7)

@@ -10,10 +10,9 @@ from qiskit_aer.noise import NoiseModel, amplitude_damping_error, depolarizing_e
 from sqdr_qiskit.catalog import list_names
 from sqdr_qiskit.circuits import build_circuit
 from sqdr_qiskit.errors import BackendError, SpecError, UnsupportedError
-from sqdr_qiskit.noise_models import probe as probe_module
+from sqdr_qiskit.noise_models import check as probe_module
 from sqdr_qiskit.noise_models.build import build_noise_model, noisy_circuit
-from sqdr_qiskit.noise_models.probe import probe
-from sqdr_qiskit.noise_models.relabel import restrict
+from sqdr_qiskit.noise_models.check import probe, restrict
 from sqdr_qiskit.specs.noise import noise_spec
 
 RUNS_ON_THE_RING = [

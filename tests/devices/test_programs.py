@@ -8,8 +8,7 @@ from qiskit import qasm3, qpy
 from qiskit.quantum_info import SparsePauliOp, Statevector
 
 from sqdr_qiskit.circuits import build_circuit
-from sqdr_qiskit.devices.isa_files import write_isa
-from sqdr_qiskit.devices.programs import DeviceProgram
+from sqdr_qiskit.devices.programs import DeviceProgram, write_isa
 from sqdr_qiskit.devices.study import Source, Task, compile_task, snapshot_chip
 
 _MODEL = build_circuit("2b-5q")

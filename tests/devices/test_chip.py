@@ -5,7 +5,7 @@ import pytest
 
 from sqdr_qiskit.backends import make_backend
 from sqdr_qiskit.circuits import build_circuit
-from sqdr_qiskit.devices.device_model import median_noise
+from sqdr_qiskit.devices.chip import median_noise
 from sqdr_qiskit.gradients import make_gradient
 from sqdr_qiskit.noise_models.channels import average_gate_fidelity
 from sqdr_qiskit.noise_models.convert import error_after, error_ptm, readout_after

@@ -13,12 +13,12 @@ from qiskit.providers.fake_provider import GenericBackendV2
 from qiskit_aer.noise import NoiseModel
 
 from sqdr_qiskit.circuits import build_circuit
-from sqdr_qiskit.devices.fake import fake_backend, fake_names
+from sqdr_qiskit.devices.chip import fake_backend, fake_names
 from sqdr_qiskit.errors import ArgumentError, SpecError, UnsupportedError
 from sqdr_qiskit.noise_models.build import build_noise_model
+from sqdr_qiskit.noise_models.calibration import median_noise, snapshot
 from sqdr_qiskit.noise_models.channels import average_gate_fidelity
 from sqdr_qiskit.noise_models.convert import error_after, error_ptm, readout_after
-from sqdr_qiskit.noise_models.snapshot import median_noise, snapshot
 from sqdr_qiskit.specs.device import DeviceGate, DeviceSnapshot
 from sqdr_qiskit.specs.noise import NoiseSpec, noise_spec, read_noise
 from sqdr_qiskit.specs.noise_text import noise_text
