@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sqdr_qiskit.encoder.network import SpikingEncoder
+from sqdr_qiskit.encoder.network import PoolGradient, SpikingEncoder
 from sqdr_qiskit.encoder.phase import phase_code, quantise
 
-__all__ = ["SpikingEncoder", "phase_code", "quantise"]
+__all__ = ["PoolGradient", "SpikingEncoder", "phase_code", "quantise"]

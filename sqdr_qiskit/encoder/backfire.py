@@ -28,11 +28,12 @@ PI = math.pi
 def fire_gradient(layer, membranes, spikes, received, at, stride, keep, gradient):
     """Gradient of one window's currents, [step][8], through pooling, surrogate and membrane.
 
-    Pooling hands a step's gradient to the first neuron of the window that fired, or to the first if none did.
-    Backwards in time, g_t = (handed over)_t / (1 + (pi (u_t - 1))^2) + (1 - s_t) g_(t+1).
+    Pooling hands a step's gradient to one neuron of the window: the first that fired, or the first if none
+    did; or, with `layer.to_largest`, the one with the largest membrane. Backwards in time, with k the
+    surrogate's slope, g_t = (handed over)_t (k / pi) / (1 + (k (u_t - 1))^2) + (1 - s_t) g_(t+1).
 
     Args:
-        layer: Sizes.
+        layer: Sizes, and how gradients go back.
         membranes: float32 vectors, [step][8]: u_t.
         spikes: uint32 vectors, [8]: bit t is s_t.
         received: float32 vectors: gradient of the pooled spikes, one for each step, from vector `at` on for
@@ -42,7 +43,8 @@ def fire_gradient(layer, membranes, spikes, received, at, stride, keep, gradient
         keep: Word with all bits set for real samples, none for those that fill up a group.
         gradient: float32 vectors to write.
     """
-    zero, one, pi = splat(0.0), splat(1.0), splat(PI)
+    zero, one = splat(0.0), splat(1.0)
+    k, peak = splat(layer.slope), splat(layer.slope / PI)
     for channel in range(2):
         s0, s1 = load_words(spikes, 4 * channel), load_words(spikes, 4 * channel + 1)
         s2, s3 = load_words(spikes, 4 * channel + 2), load_words(spikes, 4 * channel + 3)
@@ -54,22 +56,30 @@ def fire_gradient(layer, membranes, spikes, received, at, stride, keep, gradient
         for back in range(layer.n_steps):
             step = layer.n_steps - 1 - back
             now = bit(step)
-            is1, is2, is3 = nonzero(first1 & now), nonzero(first2 & now), nonzero(first3 & now)
             i = 8 * step + 4 * channel
-            u = select(is1, load(membranes, i + 1), load(membranes, i))
-            u = select(is2, load(membranes, i + 2), u)
-            u = select(is3, load(membranes, i + 3), u)
-            slope = pi * (u - one)
-            given = load(received, at + channel * stride + step) / fma(slope, slope, one)
+            u0, u1 = load(membranes, i), load(membranes, i + 1)
+            u2, u3 = load(membranes, i + 2), load(membranes, i + 3)
+            if layer.to_largest:  # the last of these masks that holds is the one that counts
+                is1 = u1 > u0
+                u = select(is1, u1, u0)
+                is2 = u2 > u
+                u = select(is2, u2, u)
+                is3 = u3 > u
+                u = select(is3, u3, u)
+            else:
+                is1, is2, is3 = nonzero(first1 & now), nonzero(first2 & now), nonzero(first3 & now)
+                u = select(is3, u3, select(is2, u2, select(is1, u1, u0)))
+            far = k * (u - one)
+            given = peak * load(received, at + channel * stride + step) / fma(far, far, one)
             given = select(nonzero(keep), given, zero)
+            to3, given = select(is3, given, zero), select(is3, zero, given)
+            to2, given = select(is2, given, zero), select(is2, zero, given)
+            to1, to0 = select(is1, given, zero), select(is1, zero, given)
             g0 = select(nonzero(s0 & now), zero, g0)
             g1 = select(nonzero(s1 & now), zero, g1)
             g2 = select(nonzero(s2 & now), zero, g2)
             g3 = select(nonzero(s3 & now), zero, g3)
-            g0 = g0 + select(nonzero((first1 | first2 | first3) & now), zero, given)
-            g1 = g1 + select(is1, given, zero)
-            g2 = g2 + select(is2, given, zero)
-            g3 = g3 + select(is3, given, zero)
+            g0, g1, g2, g3 = g0 + to0, g1 + to1, g2 + to2, g3 + to3
             store(gradient, i, g0)
             store(gradient, i + 1, g1)
             store(gradient, i + 2, g2)

@@ -29,6 +29,7 @@ from sqdr_qiskit.encoder.passes import (
     send_back_pass,
 )
 from sqdr_qiskit.encoder.plan import Call, Plan, WorkSpace, make_plan
+from sqdr_qiskit.encoder.reference import PoolGradient
 
 __all__ = ["fused_rates"]
 
@@ -199,6 +200,8 @@ def fused_rates(
     *,
     n_steps: int,
     n_phases: int,
+    surrogate_slope: float,
+    pool_gradient: PoolGradient,
 ) -> torch.Tensor:
     """What `reference_rates` computes, on our kernels.
 
@@ -209,11 +212,13 @@ def fused_rates(
         linear: Maps the last convolution's channels to the features.
         n_steps: T.
         n_phases: K; see `plan.code_fits` for what the kernels take.
+        surrogate_slope: As in `reference_rates`.
+        pool_gradient: As in `reference_rates`.
 
     Returns:
         float32 tensor of shape (batch, n_features).
     """
-    plan = make_plan(*pixels.shape[1:], n_steps, n_phases)
+    plan = make_plan(*pixels.shape[1:], n_steps, n_phases, surrogate_slope, pool_gradient == "largest")
     parameters = [module.weight for module in (*convs, *norms)] + [norm.bias for norm in norms]
     parameters += [linear.weight, linear.bias]
     coupled = torch.is_grad_enabled() or any(norm.training for norm in norms)

@@ -73,7 +73,7 @@ def send_head_back(
 
     Args:
         group: Which group.
-        layer: Sizes of the last layer.
+        layer: Sizes of the last layer, and the surrogate's slope.
         means: As in `head_rates`.
         weights: As in `head_rates`.
         biases: As in `head_rates`.
@@ -88,7 +88,8 @@ def send_head_back(
         inner: Work space, [channel][step].
     """
     n_channels, n_steps, high, wide = layer.n_out, layer.n_steps, layer.height // 2, layer.width // 2
-    zero, one, pi = splat(0.0), splat(1.0), splat(PI)
+    zero, one = splat(0.0), splat(1.0)
+    k, peak = splat(layer.slope), splat(layer.slope / PI)
     for i in range(n_channels * n_steps):
         store(inner, i, zero)
     for feature in range(len(biases)):
@@ -98,8 +99,8 @@ def send_head_back(
         for back in range(n_steps):
             step = n_steps - 1 - back
             u = load(membranes, step)
-            slope = pi * (u - one)
-            gradient = select(u > one, zero, gradient) + given / fma(slope, slope, one)
+            far = k * (u - one)
+            gradient = select(u > one, zero, gradient) + peak * given / fma(far, far, one)
             whole = whole + gradient
             store(membranes, step, gradient)
         bias_sums[group, feature] = total(whole)

@@ -21,7 +21,11 @@ __all__ = ["Layer", "n_columns", "n_received", "n_rows", "spread"]
 
 
 class Layer(NamedTuple):
-    """A convolution with its neurons and pooling; kernels take it as it is."""
+    """A convolution with its neurons and pooling; kernels take it as it is.
+
+    The last two say how gradients go back: the surrogate's slope k, and whether pooling hands a gradient to
+    the neuron with the largest membrane of its window rather than to the first that fired.
+    """
 
     n_in: int
     n_out: int
@@ -29,6 +33,8 @@ class Layer(NamedTuple):
     width: int
     n_planes: int
     n_steps: int
+    slope: float
+    to_largest: bool
 
     @property
     def pooled(self) -> tuple[int, int]:

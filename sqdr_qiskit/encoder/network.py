@@ -12,15 +12,27 @@ from torch import nn
 from sqdr_qiskit.encoder.fused import fused_rates
 from sqdr_qiskit.encoder.phase import check_code, quantise
 from sqdr_qiskit.encoder.plan import code_fits
-from sqdr_qiskit.encoder.reference import reference_rates
+from sqdr_qiskit.encoder.reference import PoolGradient, reference_rates
 from sqdr_qiskit.errors import ArgumentError
 
-__all__ = ["EncoderPath", "SpikingEncoder"]
+__all__ = ["EncoderPath", "PoolGradient", "SpikingEncoder", "check_backward"]
 
 EncoderPath = Literal["auto", "fused", "reference"]
 
 N_LAYERS = 3
 MOMENTUM = math.sqrt(0.1)  # torch's convention: the new batch's share of the running statistics
+
+
+def check_backward(surrogate_slope: float, pool_gradient: str) -> None:
+    """Refuse settings of the backward pass that have no meaning.
+
+    Raises:
+        ArgumentError: If `surrogate_slope` is not above 0 and finite, or `pool_gradient` unknown.
+    """
+    if not (math.isfinite(surrogate_slope) and surrogate_slope > 0.0):
+        raise ArgumentError(f"Argument `surrogate_slope` must be above 0, but is {surrogate_slope}.")
+    if pool_gradient not in get_args(PoolGradient):
+        raise ArgumentError(f"Argument `pool_gradient` must be first or largest, but is {pool_gradient!r}.")
 
 
 class SpikingEncoder(nn.Module):
@@ -38,9 +50,14 @@ class SpikingEncoder(nn.Module):
         path: How `forward` computes. "fused": our kernels, for float32 on the CPU, T at most 16 and 3 K.
             "reference": torch modules and snnTorch's neuron stepped in a loop, on any device. "auto": fused
             where it can be, else reference. Both have the same spikes and gradients, up to float32 rounding.
+        surrogate_slope: k, above 0: backward, the derivative of a spike by its membrane u is that of
+            arctan(k (u - 1)) / pi. The paper's is pi; snnTorch's `surrogate.atan(alpha)` has k = pi alpha / 2.
+        pool_gradient: Which neuron of a pooling window the gradient goes to, step by step. "first": the first
+            that fired, or the first if none did, as max pooling of spikes has it. "largest": the one with the
+            largest membrane. Neither setting touches the forward pass.
 
     Raises:
-        ArgumentError: If a count is out of range or `path` is unknown.
+        ArgumentError: If a number is out of range, or `path` or `pool_gradient` unknown.
 
     Source: Luu et al., arXiv 2512.03895, section 3.
     """
@@ -53,6 +70,8 @@ class SpikingEncoder(nn.Module):
         n_phases: int = 8,
         *,
         path: EncoderPath = "auto",
+        surrogate_slope: float = math.pi,
+        pool_gradient: PoolGradient = "first",
     ) -> None:
         super().__init__()
         check_code(n_steps, n_phases)
@@ -61,11 +80,14 @@ class SpikingEncoder(nn.Module):
                 raise ArgumentError(f"Argument `{name}` must be at least 1, but is {value}.")
         if path not in get_args(EncoderPath):
             raise ArgumentError(f"Argument `path` must be auto, fused or reference, but is {path!r}.")
+        check_backward(surrogate_slope, pool_gradient)
         self.in_channels = in_channels
         self.n_features = n_features
         self.n_steps = n_steps
         self.n_phases = n_phases
         self.path = path
+        self.surrogate_slope = surrogate_slope
+        self.pool_gradient: PoolGradient = pool_gradient
         widths = [in_channels << layer for layer in range(N_LAYERS + 1)]
         self.convs = nn.ModuleList(
             nn.Conv2d(narrow, wide, 3, padding=1, bias=False) for narrow, wide in pairwise(widths)
@@ -105,6 +127,8 @@ class SpikingEncoder(nn.Module):
             self.linear,
             n_steps=self.n_steps,
             n_phases=self.n_phases,
+            surrogate_slope=self.surrogate_slope,
+            pool_gradient=self.pool_gradient,
         )
 
     def _takes_kernels(self, pixels: torch.Tensor) -> bool:

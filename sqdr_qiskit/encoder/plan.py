@@ -117,13 +117,15 @@ def code_fits(n_steps: int, n_phases: int) -> bool:
 
 
 @lru_cache(maxsize=4)
-def make_plan(channels: int, height: int, width: int, n_steps: int, n_phases: int) -> Plan:
-    """The plan for images of one size and one code."""
+def make_plan(
+    channels: int, height: int, width: int, n_steps: int, n_phases: int, slope: float, to_largest: bool
+) -> Plan:
+    """The plan for images of one size, one code and one way back, see `Layer`."""
     layers, planes = [], []
     n_planes = min(n_phases, n_steps)
     values = np.array([2.0 ** -(1 + phase) for phase in range(n_planes)], np.float32)
     for _ in range(3):
-        layers.append(Layer(channels, 2 * channels, height, width, n_planes, n_steps))
+        layers.append(Layer(channels, 2 * channels, height, width, n_planes, n_steps, slope, to_largest))
         planes.append(values)
         channels, height, width = 2 * channels, height // 2, width // 2
         n_planes, values = n_steps, np.ones(n_steps, np.float32)

@@ -5,8 +5,9 @@ It is what the fused kernels are held to, and the path that other devices take.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
-from typing import cast
+from typing import Literal, cast
 
 import torch
 from snntorch import Leaky, SpikingNeuron, surrogate
@@ -15,34 +16,58 @@ from torch.nn import functional
 
 from sqdr_qiskit.encoder.phase import phase_code
 
-__all__ = ["integrate_and_fire", "reference_rates", "reference_spikes"]
+__all__ = ["PoolGradient", "integrate_and_fire", "max_pool", "reference_rates", "reference_spikes"]
+
+PoolGradient = Literal["first", "largest"]
 
 
-def _neuron(device: torch.device) -> nn.Module:
-    neuron = Leaky(beta=1.0, threshold=1.0, reset_mechanism="zero", spike_grad=surrogate.atan(alpha=2.0))
+def _neuron(device: torch.device, slope: float) -> nn.Module:
+    spike_grad = surrogate.atan(alpha=2.0 * slope / math.pi)
+    neuron = Leaky(beta=1.0, threshold=1.0, reset_mechanism="zero", spike_grad=spike_grad)
     # snnTorch lists every neuron it ever made and would keep this one, and its last graph, alive.
     SpikingNeuron.instances[:] = [other for other in SpikingNeuron.instances if other is not neuron]
     return neuron.to(device)
 
 
-def integrate_and_fire(currents: torch.Tensor) -> torch.Tensor:
-    """Spikes of integrate-and-fire neurons: u_t = (1 - s_(t-1)) u_(t-1) + I_t, s_t = 1 where u_t > 1.
+def integrate_and_fire(
+    currents: torch.Tensor, *, surrogate_slope: float = math.pi
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Integrate-and-fire neurons: u_t = (1 - s_(t-1)) u_(t-1) + I_t, s_t = 1 where u_t > 1.
 
-    The derivative of s_t is 1 / (1 + (pi (u_t - 1))^2); the reset carries none.
+    The derivative of s_t by u_t is that of arctan(k (u_t - 1)) / pi, which is (k / pi) / (1 + (k (u_t -
+    1))^2); the reset carries none.
 
     Args:
         currents: Tensor of shape (T, ...), input of each neuron at each step.
+        surrogate_slope: k, the surrogate's steepness. snnTorch's `surrogate.atan(alpha)` has k = pi alpha / 2.
 
     Returns:
-        Tensor of the same shape, 0 or 1.
+        Spikes s, 0 or 1, and membranes u before the reset, of the same shape.
     """
-    neuron = _neuron(currents.device)
+    neuron = _neuron(currents.device, surrogate_slope)
     membrane = torch.zeros_like(currents[0])
-    spikes = []
+    spikes, membranes = [], []
     for current in currents:
         spike, membrane = neuron(current, membrane)
         spikes.append(spike.to(currents.dtype))  # snnTorch's spikes are float32
-    return torch.stack(spikes)
+        membranes.append(membrane)
+    return torch.stack(spikes), torch.stack(membranes)
+
+
+def max_pool(spikes: torch.Tensor, membranes: torch.Tensor, pool_gradient: PoolGradient) -> torch.Tensor:
+    """Spikes after pooling 2 x 2, which are 1 where any of a window's neurons fired.
+
+    Args:
+        spikes: Tensor of shape (N, channels, H, W).
+        membranes: Before the reset, of the same shape.
+        pool_gradient: Which neuron of a window the gradient goes to. `first`: the first that fired, or the
+            first if none did, as max pooling of spikes has it. `largest`: the one with the largest membrane
+            (the first of equals); it fired if any did, so the result is the same.
+    """
+    if pool_gradient == "first":
+        return functional.max_pool2d(spikes, 2)
+    pooled, places = functional.max_pool2d(membranes.detach(), 2, return_indices=True)
+    return spikes.flatten(2).gather(2, places.flatten(2)).view_as(pooled)
 
 
 def reference_rates(
@@ -53,6 +78,8 @@ def reference_rates(
     *,
     n_steps: int,
     n_phases: int,
+    surrogate_slope: float = math.pi,
+    pool_gradient: PoolGradient = "first",
 ) -> torch.Tensor:
     """Firing rates of the encoder, module by module.
 
@@ -63,11 +90,22 @@ def reference_rates(
         linear: Maps the last convolution's channels to the features.
         n_steps: T, number of steps.
         n_phases: K, number of phases of the code.
+        surrogate_slope: See `integrate_and_fire`.
+        pool_gradient: See `max_pool`.
 
     Returns:
         Tensor of shape (batch, n_features), of the parameters' type, multiples of 1 / T in [0, 1].
     """
-    spikes = reference_spikes(images, convs, norms, linear, n_steps=n_steps, n_phases=n_phases)
+    spikes = reference_spikes(
+        images,
+        convs,
+        norms,
+        linear,
+        n_steps=n_steps,
+        n_phases=n_phases,
+        surrogate_slope=surrogate_slope,
+        pool_gradient=pool_gradient,
+    )
     return spikes[-1].mean(dim=0)
 
 
@@ -79,6 +117,8 @@ def reference_spikes(
     *,
     n_steps: int,
     n_phases: int,
+    surrogate_slope: float = math.pi,
+    pool_gradient: PoolGradient = "first",
 ) -> list[torch.Tensor]:
     """Spikes of the encoder's layers, module by module; arguments as in `reference_rates`.
 
@@ -91,7 +131,11 @@ def reference_spikes(
     for conv, norm in zip(convs, norms, strict=True):
         spikes = layers[-1]
         currents = norm(conv(spikes.flatten(0, 1)))
-        fired = integrate_and_fire(currents.unflatten(0, spikes.shape[:2]))
-        layers.append(functional.max_pool2d(fired.flatten(0, 1), 2).unflatten(0, spikes.shape[:2]))
-    layers.append(integrate_and_fire(linear(layers[-1].mean(dim=(-2, -1)))))
+        fired, membranes = integrate_and_fire(
+            currents.unflatten(0, spikes.shape[:2]), surrogate_slope=surrogate_slope
+        )
+        pooled = max_pool(fired.flatten(0, 1), membranes.flatten(0, 1), pool_gradient)
+        layers.append(pooled.unflatten(0, spikes.shape[:2]))
+    currents = linear(layers[-1].mean(dim=(-2, -1)))
+    layers.append(integrate_and_fire(currents, surrogate_slope=surrogate_slope)[0])
     return layers

@@ -140,8 +140,10 @@ class _Run:
     def prepare(self, resume: bool, initial: Mapping[str, torch.Tensor] | None) -> None:
         """Set the weights, the optimiser and the state, for a new run or from the state file."""
         recipe = self.recipe
-        for norm in self.model.encoder.norms:
+        encoder = self.model.encoder
+        for norm in encoder.norms:
             norm.momentum = recipe.norm_momentum  # type: ignore[assignment]
+        encoder.surrogate_slope, encoder.pool_gradient = recipe.surrogate_slope, recipe.pool_gradient
         initialise(self.model, circuit=recipe.initialisation, seed=self.seed, positive=recipe.positive)
         if initial is not None:
             load_weights(self.model, initial, where="checkpoint to start from")

@@ -10,8 +10,9 @@ import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields, replace
 from types import MappingProxyType
-from typing import Any
+from typing import Any, get_args
 
+from sqdr_qiskit.encoder import PoolGradient
 from sqdr_qiskit.errors import ArgumentError
 from sqdr_qiskit.training.initialisation import INITIALISATIONS
 from sqdr_qiskit.training.optimisers import OPTIMISERS
@@ -42,6 +43,8 @@ class Recipe:
             `initialisation.INITIALISATIONS`.
         positive: Whether the encoder's linear map starts without negative weights, see `initialise`.
         angle_scale: Radians of a rotation for a firing rate of 1.
+        surrogate_slope: Steepness of the spikes' surrogate derivative, see `SpikingEncoder`.
+        pool_gradient: Which neuron of a pooling window the gradient goes to, see `SpikingEncoder`.
         flip: Whether half the images of each batch, at random, are mirrored left to right.
         label_smoothing: Probability taken from the right class and shared among all, 0 to below 1.
         clip: Longest the gradient may be (its 2-norm over all weights); a longer one is scaled down. None
@@ -68,6 +71,8 @@ class Recipe:
     initialisation: str = "uniform-2pi"
     positive: bool = False
     angle_scale: float = 1.0
+    surrogate_slope: float = math.pi
+    pool_gradient: str = "first"
     flip: bool = False
     label_smoothing: float = 0.0
     clip: float | None = None
@@ -79,6 +84,7 @@ class Recipe:
             ("optimiser", OPTIMISERS),
             ("schedule", SCHEDULES),
             ("initialisation", INITIALISATIONS),
+            ("pool_gradient", get_args(PoolGradient)),
         ):
             _choice(name, getattr(self, name), tuple(table))
         for name in ("epochs", "batch_size", "patience"):
@@ -154,11 +160,14 @@ _RANGES = (
     ("averaging", 0.0, 1.0, False),
     ("norm_momentum", 0.0, 1.0, True),
     ("angle_scale", 0.0, math.inf, False),
+    ("surrogate_slope", 0.0, math.inf, False),
     ("label_smoothing", 0.0, 1.0, False),
     ("clip", 0.0, math.inf, False),
     ("least_steps", 0, math.inf, False),
 )
-_POSITIVE = frozenset({"learning_rate", "readout_rate", "angle_scale", "norm_momentum", "clip"})
+_POSITIVE = frozenset(
+    {"learning_rate", "readout_rate", "angle_scale", "surrogate_slope", "norm_momentum", "clip"}
+)
 
 
 def _choice(argument: str, value: str, choices: tuple[str, ...]) -> None:
@@ -180,10 +189,13 @@ RECIPES: Mapping[str, Recipe] = MappingProxyType(
             learning_rate=2e-2,
             weight_decay=0.0,
             schedule="one-cycle",
+            warm_up=0.1,
             readout_rate=3.0,
             averaging=0.998,
             positive=True,
             angle_scale=math.pi,
+            surrogate_slope=2 * math.pi,
+            pool_gradient="largest",
             clip=1.0,
             least_steps=5000,
         ),

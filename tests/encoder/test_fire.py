@@ -6,31 +6,42 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 import torch
-from torch.nn import functional
-
 from sqdr_qiskit.encoder.backfire import fire_gradient
 from sqdr_qiskit.encoder.fire import integrate
 from sqdr_qiskit.encoder.lanes import LANES, vectors
 from sqdr_qiskit.encoder.layers import Layer
-from sqdr_qiskit.encoder.reference import integrate_and_fire
+from sqdr_qiskit.encoder.reference import PoolGradient, integrate_and_fire, max_pool
 
 N_STEPS = 10
-LAYER = Layer(n_in=1, n_out=2, height=2, width=2, n_planes=N_STEPS, n_steps=N_STEPS)
+
+
+def a_layer(slope: float, pool_gradient: PoolGradient) -> Layer:
+    return Layer(
+        n_in=1,
+        n_out=2,
+        height=2,
+        width=2,
+        n_planes=N_STEPS,
+        n_steps=N_STEPS,
+        slope=slope,
+        to_largest=pool_gradient == "largest",
+    )
 
 
 def kernel(
-    currents: npt.NDArray[np.float32], received: npt.NDArray[np.float32]
+    layer: Layer, currents: npt.NDArray[np.float32], received: npt.NDArray[np.float32]
 ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float32]]:
     """Spikes (T, 2, 2, 2, 16) of a window and its currents' gradient; given the pooled spikes' (2, T, 16)."""
     membranes, gradient = vectors(8 * N_STEPS), vectors(8 * N_STEPS)
     words, keep = vectors(8, np.uint32), np.full(LANES, 0xFFFFFFFF, np.uint32)
-    integrate(LAYER, currents.reshape(-1), membranes, words)
-    fire_one_window(membranes, words, received.reshape(-1), keep, gradient)
+    integrate(layer, currents.reshape(-1), membranes, words)
+    fire_one_window(layer, membranes, words, received.reshape(-1), keep, gradient)
     spikes = words.reshape(2, 2, 2, LANES) >> np.arange(N_STEPS)[:, None, None, None, None] & 1
     return spikes.astype(np.int64), gradient.reshape(N_STEPS, 2, 2, 2, LANES)
 
 
 def fire_one_window(
+    layer: Layer,
     membranes: npt.NDArray[np.float32],
     words: npt.NDArray[np.uint32],
     received: npt.NDArray[np.float32],
@@ -43,26 +54,30 @@ def fire_one_window(
     from sqdr_qiskit.encoder.lanes import load_words
 
     @njit
-    def call(membranes, words, received, keep, gradient):  # type: ignore[no-untyped-def]
-        fire_gradient(LAYER, membranes, words, received, 0, N_STEPS, load_words(keep, 0), gradient)
+    def call(layer, membranes, words, received, keep, gradient):  # type: ignore[no-untyped-def]
+        fire_gradient(layer, membranes, words, received, 0, N_STEPS, load_words(keep, 0), gradient)
 
-    call(membranes, words, received, keep, gradient)
+    call(layer, membranes, words, received, keep, gradient)
 
 
+@pytest.mark.parametrize("slope", [np.pi, 2 * np.pi, 0.7])
+@pytest.mark.parametrize("pool_gradient", ["first", "largest"])
 @pytest.mark.parametrize("grid", [False, True], ids=["random", "ties"])
-def test_equal_to_snntorch_forward_and_back(grid: bool, rng: np.random.Generator) -> None:
+def test_equal_to_snntorch_forward_and_back(
+    grid: bool, pool_gradient: PoolGradient, slope: float, rng: np.random.Generator
+) -> None:
     shape = (N_STEPS, 2, 2, 2, LANES)
     # On a grid of quarters the membrane is often exactly 1.
     values = rng.integers(-2, 5, shape) / 4 if grid else rng.normal(0.3, 0.6, shape)
     currents = torch.tensor(values, dtype=torch.float32, requires_grad=True)
     received = torch.from_numpy(rng.standard_normal((2, N_STEPS, LANES), dtype=np.float32))
-    spikes = integrate_and_fire(currents)
-    as_images = spikes.permute(0, 4, 1, 2, 3).reshape(-1, 2, 2, 2)
-    pooled = functional.max_pool2d(as_images, 2).reshape(N_STEPS, LANES, 2)
+    spikes, membranes = integrate_and_fire(currents, surrogate_slope=slope)
+    as_images = (values.permute(0, 4, 1, 2, 3).reshape(-1, 2, 2, 2) for values in (spikes, membranes))
+    pooled = max_pool(*as_images, pool_gradient).reshape(N_STEPS, LANES, 2)
     pooled.backward(received.permute(1, 2, 0))
     assert currents.grad is not None
 
-    found, gradient = kernel(currents.detach().numpy(), received.numpy())
+    found, gradient = kernel(a_layer(slope, pool_gradient), currents.detach().numpy(), received.numpy())
     assert np.array_equal(found, spikes.detach().numpy())
     assert 0.1 < found.mean() < 0.9
     np.testing.assert_allclose(gradient, currents.grad.numpy(), rtol=1e-5, atol=1e-6)

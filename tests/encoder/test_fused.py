@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import copy
 import dataclasses
+import math
 
 import numpy as np
 import pytest
@@ -11,6 +12,7 @@ from torch import nn
 from sqdr_qiskit import parallel
 from sqdr_qiskit.encoder import SpikingEncoder
 from sqdr_qiskit.encoder import plan as plans
+from sqdr_qiskit.encoder.reference import PoolGradient
 
 
 @dataclasses.dataclass(frozen=True)
@@ -22,6 +24,8 @@ class Case:
     n_features: int = 27
     n_steps: int = 10
     n_phases: int = 8
+    surrogate_slope: float = math.pi
+    pool_gradient: PoolGradient = "first"
 
 
 CASES = [
@@ -32,12 +36,23 @@ CASES = [
     Case(1, 30, 11, 16, n_features=54, n_phases=4),
     Case(1, 16, 16, 3, n_steps=3, n_phases=1),
     Case(1, 12, 12, 3, n_steps=1, n_phases=8),
+    Case(1, 28, 28, 17, surrogate_slope=2 * math.pi, pool_gradient="largest"),
+    Case(3, 17, 21, 33, n_features=5, surrogate_slope=1.3),
+    Case(2, 9, 13, 5, n_features=4, n_steps=7, n_phases=3, pool_gradient="largest"),
 ]
 
 
 def an_encoder(case: Case) -> SpikingEncoder:
     """One that fires now and then, in every layer."""
-    encoder = SpikingEncoder(case.channels, case.n_features, case.n_steps, case.n_phases, path="reference")
+    encoder = SpikingEncoder(
+        case.channels,
+        case.n_features,
+        case.n_steps,
+        case.n_phases,
+        path="reference",
+        surrogate_slope=case.surrogate_slope,
+        pool_gradient=case.pool_gradient,
+    )
     for norm in encoder.norms:
         assert isinstance(norm, nn.BatchNorm2d)
         nn.init.uniform_(norm.weight, -1.5, 1.5)
@@ -84,9 +99,12 @@ def test_equal_to_stepped_snntorch(case: Case, training: bool, rng: np.random.Ge
     rates, gradients = rates_and_gradients(fused, images, given)
     assert 0 < float(expected.mean()) < 1
     torch.testing.assert_close(rates.double(), expected, rtol=0, atol=1e-6)
+    # Membranes that took in the same currents in another order are equal but for rounding; which of them is the
+    # largest then differs between float32 and float64 (test_fire.py has exact ties).
+    relative = 1e-4 if case.pool_gradient == "first" else 3e-3
     for name, gradient in gradients.items():
         wanted = expected_gradients[name]
-        tolerance = 1e-4 * float(wanted.abs().max()) + 1e-6
+        tolerance = relative * float(wanted.abs().max()) + 1e-6
         torch.testing.assert_close(gradient.double(), wanted, rtol=0, atol=tolerance)
     for buffer, expected_buffer in zip(fused.buffers(), reference.buffers(), strict=True):
         torch.testing.assert_close(buffer.to(expected_buffer.dtype), expected_buffer, rtol=1e-5, atol=1e-6)
@@ -135,3 +153,21 @@ def test_backward_twice_over_the_same_graph(rng: np.random.Generator) -> None:
     encoder(some_images(case, rng))  # a forward pass in between leaves the graph as it was
     second = torch.autograd.grad(rates.sum(), weight)
     assert torch.equal(first[0], second[0])
+
+
+def test_the_way_back_leaves_the_way_forward_alone(rng: np.random.Generator, seed: int) -> None:
+    torch.manual_seed(seed)
+    case = Case(1, 28, 28, 17)
+    images, given = some_images(case, rng), torch.ones(17, 27)
+    encoder = an_encoder(case)
+    encoder.path = "fused"
+    state = copy.deepcopy(encoder.state_dict())
+    results = []
+    for slope, pool_gradient in ((math.pi, "first"), (2 * math.pi, "first"), (math.pi, "largest")):
+        encoder.load_state_dict(state)
+        encoder.surrogate_slope, encoder.pool_gradient = slope, pool_gradient  # type: ignore[assignment]
+        results.append(rates_and_gradients(encoder, images, given))
+    (rates, gradients), *others = results
+    for other_rates, other_gradients in others:
+        assert torch.equal(other_rates, rates)
+        assert not torch.equal(other_gradients["convs.0.weight"], gradients["convs.0.weight"])
