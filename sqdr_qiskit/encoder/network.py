@@ -51,7 +51,7 @@ class SpikingEncoder(nn.Module):
             "reference": torch modules and snnTorch's neuron stepped in a loop, on any device. "auto": fused
             where it can be, else reference. Both have the same spikes and gradients, up to float32 rounding.
         surrogate_slope: k, above 0: backward, the derivative of a spike by its membrane u is that of
-            arctan(k (u - 1)) / pi. The paper's is pi; snnTorch's `surrogate.atan(alpha)` has k = pi alpha / 2.
+            arctan(k (u - 1)) / pi. The paper's is pi; snnTorch's `surrogate.atan(a)` has k = pi a / 2.
         pool_gradient: Which neuron of a pooling window the gradient goes to, step by step. "first": the first
             that fired, or the first if none did, as max pooling of spikes has it. "largest": the one with the
             largest membrane. Neither setting touches the forward pass.

@@ -39,7 +39,7 @@ def integrate_and_fire(
 
     Args:
         currents: Tensor of shape (T, ...), input of each neuron at each step.
-        surrogate_slope: k, the surrogate's steepness. snnTorch's `surrogate.atan(alpha)` has k = pi alpha / 2.
+        surrogate_slope: k, the surrogate's steepness. snnTorch's `surrogate.atan(a)` has k = pi a / 2.
 
     Returns:
         Spikes s, 0 or 1, and membranes u before the reset, of the same shape.

@@ -72,7 +72,7 @@ class Recipe:
     positive: bool = False
     angle_scale: float = 1.0
     surrogate_slope: float = math.pi
-    pool_gradient: str = "first"
+    pool_gradient: PoolGradient = "first"
     flip: bool = False
     label_smoothing: float = 0.0
     clip: float | None = None

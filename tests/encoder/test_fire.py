@@ -6,6 +6,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 import torch
+
 from sqdr_qiskit.encoder.backfire import fire_gradient
 from sqdr_qiskit.encoder.fire import integrate
 from sqdr_qiskit.encoder.lanes import LANES, vectors
@@ -72,8 +73,8 @@ def test_equal_to_snntorch_forward_and_back(
     currents = torch.tensor(values, dtype=torch.float32, requires_grad=True)
     received = torch.from_numpy(rng.standard_normal((2, N_STEPS, LANES), dtype=np.float32))
     spikes, membranes = integrate_and_fire(currents, surrogate_slope=slope)
-    as_images = (values.permute(0, 4, 1, 2, 3).reshape(-1, 2, 2, 2) for values in (spikes, membranes))
-    pooled = max_pool(*as_images, pool_gradient).reshape(N_STEPS, LANES, 2)
+    images, potentials = (of.permute(0, 4, 1, 2, 3).reshape(-1, 2, 2, 2) for of in (spikes, membranes))
+    pooled = max_pool(images, potentials, pool_gradient).reshape(N_STEPS, LANES, 2)
     pooled.backward(received.permute(1, 2, 0))
     assert currents.grad is not None
 

@@ -99,8 +99,8 @@ def test_equal_to_stepped_snntorch(case: Case, training: bool, rng: np.random.Ge
     rates, gradients = rates_and_gradients(fused, images, given)
     assert 0 < float(expected.mean()) < 1
     torch.testing.assert_close(rates.double(), expected, rtol=0, atol=1e-6)
-    # Membranes that took in the same currents in another order are equal but for rounding; which of them is the
-    # largest then differs between float32 and float64 (test_fire.py has exact ties).
+    # Membranes that took in the same currents in another order are equal but for rounding; which of them is
+    # the largest then differs between float32 and float64 (test_fire.py has exact ties).
     relative = 1e-4 if case.pool_gradient == "first" else 3e-3
     for name, gradient in gradients.items():
         wanted = expected_gradients[name]

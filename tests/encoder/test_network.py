@@ -84,6 +84,10 @@ def test_arguments_that_do_not_fit() -> None:
         SpikingEncoder(n_features=0)
     with pytest.raises(ArgumentError, match="`path` must be auto, fused or reference"):
         SpikingEncoder(path="fast")  # type: ignore[arg-type]
+    with pytest.raises(ArgumentError, match="`surrogate_slope` must be above 0, but is nan"):
+        SpikingEncoder(surrogate_slope=float("nan"))
+    with pytest.raises(ArgumentError, match="`pool_gradient` must be first or largest, but is 'all'"):
+        SpikingEncoder(pool_gradient="all")  # type: ignore[arg-type]
 
 
 def test_no_neuron_is_kept_alive() -> None:

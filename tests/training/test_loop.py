@@ -61,6 +61,20 @@ def test_the_best_checkpoint_is_the_first_of_the_best_validation_accuracies(
     assert found.accuracy == max(accuracies)
 
 
+def test_the_encoders_way_back_is_the_recipes(
+    settings: ModelSettings, data: DataSplits, recipe: Recipe, tmp_path: Path
+) -> None:
+    ended = []
+    for slope, pool_gradient in ((1.0, "first"), (1.0, "largest"), (6.0, "largest")):
+        model = build_model(settings, make_backend("exact"))
+        changed = recipe.changed(epochs=1, surrogate_slope=slope, pool_gradient=pool_gradient)
+        outcome = train(model, settings, data, changed, folder=tmp_path / f"{slope} {pool_gradient}")
+        assert (model.encoder.surrogate_slope, model.encoder.pool_gradient) == (slope, pool_gradient)
+        ended.append(outcome.last.weights["encoder.convs.0.weight"])
+    assert not torch.equal(ended[0], ended[1])
+    assert not torch.equal(ended[1], ended[2])
+
+
 def test_the_first_convolution_gets_a_gradient_through_the_circuit(model: SQDRCNN, data: DataSplits) -> None:
     logits = model(torch.from_numpy(data.train.images))
     torch.nn.functional.cross_entropy(logits, torch.from_numpy(data.train.labels)).backward()

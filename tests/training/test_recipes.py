@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import pytest
@@ -13,6 +14,7 @@ def test_the_papers_recipe_says_what_the_paper_says() -> None:
     assert (paper.optimiser, paper.learning_rate, paper.weight_decay) == ("adam", 1e-3, 1e-3)
     assert (paper.epochs, paper.flip, paper.initialisation) == (100, True, "uniform-2pi")
     assert (paper.schedule, paper.averaging, paper.angle_scale) == ("constant", 0.0, 1.0)
+    assert (paper.surrogate_slope, paper.pool_gradient) == (math.pi, "first")
 
 
 @pytest.mark.parametrize("name", RECIPES)
@@ -58,6 +60,8 @@ def test_few_images_get_more_epochs_unless_the_epochs_are_named() -> None:
         ({"averaging": 1.0}, "`averaging` must be from 0 to below 1, but is 1.0"),
         ({"label_smoothing": 1.5}, "`label_smoothing` must be from 0 to below 1"),
         ({"clip": 0.0}, "`clip` must be above 0"),
+        ({"surrogate_slope": 0.0}, "`surrogate_slope` must be above 0, but is 0.0"),
+        ({"pool_gradient": "largets"}, "`pool_gradient` must be one of first, largest, .* mean 'largest'"),
         ({"angel_scale": 1.0}, "`settings` must be one of .* did you mean 'angle_scale'"),
     ],
 )
