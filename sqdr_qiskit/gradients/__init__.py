@@ -147,6 +147,11 @@ def make_gradient(
 ) -> BatchedEstimatorGradient:
     """The gradient called `name` for `backend`; the backend's default if None.
 
+    Args:
+        name: A key of `GRADIENTS`.
+        backend: What it runs on; its noise is the gradient's too.
+        options: Choices that some gradients have.
+
     Raises:
         ArgumentError: No gradient of that name, or an option that it does not have.
         UnsupportedError: The gradient does not fit the backend.

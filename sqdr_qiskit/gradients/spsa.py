@@ -41,6 +41,7 @@ class SPSAGradient(PlannedGradient):
         averages: Independent perturbations averaged; two executions each.
         step: Perturbation, radians; None chooses it from the precision (`spsa_step`).
         seed: With the parameters' values it determines the signs, so a resumed run draws the same.
+        assume: What the estimator computes, and so which rotations may be merged, see `PackedParameterShift`.
         tiling: Lay cones side by side; None: yes, unless noise is given.
         channels: The estimator's noise, for what may be merged.
 

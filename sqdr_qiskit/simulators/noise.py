@@ -87,6 +87,10 @@ def noisy_engine(noise: Noise) -> EngineMaker:
 
     Args:
         noise: A noise file's description, or an Aer noise model.
+
+    Returns:
+        What `ExactEstimator` and `ExactGradient` take as `maker`. Called with a circuit that the noise
+        does not fit, it raises what `circuit_noise` raises.
     """
 
     def make(circuit: QuantumCircuit, observables: Sequence[SparsePauliOp]) -> ExactEngine:

@@ -160,6 +160,9 @@ class NoiseSpec:
 def noise_spec(noise: str | os.PathLike[str] | NoiseSpec) -> NoiseSpec:
     """The noise that a user's argument means: a catalogue name, a path, or a description, returned as it is.
 
+    Args:
+        noise: `paper`, `my/noise.toml`, ... or a `NoiseSpec`.
+
     Raises:
         CatalogError: There is no such file.
         SpecError: The file says something that cannot be; names file, table and key.

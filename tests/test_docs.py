@@ -1,0 +1,50 @@
+"""What the README and the pages in docs/ show works as it stands, and what they point at is there."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from tests.stub.fixtures import stub
+from tests.stub.server import StubServer
+
+__all__ = ["stub"]
+
+_ROOT = Path(__file__).parents[1]
+_PAGES = [_ROOT / name for name in ("README.md", "CONTRIBUTING.md")] + sorted((_ROOT / "docs").rglob("*.md"))
+_NAMES = [page.relative_to(_ROOT).as_posix() for page in _PAGES]
+
+
+def _examples(page: Path) -> str:
+    """A page's Python blocks as one program, each on the lines that it has there."""
+    text = page.read_text(encoding="utf-8")
+    program, line = "", 1
+    for block in re.finditer(r"^```python\n(.*?)^```$", text, flags=re.DOTALL | re.MULTILINE):
+        first = text.count("\n", 0, block.start(1)) + 1
+        program += "\n" * (first - line) + block[1]
+        line = first + block[1].count("\n")
+    return program
+
+
+_WITH_CODE = [page for page in _PAGES if _examples(page)]
+
+
+@pytest.mark.parametrize("page", _WITH_CODE, ids=lambda page: page.stem)
+def test_the_examples_of_a_page_run(
+    page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stub: StubServer
+) -> None:
+    """In an empty folder; `ibm_kingston` is the stub's."""
+    monkeypatch.chdir(tmp_path)
+    exec(compile(_examples(page), str(page), "exec"), {"__name__": page.stem})
+
+
+def test_there_are_examples() -> None:
+    assert _ROOT / "README.md" in _WITH_CODE
+
+
+@pytest.mark.parametrize("page", _PAGES, ids=_NAMES)
+def test_the_files_that_a_page_links_to_are_there(page: Path) -> None:
+    for target in re.findall(r"\]\((?!http|#)([^)#]+)", page.read_text(encoding="utf-8")):
+        assert (page.parent / target).exists(), target
