@@ -48,3 +48,10 @@ def test_there_are_examples() -> None:
 def test_the_files_that_a_page_links_to_are_there(page: Path) -> None:
     for target in re.findall(r"\]\((?!http|#)([^)#]+)", page.read_text(encoding="utf-8")):
         assert (page.parent / target).exists(), target
+
+
+@pytest.mark.parametrize("page", _PAGES, ids=_NAMES)
+def test_the_files_that_a_page_names_are_there(page: Path) -> None:
+    """`rooms/of/code.py`, from the package or from the repository's root."""
+    for named in re.findall(r"`([\w./-]+/[\w.-]+\.(?:py|md|toml))`", page.read_text(encoding="utf-8")):
+        assert any((root / named).exists() for root in (_ROOT / "sqdr_qiskit", _ROOT)), named

@@ -1,8 +1,9 @@
-"""The order of the rooms: each imports only from rooms below it; each heavy library has its rooms."""
+"""The order of the rooms: each imports only from rooms below it; each library has its own."""
 
 from __future__ import annotations
 
 import ast
+import re
 import sys
 from importlib import import_module
 from pathlib import Path
@@ -35,25 +36,27 @@ _ROWS: tuple[tuple[str, ...], ...] = (
 )
 _LEVEL = {room: len(_ROWS) - row for row, rooms in enumerate(_ROWS) for room in rooms}
 
-# Library -> the only rooms that import it. What is not listed may be imported anywhere above the specs.
-_ONLY_IN: dict[str, set[str]] = {
-    "typer": {"cli"},
-    "rich": {"cli"},
-    "matplotlib": {"reports"},
-    "dask": {"jobs"},
-    "distributed": {"jobs"},
-    "qiskit_machine_learning": {"model", "gradients"},
-    "qiskit_aer": {"simulators", "devices", "noise_models"},
-    "qiskit_ibm_runtime": {"runtime", "devices", "noise_models"},
-    "snntorch": {"encoder"},
-    "torchvision": {"data"},
-    "sklearn": {"data"},
-    "PIL": {"data"},
-    "numba": {"lightcone", "encoder"},
-    "safetensors": {"model", "training"},
-}
+_DEPENDENCIES = _PACKAGE.parent / "docs" / "dependencies.md"
+_ANY_ROOM = "any room above `specs`"
+_IMPORT_NAMES = {"scikit-learn": "sklearn", "pillow": "PIL"}  # the others: a dash becomes an underscore
+
+
+def _documented() -> dict[str, set[str]]:
+    """Library -> the rooms that docs/dependencies.md names beside it."""
+    text = _DEPENDENCIES.read_text(encoding="utf-8")
+    found = {}
+    for names, rooms in re.findall(r"^\| ([^`|]+) \|[^|]*\| ([^|]+) \|$", text, flags=re.MULTILINE):
+        if set(names) == {"-"} or rooms.startswith(("where it", "through", "why")):
+            continue  # the table's head, and what another library imports
+        named = set(re.findall(r"`(\w+)`", rooms.removeprefix(_ANY_ROOM)))
+        if rooms.startswith(_ANY_ROOM):
+            named = {room for room in _LEVEL if _LEVEL[room] > _LEVEL["specs"]} - named
+        for name in names.split(", "):
+            found[_IMPORT_NAMES.get(name, name.replace("-", "_"))] = named
+    return found
+
+
 _STANDARD_LIBRARY_ONLY = {"specs", "catalog", "records", "parallel", "errors", "__init__", "__main__"}
-_NO_TORCH = {"reports"} | _STANDARD_LIBRARY_ONLY
 
 _FILES = sorted(path for path in _PACKAGE.rglob("*.py") if "_catalog" not in path.parts)
 
@@ -107,14 +110,20 @@ def test_a_room_imports_only_rooms_below_it(path: Path) -> None:
         assert other == room or _LEVEL[other] < _LEVEL[room], f"{_module(path)} imports {module}"
 
 
-@pytest.mark.parametrize("path", _FILES, ids=_module)
-def test_a_library_is_imported_only_where_it_lives(path: Path) -> None:
-    room = _room(_module(path))
-    for module in _imports(path):
-        library = module.split(".")[0]
-        rooms = _ONLY_IN.get(library)
-        assert rooms is None or room in rooms, f"{_module(path)} imports {module}"
-        assert library != "torch" or room not in _NO_TORCH, f"{_module(path)} imports {module}"
+def test_each_library_is_imported_in_the_rooms_that_the_docs_name() -> None:
+    found: dict[str, dict[str, str]] = {}
+    for path in _FILES:
+        for library in {module.split(".")[0] for module in _imports(path)}:
+            if library not in sys.stdlib_module_names and library != "sqdr_qiskit":
+                found.setdefault(library, {})[_room(_module(path))] = _module(path)
+    documented = _documented()
+    for library, rooms in found.items():
+        assert library in documented, f"{library} needs a row with its reason in {_DEPENDENCIES.name}"
+        for room, module in rooms.items():
+            assert room in documented[library], f"{module} imports {library}: see {_DEPENDENCIES.name}"
+    everywhere = {library for library, rooms in documented.items() if len(rooms) > 8}
+    for library in documented.keys() - everywhere:
+        assert set(found.get(library, ())) == documented[library], f"{library}: see {_DEPENDENCIES.name}"
 
 
 @pytest.mark.parametrize("path", _FILES, ids=_module)
