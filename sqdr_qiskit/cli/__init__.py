@@ -6,16 +6,18 @@ imports what it needs when it runs.
 
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import Mapping, Sequence
 from importlib import import_module
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from sqdr_qiskit import __version__
 from sqdr_qiskit.cli import console
-from sqdr_qiskit.errors import SqdrError
+from sqdr_qiskit.cli.help import HelpCommand, HelpGroup
+from sqdr_qiskit.errors import ArgumentError, SqdrError
 
 __all__ = ["COMMANDS", "build_app", "main"]
 
@@ -41,14 +43,14 @@ _INTERRUPTED = 130  # what a shell reports for a process ended by Ctrl-C
 
 def build_app() -> typer.Typer:
     """The command with all its sub-commands."""
-    app = typer.Typer(name="sqdr-qiskit", add_completion=False, callback=_top)
+    app = typer.Typer(name="sqdr-qiskit", cls=HelpGroup, callback=_top)
     for name, target in COMMANDS.items():
         module, _, attribute = target.partition(":")
         command = getattr(import_module(module), attribute)
         if isinstance(command, typer.Typer):
-            app.add_typer(command, name=name)
+            app.add_typer(command, name=name, cls=HelpGroup)
         else:
-            app.command(name)(command)
+            app.command(name, cls=HelpCommand)(command)
     return app
 
 
@@ -69,6 +71,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     command = typer.main.get_command(build_app())
     try:
         result = command.main(words, prog_name="sqdr-qiskit", standalone_mode=False)
+    except ArgumentError as error:
+        console.print_error(_as_typed(str(error), command, words), as_json=as_json)
+        return error.exit_code
     except SqdrError as error:
         console.print_error(str(error), as_json=as_json)
         return error.exit_code
@@ -84,6 +89,23 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if code == _INTERRUPTED:
         console.print_error("interrupted.", as_json=as_json)
     return code
+
+
+def _as_typed(message: str, command: Any, words: Sequence[str]) -> str:
+    """A message that names arguments as Python does, with the names of the options as they are typed."""
+    for word in words:
+        command = getattr(command, "commands", {}).get(word, command)
+    options = {
+        (param.name or "").removeprefix("as_"): max(param.opts, key=len)
+        for param in command.params
+        if param.param_type_name == "option"
+    }
+
+    def typed(found: re.Match[str]) -> str:
+        option = options.get(found[2].replace("-", "_"))
+        return found[0] if option is None else f"{'Option ' if found[1] else ''}`{option}`"
+
+    return re.sub(r"(Argument )?`([a-z][a-z0-9_-]*)`", typed, message)
 
 
 def _usage_error(error: Exception) -> str | None:

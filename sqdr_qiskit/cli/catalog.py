@@ -12,6 +12,7 @@ import typer
 
 from sqdr_qiskit import catalog
 from sqdr_qiskit.cli.console import JsonOption, print_json, print_text
+from sqdr_qiskit.cli.help import HelpCommand
 from sqdr_qiskit.errors import ArgumentError, CatalogError, SpecError
 
 __all__ = ["app", "export", "list_all", "show"]
@@ -46,7 +47,7 @@ def list_all(context: typer.Context, *, as_json: JsonOption = False) -> None:
     print_text("`sqdr-qiskit catalog show NAME` says more about one of them.")
 
 
-@app.command()
+@app.command(cls=HelpCommand)
 def show(
     name: Annotated[str, typer.Argument(help="A catalogue name, or the path of a TOML file.")],
     *,
@@ -74,7 +75,7 @@ def show(
         print_text(text.rstrip())
 
 
-@app.command()
+@app.command(cls=HelpCommand)
 def export(
     name: Annotated[str, typer.Argument(help="A circuit's catalogue name, or the path of its TOML file.")],
     file: Annotated[Path, typer.Argument(help="Where to: a name ending in .qasm (OpenQASM 3) or .qpy.")],

@@ -8,104 +8,52 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from sqdr_qiskit.cli.console import JsonOption, Progress, print_json, print_note, print_text
-from sqdr_qiskit.cli.options import (
-    DataDirOption,
-    DeviceOption,
-    LayoutOption,
-    NoiseOption,
-    SeedOption,
-    ShotsOption,
-    download_progress,
-    typed_command,
-)
-from sqdr_qiskit.errors import ArgumentError
+from sqdr_qiskit.cli.options import Given, OutOption, download_progress, job_options, typed_command
+from sqdr_qiskit.specs.job import JobSpec
 
 if TYPE_CHECKING:
     from sqdr_qiskit.jobs import Chosen
-    from sqdr_qiskit.specs.job import JobSpec
 
-__all__ = ["evaluate"]
+__all__ = ["evaluate", "perform"]
 
 _CHANNELS = ("bit_flip", "depolarizing", "amplitude_damping")  # those of the paper
 
 
+@job_options("evaluate", positional=("checkpoint",))
 def evaluate(
-    checkpoint: Annotated[
-        str | None,
-        typer.Argument(
-            help="A checkpoint file, a run's folder, or a pretrained one's name. [default: the newest "
-            "finished run, "
-            "else a pretrained one]"
-        ),
-    ] = None,
     *,
-    dataset: Annotated[
-        str | None, typer.Option(help="Data set to test on. [default: the checkpoint's own]")
-    ] = None,
-    data_dir: DataDirOption = None,
-    limit: Annotated[
-        int | None, typer.Option(help="At most so many test images, class-balanced.", min=1)
-    ] = None,
-    backend: Annotated[
-        str | None, typer.Option(help="What computes the circuit. [default: exact, in a sweep exact_noisy]")
-    ] = None,
-    noise: NoiseOption = None,
-    shots: ShotsOption = None,
-    layout: LayoutOption = None,
-    seed: SeedOption = 0,
-    device: DeviceOption = "cpu",
-    figure: Annotated[Path | None, typer.Option(help="Draw the confusion matrix into this PNG file.")] = None,
-    noise_sweep: Annotated[
-        str | None,
-        typer.Option(help="Accuracy against noise strength: first:last:number, such as 0:0.1:11."),
-    ] = None,
-    channel: Annotated[
-        list[str] | None,
-        typer.Option(
-            help="Channel to sweep; may be repeated. [default: bit_flip, depolarizing, amplitude_damping]"
-        ),
-    ] = None,
-    out: Annotated[
+    given: Given,
+    figure: Annotated[
         Path | None,
         typer.Option(
-            help="Keep the result in this folder, for `report`. [default: of a sweep runs/<time>-sweep-...]"
+            help="Draw the confusion matrix, or the sweep, into this file.",
+            show_default="of a sweep noise-sweep.png in the run's folder",
         ),
     ] = None,
+    out: OutOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Accuracy, per class and confusion of a checkpoint on held-out images; on another backend, beside exact.
 
-    With --noise-sweep, accuracy against the strength of noise after every gate, a table and a figure.
+    With --noise-sweep, accuracy against the strength of noise after every gate, a table and a figure. With
+    --out, or in a sweep, the result is kept in a folder, for `report`.
     """
+    perform(JobSpec(task="evaluate", **given), folder=out, figure=figure, as_json=as_json)
+
+
+def perform(job: JobSpec, *, folder: Path | None, as_json: bool, figure: Path | None = None) -> None:
+    """Evaluate with progress on stderr, and print what was found."""
     from sqdr_qiskit.jobs import choose_checkpoint, evaluate_checkpoint
     from sqdr_qiskit.jobs.evaluation import carry_out_evaluation
+    from sqdr_qiskit.jobs.use import settled
     from sqdr_qiskit.reports import confusion_figure, per_class_table, save_figure
-    from sqdr_qiskit.specs.job import JobSpec
 
-    if channel and noise_sweep is None:
-        raise ArgumentError("Option `--channel` must come with --noise-sweep, but there is none.")
-    if noise_sweep is not None and noise is not None:
-        raise ArgumentError(
-            "Option `--noise` must be left out with --noise-sweep, which makes its own noise."
-        )
-    backend = backend or ("exact" if noise_sweep is None else "exact_noisy")
-    chosen = choose_checkpoint(checkpoint, dataset=dataset)
-    job = JobSpec(
-        task="evaluate",
-        dataset=dataset or str(chosen.checkpoint.dataset.get("name", "digits")),
-        data_dir=data_dir,
-        limit=limit,
-        backend=backend,
-        noise=noise,
-        shots=shots,
-        layout=layout,
-        seed=seed,
-        device=device,
-    )
+    chosen = choose_checkpoint(job.checkpoint, dataset=job.dataset or None)
+    job, out = settled(job, chosen), folder
     if not as_json:
         print_note(chosen.title)
-    if noise_sweep is not None:
-        _sweep(chosen, job, noise_sweep, channel or list(_CHANNELS), figure, out, as_json=as_json)
+    if job.noise_sweep is not None:
+        _sweep(chosen, job, job.noise_sweep, job.channel or _CHANNELS, figure, out, as_json=as_json)
         return
     with Progress("evaluating", unit="images") as bar:
         shown: Any = {"progress": bar.update, "download_progress": download_progress()}
@@ -151,7 +99,7 @@ def _sweep(
     chosen: Chosen,
     job: JobSpec,
     text: str,
-    channels: list[str],
+    channels: tuple[str, ...],
     figure: Path | None,
     out: Path | None,
     *,

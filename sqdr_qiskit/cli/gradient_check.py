@@ -8,7 +8,7 @@ import numpy as np
 import typer
 
 from sqdr_qiskit.cli.console import JsonOption, print_json, print_text
-from sqdr_qiskit.cli.options import BackendOption, NoiseOption, SeedOption, ShotsOption
+from sqdr_qiskit.cli.options import job_option
 
 if TYPE_CHECKING:
     from sqdr_qiskit.jobs.gradient_check import GradientCheck
@@ -25,21 +25,26 @@ _SHORT = {
 
 def gradient_check(
     *,
-    circuit: Annotated[
-        str, typer.Option(help="Circuit: a catalogue name, <b>b-<n>q, or a TOML file.")
-    ] = "2b-9q",
-    backend: BackendOption = "exact",
-    noise: NoiseOption = None,
-    shots: ShotsOption = None,
+    circuit: Annotated[str | None, job_option("circuit")] = None,
+    backend: Annotated[str | None, job_option("backend")] = None,
+    noise: Annotated[str | None, job_option("noise")] = None,
+    shots: Annotated[int | None, job_option("shots")] = None,
     averages: Annotated[int, typer.Option(help="Perturbations of SPSA.")] = 100,
     rows: Annotated[int, typer.Option(help="Derivatives to list.", min=0)] = 8,
-    seed: SeedOption = 0,
+    seed: Annotated[int | None, job_option("seed")] = None,
     as_json: JsonOption = False,
 ) -> None:
     """Exact, packed, stock, finite-difference and SPSA gradients: values, errors, executions."""
     from sqdr_qiskit.jobs.gradient_check import check_gradients
 
-    found = check_gradients(circuit, backend=backend, noise=noise, shots=shots, seed=seed, averages=averages)
+    found = check_gradients(
+        circuit or "2b-9q",
+        backend=backend or "exact",
+        noise=noise,
+        shots=shots,
+        seed=seed or 0,
+        averages=averages,
+    )
     if as_json:
         print_json(found.to_dict())
     else:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from sqdr_qiskit.cli.console import JsonOption, Progress, print_json, print_note, print_text
-from sqdr_qiskit.cli.options import NoiseOption, typed_command
+from sqdr_qiskit.cli.options import job_option, typed_command
 from sqdr_qiskit.errors import ArgumentError
 
 if TYPE_CHECKING:
@@ -34,13 +34,11 @@ def gradient_variance(
     observable: Annotated[
         list[str] | None, typer.Option(help="local or global; may be repeated. [default: local]")
     ] = None,
-    noise: NoiseOption = None,
+    noise: Annotated[str | None, job_option("noise")] = None,
     samples: Annotated[
         int | None, typer.Option(help="Random draws for each point. [default: 1000]", min=2)
     ] = None,
-    seed: Annotated[
-        int | None, typer.Option(help="The one seed of everything random. [default: 0]", min=0)
-    ] = None,
+    seed: Annotated[int | None, job_option("seed")] = None,
     run: Annotated[
         list[Path] | None,
         typer.Option(

@@ -4,85 +4,37 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from sqdr_qiskit.cli.console import JsonOption, Progress, print_json, print_note, print_text
-from sqdr_qiskit.cli.hardware import (
-    CeilingOption,
-    DecouplingOption,
-    ExecutionsOption,
-    MaxExecutionOption,
-    ModeOption,
-    OutOption,
-    ResilienceOption,
-    ResumeOption,
-    TagsOption,
-    TwirlingOption,
-)
 from sqdr_qiskit.cli.options import (
-    BackendOption,
-    DataDirOption,
-    DeviceOption,
-    LayoutOption,
-    NoiseOption,
-    ShotsOption,
+    Given,
+    OutOption,
+    ResumeOption,
     download_progress,
+    job_options,
+    resumed_job,
     typed_command,
 )
 from sqdr_qiskit.errors import ArgumentError
+from sqdr_qiskit.specs.job import JobSpec
 
 if TYPE_CHECKING:
     from sqdr_qiskit.jobs import Answer, Chosen
-    from sqdr_qiskit.specs.job import JobSpec
 
-__all__ = ["infer"]
+__all__ = ["infer", "perform"]
 
 
+@job_options("infer", positional=("checkpoint",))
 def infer(
-    checkpoint: Annotated[
-        str | None,
-        typer.Argument(
-            help="A checkpoint file, a run's folder, or a pretrained one's name. [default: the newest "
-            "finished run, "
-            "else a pretrained one]"
-        ),
-    ] = None,
     pictures: Annotated[
-        list[str] | None, typer.Argument(help="More pictures, after --input A.", metavar="[PICTURE]...")
+        list[str] | None, typer.Argument(help="More pictures, after --input A.", metavar="PICTURE")
     ] = None,
     *,
-    inputs: Annotated[
-        list[str] | None, typer.Option("--input", help="A picture of any size and mode; several may follow.")
-    ] = None,
-    dataset: Annotated[
-        str | None,
-        typer.Option(help="Classify held-out images of this data set. [default: the checkpoint's own]"),
-    ] = None,
-    data_dir: DataDirOption = None,
-    limit: Annotated[
-        int | None, typer.Option(help="At most so many of the held-out images, class-balanced.", min=1)
-    ] = None,
-    backend: BackendOption = "exact",
-    noise: NoiseOption = None,
-    shots: ShotsOption = None,
-    layout: LayoutOption = None,
-    seed: Annotated[
-        int | None, typer.Option(help="Chooses the images that --limit takes, and shots. [default: 0]", min=0)
-    ] = None,
-    device: DeviceOption = "cpu",
-    mode: ModeOption = None,
-    resilience: ResilienceOption = None,
-    dynamical_decoupling: DecouplingOption = None,
-    twirling: TwirlingOption = None,
-    max_execution_s: MaxExecutionOption = None,
-    job_tags: TagsOption = None,
-    max_qpu_seconds: CeilingOption = None,
-    max_executions: ExecutionsOption = None,
+    given: Given,
     out: OutOption = None,
     resume: ResumeOption = None,
     as_csv: Annotated[bool, typer.Option("--csv", help="Print comma-separated values.")] = False,
@@ -95,57 +47,57 @@ def infer(
     On a quantum computer (--backend ibm_<device> or least_busy) the run has a folder with a ledger of its
     jobs: cut short at any moment, --resume FOLDER goes on without sending anything twice.
     """
-    here = dict(locals())
-    from sqdr_qiskit.jobs import choose_checkpoint, infer_dataset, infer_files
-    from sqdr_qiskit.jobs.hardware import has_ledger
-    from sqdr_qiskit.jobs.use import A_FEW
-    from sqdr_qiskit.specs.job import JobSpec
-
     if as_csv and as_json:
         raise ArgumentError("Option `--csv` must be left out with --json, but both are given.")
+    given = _sorted_out(given, pictures or [])
     if resume is not None:
-        _show(*_resumed(resume, here), as_csv=as_csv, as_json=as_json)
-        return
-    checkpoint, files = _sorted_out(checkpoint, pictures or [], inputs or [])
-    _refuse(files, dataset=dataset, data_dir=data_dir, limit=limit)
-    chosen = choose_checkpoint(checkpoint, dataset=dataset)
-    job = JobSpec(
-        task="infer",
-        dataset=dataset or str(chosen.checkpoint.dataset.get("name", "digits")),
-        data_dir=data_dir,
-        limit=limit if limit is not None or dataset is not None else A_FEW,
-        backend=backend,
-        noise=noise,
-        shots=shots,
-        layout=layout,
-        seed=seed or 0,
-        device=device,
-        mode=mode,
-        resilience=resilience,
-        dynamical_decoupling=dynamical_decoupling,
-        twirling=twirling,
-        max_execution_s=max_execution_s,
-        job_tags=job_tags,
-        max_qpu_seconds=max_qpu_seconds,
-        max_executions=max_executions,
-    )
+        job = resumed_job(resume, "infer", given, out=out)
+        require_resumable(job, resume)
+    else:
+        job = JobSpec(task="infer", **given)
+    perform(job, folder=resume or out, resume=resume is not None, as_csv=as_csv, as_json=as_json)
+
+
+def require_resumable(job: JobSpec, folder: Path) -> None:
+    """Refuse to go on with an inference that has no ledger: it takes no longer from the beginning.
+
+    Raises:
+        ArgumentError: It has none.
+    """
+    from sqdr_qiskit.jobs.hardware import has_ledger
+
+    if not has_ledger(job):
+        raise ArgumentError(
+            f"Option `--resume` must name a run on a quantum computer, or its rehearsal under a ceiling, but "
+            f"{str(folder)!r} ran on {job.backend}; start it anew."
+        )
+
+
+def perform(job: JobSpec, *, folder: Path | None, resume: bool, as_json: bool, as_csv: bool = False) -> None:
+    """Classify with progress on stderr, and print the answers.
+
+    On a quantum computer, in its rehearsal under a ceiling, or with a folder named, the run is kept.
+    """
+    from sqdr_qiskit.jobs import choose_checkpoint, infer_dataset, infer_files
+    from sqdr_qiskit.jobs.hardware import has_ledger
+    from sqdr_qiskit.jobs.use import settled
+
+    chosen = choose_checkpoint(job.checkpoint, dataset=job.dataset or None)
+    job = settled(job, chosen)
     if not as_json:
         print_note(chosen.title)
     if has_ledger(job):
-        answers, folder = _on_hardware(job, chosen, files, folder=out, resume=False)
-        _show(job, chosen, answers, folder, as_csv=as_csv, as_json=as_json)
+        answers, place = _on_hardware(job, chosen, folder=folder, resume=resume)
+        _show(job, chosen, answers, place, as_csv=as_csv, as_json=as_json)
         return
     with Progress("classifying", unit="images") as bar:
-        if out is not None:
-            answers = _kept(job, chosen, files, out, bar)
-            _show(job, chosen, answers, out, as_csv=as_csv, as_json=as_json)
-            return
-        answers = (
-            infer_files(chosen, files, job, progress=bar.update)
-            if files
-            else infer_dataset(chosen, job, progress=bar.update, download_progress=download_progress())
-        )
-    _show(job, chosen, answers, None, as_csv=as_csv, as_json=as_json)
+        if folder is not None:
+            answers = _kept(job, chosen, folder, bar)
+        elif job.input:
+            answers = infer_files(chosen, job.input, job, progress=bar.update)
+        else:
+            answers = infer_dataset(chosen, job, progress=bar.update, download_progress=download_progress())
+    _show(job, chosen, answers, folder, as_csv=as_csv, as_json=as_json)
 
 
 def _show(
@@ -169,7 +121,7 @@ def _show(
 
 
 def _on_hardware(
-    job: JobSpec, chosen: Chosen, files: Sequence[str], *, folder: Path | None, resume: bool
+    job: JobSpec, chosen: Chosen, *, folder: Path | None, resume: bool
 ) -> tuple[list[Answer], Path]:
     """Classify on a quantum computer, or in its rehearsal under a ceiling, with a folder."""
     from sqdr_qiskit.cli.waiting import on_hardware
@@ -179,7 +131,7 @@ def _on_hardware(
         run = carry_out_inference(
             job,
             chosen,
-            files,
+            job.input or (),
             hardware=hardware,
             folder=folder,
             resume=resume,
@@ -203,14 +155,14 @@ def _on_hardware(
     return list(run.answers), run.folder
 
 
-def _kept(job: JobSpec, chosen: Chosen, files: Sequence[str], folder: Path, bar: Progress) -> list[Answer]:
+def _kept(job: JobSpec, chosen: Chosen, folder: Path, bar: Progress) -> list[Answer]:
     """Classify on this machine, and keep the answers."""
     from sqdr_qiskit.jobs.inference import carry_out_inference
 
     run = carry_out_inference(
         job,
         chosen,
-        files,
+        job.input or (),
         folder=folder,
         command=typed_command(),
         progress=bar.update,
@@ -219,67 +171,26 @@ def _kept(job: JobSpec, chosen: Chosen, files: Sequence[str], folder: Path, bar:
     return list(run.answers)
 
 
-def _resumed(folder: Path, here: dict[str, Any]) -> tuple[JobSpec, Chosen, list[Answer], Path]:
-    """Go on with an inference that has a ledger, with what it was started with."""
-    from sqdr_qiskit.jobs.hardware import CEILINGS, has_ledger
-    from sqdr_qiskit.jobs.inference import inference_of_run
-
-    usual = {"backend": "exact", "device": "cpu"}
-    for name, value in here.items():
-        if name not in ("resume", "as_csv", "as_json", *CEILINGS) and value not in (
-            None,
-            [],
-            usual.get(name),
-        ):
-            option = "CHECKPOINT" if name == "checkpoint" else "--" + name.replace("_", "-")
-            raise ArgumentError(
-                f"Option `{option}` must be left out with --resume, which goes on with what the run was "
-                "started with."
-            )
-    job, chosen, files = inference_of_run(folder)
-    ceilings = {name: here[name] for name in CEILINGS if here[name] is not None}
-    job = replace(job, **ceilings)  # the one thing that may change on the way
-    if job.task != "infer":
-        raise ArgumentError(
-            f"Option `--resume` must name an inference, but {str(folder)!r} holds a run of task {job.task}."
-        )
-    if not has_ledger(job):
-        raise ArgumentError(
-            f"Option `--resume` must name a run on a quantum computer, or its rehearsal under a ceiling, but "
-            f"{str(folder)!r} ran on {job.backend}; start it anew."
-        )
-    return job, chosen, *_on_hardware(job, chosen, files, folder=folder, resume=True)
-
-
-def _sorted_out(
-    checkpoint: str | None, pictures: list[str], inputs: list[str]
-) -> tuple[str | None, list[str]]:
-    """Checkpoint and pictures of a command line.
+def _sorted_out(given: Given, pictures: list[str]) -> Given:
+    """What was given, checkpoint and pictures told apart.
 
     `infer --input a.png b.png` hands b.png over as the first argument, which otherwise is the checkpoint:
     with --input, an argument is the checkpoint only if it is no picture.
     """
-    words = [word for word in (checkpoint, *pictures) if word is not None]
-    if not inputs:
+    words = [*([given["checkpoint"]] if "checkpoint" in given else []), *pictures]
+    if "input" not in given:
         if pictures:
             raise ArgumentError(f"Argument `{pictures[0]}` must follow --input, but there is none.")
-        return checkpoint, []
+        return given
     checkpoints = [word for word in words[:1] if not _is_picture(word)]
-    return (checkpoints[0] if checkpoints else None), [*inputs, *words[len(checkpoints) :]]
+    rest = {name: value for name, value in given.items() if name != "checkpoint"}
+    named = {"checkpoint": checkpoints[0]} if checkpoints else {}
+    return {**rest, **named, "input": (*given["input"], *words[len(checkpoints) :])}
 
 
 def _is_picture(word: str) -> bool:
-    from pathlib import Path
-
     path = Path(word)
     return path.suffix.lower() not in ("", ".safetensors") and not path.is_dir()
-
-
-def _refuse(files: list[str], **options: object) -> None:
-    for name, value in options.items():
-        if files and value is not None:
-            option = "--" + name.replace("_", "-")
-            raise ArgumentError(f"Option `{option}` must be left out with --input, where it has no effect.")
 
 
 def _csv(answers: list[Answer]) -> str:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from sqdr_qiskit.cli.console import JsonOption, print_json, print_note, print_text
+from sqdr_qiskit.cli.help import HelpCommand
 from sqdr_qiskit.errors import CatalogError
 
 if TYPE_CHECKING:
@@ -24,7 +25,7 @@ _Root = Annotated[
 _Run = Annotated[Path, typer.Argument(help="The run's folder.", metavar="FOLDER")]
 
 
-@app.command("list")
+@app.command("list", cls=HelpCommand)
 def list_all(root: _Root = Path("runs"), *, as_json: JsonOption = False) -> None:
     """List the hardware jobs of all runs, newest run first; needs neither network nor account."""
     from sqdr_qiskit.reports import Table
@@ -57,7 +58,7 @@ def list_all(root: _Root = Path("runs"), *, as_json: JsonOption = False) -> None
     print_text(Table(headers, rows, frozenset({5, 6})).text().rstrip())
 
 
-@app.command()
+@app.command(cls=HelpCommand)
 def show(
     job: Annotated[str, typer.Argument(help="A job's id, or the beginning of it.")],
     root: _Root = Path("runs"),
@@ -84,7 +85,7 @@ def show(
     )
 
 
-@app.command()
+@app.command(cls=HelpCommand)
 def collect(folder: _Run, *, as_json: JsonOption = False) -> None:
     """Wait for a run's jobs and keep their results; `--resume` of the run then uses them. Sends nothing."""
     from sqdr_qiskit.cli.waiting import leaving_allowed, show_waiting
@@ -96,7 +97,7 @@ def collect(folder: _Run, *, as_json: JsonOption = False) -> None:
         _report(collect_jobs(folder, watch=show_waiting(), attention=attention), as_json=as_json)
 
 
-@app.command()
+@app.command(cls=HelpCommand)
 def cancel(folder: _Run, *, as_json: JsonOption = False) -> None:
     """Cancel a run's jobs that are under way; results that were collected stay."""
     from sqdr_qiskit.cli.waiting import show_waiting

@@ -9,6 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from sqdr_qiskit.cli.console import JsonOption, print_json, print_text
+from sqdr_qiskit.cli.help import HelpCommand
 from sqdr_qiskit.errors import ArgumentError, SpecError, UnsupportedError
 from sqdr_qiskit.specs.device import DeviceSnapshot
 from sqdr_qiskit.specs.noise import NoiseSpec, noise_spec
@@ -20,7 +21,7 @@ app = typer.Typer(help="Look into noise models; make them from a device's calibr
 _CIRCUIT = "2b-9q"
 
 
-@app.command()
+@app.command(cls=HelpCommand)
 def show(
     name: Annotated[str, typer.Argument(help="A catalogue name, or the path of a TOML file.")],
     *,
@@ -39,7 +40,7 @@ def show(
         print_text(_page(spec, facts))
 
 
-@app.command("from-device")
+@app.command("from-device", cls=HelpCommand)
 def from_device(
     device: Annotated[str, typer.Argument(help="A device's snapshot, such as fake_brisbane.")],
     *,

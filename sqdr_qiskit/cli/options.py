@@ -1,59 +1,168 @@
-"""Options that several commands share, and what they do with progress."""
+"""A command's options, derived from the fields of a run's description, and what is shown while it works."""
 
 from __future__ import annotations
 
+import inspect
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Annotated, TypeAlias
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, TypeAlias
 
 import typer
 
 from sqdr_qiskit.cli.console import Progress, print_note
+from sqdr_qiskit.errors import ArgumentError
+from sqdr_qiskit.specs.job import JOB_OPTIONS, JobSpec, Task
+from sqdr_qiskit.specs.options import GROUPS, Option
+from sqdr_qiskit.training.recipes import RECIPES
 
 if TYPE_CHECKING:
     from sqdr_qiskit.training.outcome import TrainingProgress
 
 __all__ = [
-    "BackendOption",
-    "DataDirOption",
-    "DeviceOption",
-    "LayoutOption",
-    "NoiseOption",
-    "SeedOption",
-    "ShotsOption",
+    "Given",
+    "OutOption",
+    "ResumeOption",
+    "default_words",
     "download_progress",
+    "job_option",
+    "job_options",
+    "refuse_with_resume",
+    "resumed_job",
     "training_progress",
     "typed_command",
 ]
 
-BackendOption: TypeAlias = Annotated[
-    str, typer.Option("--backend", help="Where expectation values come from.", show_default=True)
-]
-NoiseOption: TypeAlias = Annotated[
-    str | None, typer.Option("--noise", help="Noise model: a catalogue name or a TOML file.")
-]
-ShotsOption: TypeAlias = Annotated[
-    int | None, typer.Option("--shots", help="Samples per expectation value (default: exact).", min=1)
-]
-DataDirOption: TypeAlias = Annotated[
-    str | None,
-    typer.Option("--data-dir", help="Folder of the data sets (default: SQDR_DATA_DIR, else a cache folder)."),
-]
-SeedOption: TypeAlias = Annotated[
-    int, typer.Option("--seed", help="The one seed of everything random.", min=0)
-]
-LayoutOption: TypeAlias = Annotated[
-    str | None,
+Given: TypeAlias = Mapping[str, Any]
+"""Options of a run that were typed, by the name of their field."""
+
+
+OutOption: TypeAlias = Annotated[
+    Path | None,
     typer.Option(
-        "--layout",
-        help="On a device: tiled (each output's light cone on a line of its own), whole, or a layout file "
-        "(FILE.toml) by transpile --choose. [default: tiled]",
+        "--out", help="Folder for the run.", show_default="one of its own in runs/", metavar="FOLDER"
     ),
 ]
-DeviceOption: TypeAlias = Annotated[
-    str, typer.Option("--device", help="Where encoder and head compute: cpu, or cuda where there is one.")
+ResumeOption: TypeAlias = Annotated[
+    Path | None,
+    typer.Option("--resume", help="Go on with the run in this folder.", metavar="FOLDER"),
 ]
+
+
+def job_option(name: str) -> Any:
+    """Give `typer` what it must know of an option of a run: the metadata of an `Annotated` type."""
+    one = JOB_OPTIONS[name]
+    return typer.Option(
+        one.typed,
+        help=_sentence(one),
+        show_default=default_words(one),
+        metavar=one.metavar,
+        rich_help_panel=one.group,
+    )
+
+
+def job_options(task: Task, *, positional: tuple[str, ...] = ()) -> Callable[[Callable[..., None]], Any]:
+    """Give a command all options that a run of a task has; it gets those that were typed as `given`.
+
+    Args:
+        task: The task.
+        positional: Options that are arguments of the command.
+    """
+    mine = [one for one in JOB_OPTIONS.values() if task in one.tasks]
+    options = sorted((one for one in mine if one.name not in positional), key=lambda o: GROUPS.index(o.group))
+
+    def decorate(command: Callable[..., None]) -> Callable[..., None]:
+        own = inspect.signature(command, eval_str=True).parameters
+        parameters = [_argument(JOB_OPTIONS[name]) for name in positional]
+        parameters += [p for p in own.values() if p.kind is p.POSITIONAL_OR_KEYWORD and p.name != "given"]
+        for one in options:
+            kind: Any = list[str] if one.kind is tuple else one.kind
+            annotation = Annotated[kind | None, job_option(one.name)]
+            parameters.append(
+                inspect.Parameter(
+                    one.name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=annotation
+                )
+            )
+        parameters += [p for p in own.values() if p.kind is p.KEYWORD_ONLY and p.name != "given"]
+
+        def run(**values: Any) -> None:
+            given = {one.name: values.pop(one.name) for one in mine}
+            given = {name: value for name, value in given.items() if value not in (None, [], ())}
+            command(given={n: tuple(v) if isinstance(v, list) else v for n, v in given.items()}, **values)
+
+        run.__doc__, run.__name__, run.__module__ = command.__doc__, command.__name__, command.__module__
+        run.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+        run.__annotations__ = {p.name: p.annotation for p in parameters}
+        return run
+
+    return decorate
+
+
+def _argument(one: Option) -> inspect.Parameter:
+    argument = typer.Argument(
+        help="A checkpoint file, a run's folder, or a pretrained one's name.",
+        metavar=one.name.upper(),
+        show_default="the newest finished run, else a pretrained one",
+    )
+    kind = Annotated[str | None, argument]
+    return inspect.Parameter(one.name, inspect.Parameter.POSITIONAL_OR_KEYWORD, default=None, annotation=kind)
+
+
+def _sentence(one: Option) -> str:
+    """An option's help, its choices included."""
+    if not one.choices or all(choice in one.help for choice in one.choices):
+        return one.help
+    return f"{one.help.rstrip('.')}: {', '.join(one.choices)}."
+
+
+def default_words(one: Option) -> str:
+    """What an option is where it is not given."""
+    if one.feeds == "recipe":
+        found = {name: _shown(getattr(recipe, one.name)) for name, recipe in RECIPES.items()}
+        first, *others = found.items()
+        return "; ".join([first[1], *(f"{name}: {value}" for name, value in others if value != first[1])])
+    return one.usual or _shown(one.default)
+
+
+def _shown(value: Any) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return "none" if value is None else f"{value:.4g}" if isinstance(value, float) else str(value)
+
+
+def refuse_with_resume(given: Given, **own: Any) -> None:
+    """Refuse all options beside `--resume` but those that may change on the way.
+
+    Raises:
+        ArgumentError: There is one.
+    """
+    names = [JOB_OPTIONS[name].typed for name in given if not JOB_OPTIONS[name].may_change]
+    for name in [*names, *(f"--{name}" for name, value in own.items() if value is not None)]:
+        raise ArgumentError(
+            f"Option `{name}` must be left out with --resume, which goes on with what the run was started "
+            "with."
+        )
+
+
+def resumed_job(folder: Path, task: Task, given: Given, **own: Any) -> JobSpec:
+    """The job of a run that is taken up again.
+
+    Raises:
+        ArgumentError: An option is given that may not change, or the run is of another task.
+        CheckpointError: There is no run.
+    """
+    refuse_with_resume(given, **own)
+    from sqdr_qiskit.jobs.training import job_of_run
+
+    job = replace(job_of_run(folder), **given)
+    if job.task != task:
+        raise ArgumentError(
+            f"Option `--resume` must name a run of task {task}, but {str(folder)!r} holds one of task "
+            f"{job.task}."
+        )
+    return job
 
 
 def typed_command() -> tuple[str, ...]:

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from sqdr_qiskit.cli.console import JsonOption, print_json, print_note, print_text
-from sqdr_qiskit.cli.options import DataDirOption, download_progress
+from sqdr_qiskit.cli.options import download_progress, job_option
 from sqdr_qiskit.errors import CheckpointError
 
 __all__ = ["report"]
@@ -20,7 +20,7 @@ def report(
     ] = None,
     *,
     out: Annotated[Path | None, typer.Option(help="The page. [default: RUN/report.html]")] = None,
-    data_dir: DataDirOption = None,
+    data_dir: Annotated[str | None, job_option("data_dir")] = None,
     as_json: JsonOption = False,
 ) -> None:
     """Make one HTML page about a run: how well it did, what it ran, what it cost.

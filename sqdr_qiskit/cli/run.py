@@ -43,37 +43,23 @@ def run(
 
 
 def _run_one(job: JobSpec, *, out: Path | None, resume: Path | None, as_json: bool) -> None:
-    from sqdr_qiskit.cli.evaluate import evaluate
-    from sqdr_qiskit.cli.infer import infer
-    from sqdr_qiskit.cli.train import show, train_and_show
+    from sqdr_qiskit.cli import evaluate, infer, train
     from sqdr_qiskit.errors import CheckpointError
     from sqdr_qiskit.jobs.training import job_of_run
 
+    folder = resume or out
+    if resume is not None and job_of_run(resume).defining() != job.defining():
+        raise CheckpointError(f"{resume}: its record describes another job than the file.")
     if job.task == "train":
-        if resume is not None and job_of_run(resume) != job:
-            raise CheckpointError(f"{resume}: its record describes another job than the file.")
-        show(train_and_show(job, folder=resume or out, resume=resume is not None), as_json=as_json)
-        return
-    if out is not None or resume is not None:
-        option = "--out" if out is not None else "--resume"
-        raise ArgumentError(
-            f"Option `{option}` must be left out for a job of task {job.task}, which makes no folder."
-        )
-    common = {
-        "checkpoint": job.checkpoint,
-        "dataset": job.dataset,
-        "data_dir": job.data_dir,
-        "limit": job.limit,
-        "backend": job.backend,
-        "noise": job.noise,
-        "shots": job.shots,
-        "layout": job.layout,
-        "seed": job.seed,
-        "device": job.device,
-        "as_json": as_json,
-    }
-    command = evaluate if job.task == "evaluate" else infer
-    command(**common)  # type: ignore[arg-type]
+        train.perform(job, folder=folder, resume=resume is not None, as_json=as_json)
+    elif job.task == "infer":
+        if resume is not None:
+            infer.require_resumable(job, resume)
+        infer.perform(job, folder=folder, resume=resume is not None, as_json=as_json)
+    elif resume is not None:
+        raise ArgumentError("Option `--resume` must be left out for a job of task evaluate; start it anew.")
+    else:
+        evaluate.perform(job, folder=folder, as_json=as_json)
 
 
 def _run_grid(file: JobFile, *, out: Path | None, resume: Path | None, as_json: bool) -> None:

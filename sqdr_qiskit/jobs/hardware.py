@@ -12,7 +12,7 @@ from sqdr_qiskit.backends import Backend, make_backend
 from sqdr_qiskit.devices.names import is_hardware
 from sqdr_qiskit.errors import RunError, SqdrError
 from sqdr_qiskit.runtime.ledger import Ledger
-from sqdr_qiskit.specs.job import JobSpec
+from sqdr_qiskit.specs.job import JOB_OPTIONS, JobSpec
 
 if TYPE_CHECKING:  # the runtime's client takes a second to import
     from sqdr_qiskit.runtime.book import Entry
@@ -23,7 +23,6 @@ if TYPE_CHECKING:  # the runtime's client takes a second to import
 
 __all__ = [
     "CEILINGS",
-    "HARDWARE_FIELDS",
     "Collected",
     "Hardware",
     "cancel_jobs",
@@ -34,19 +33,8 @@ __all__ = [
     "runtime_settings",
 ]
 
-CEILINGS = ("max_qpu_seconds", "max_executions")
-"""Fields of a job that bound what a run may spend; they may change when it is taken up again."""
-
-# Fields of a job that only a quantum computer has a use for; its rehearsal has one for the ceilings.
-HARDWARE_FIELDS = (
-    "mode",
-    "resilience",
-    "dynamical_decoupling",
-    "twirling",
-    "max_execution_s",
-    "job_tags",
-    *CEILINGS,
-)
+CEILINGS = tuple(name for name, one in JOB_OPTIONS.items() if one.may_change)
+"""Options of a job that bound what a run may spend; they may change when it is taken up again."""
 
 
 def has_ledger(job: JobSpec) -> bool:
@@ -193,17 +181,10 @@ def runtime_settings(job: JobSpec) -> Any:
     """
     from sqdr_qiskit.runtime.options import RuntimeSettings
 
-    given: dict[str, Any] = {
-        "mode": job.mode,
-        "resilience": job.resilience,
-        "dynamical_decoupling": job.dynamical_decoupling,
-        "twirling": job.twirling,
-        "max_execution_s": job.max_execution_s,
-        "tags": None if job.job_tags is None else tuple(tag.strip() for tag in job.job_tags.split(",")),
-        "ceiling_s": job.max_qpu_seconds,
-        "max_executions": job.max_executions,
-    }
-    return RuntimeSettings(**{name: value for name, value in given.items() if value is not None})
+    given = job.feeding("runtime")
+    if job.job_tags is not None:
+        given["job_tags"] = tuple(tag.strip() for tag in job.job_tags.split(","))
+    return RuntimeSettings(**given)
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from sqdr_qiskit.data.splits import balanced_subset
 from sqdr_qiskit.devices.names import is_hardware
 from sqdr_qiskit.errors import ArgumentError
 from sqdr_qiskit.gradients import GradientOptions
-from sqdr_qiskit.jobs.hardware import CEILINGS, HARDWARE_FIELDS, Hardware, has_ledger
+from sqdr_qiskit.jobs.hardware import CEILINGS, Hardware, has_ledger
 from sqdr_qiskit.model.network import ModelSettings
 from sqdr_qiskit.specs.circuit import circuit_spec
 from sqdr_qiskit.specs.job import JobSpec
@@ -41,19 +41,7 @@ def recipe_of(job: JobSpec) -> Recipe:
     Raises:
         ArgumentError: If there is no such recipe or a setting is out of range.
     """
-    return find_recipe(job.recipe).changed(
-        epochs=job.epochs,
-        batch_size=job.batch_size,
-        learning_rate=job.learning_rate,
-        weight_decay=job.weight_decay,
-        optimiser=job.optimiser,
-        schedule=job.schedule,
-        initialisation=job.initialisation,
-        flip=job.flip,
-        averaging=job.averaging,
-        angle_scale=job.angle_scale,
-        patience=job.patience,
-    )
+    return find_recipe(job.recipe).changed(**job.feeding("recipe"))
 
 
 def backend_of(job: JobSpec, hardware: Hardware | None = None) -> Backend:
@@ -80,8 +68,8 @@ def backend_of(job: JobSpec, hardware: Hardware | None = None) -> Backend:
             )
         return hardware.backend(job)
     rehearsed = hardware is not None and has_ledger(job)
-    for option in HARDWARE_FIELDS:
-        if getattr(job, option) is not None and not (rehearsed and option in CEILINGS):
+    for option in job.feeding("runtime"):
+        if not (rehearsed and option in CEILINGS):
             raise ArgumentError(
                 f"Argument `{option}` must be left out with backend {job.backend}, where it has no effect, "
                 f"but is {getattr(job, option)!r}."
@@ -100,14 +88,7 @@ def backend_of(job: JobSpec, hardware: Hardware | None = None) -> Backend:
 
 def gradient_options_of(job: JobSpec) -> GradientOptions:
     """The job's choices for its gradient."""
-    return GradientOptions(
-        shots_per_step=job.shots_per_step,
-        shot_allocation=job.shot_allocation,  # type: ignore[arg-type]
-        averages=job.averages,
-        seed=job.seed if job.gradient == "spsa" else None,
-        model_noise=job.model_noise,
-        control_every=job.control_every,
-    )
+    return GradientOptions(seed=job.seed if job.gradient == "spsa" else None, **job.feeding("gradient"))
 
 
 def data_of(job: JobSpec, *, progress: DownloadProgress | None = None) -> DataSplits:

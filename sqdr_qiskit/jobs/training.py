@@ -37,11 +37,6 @@ from sqdr_qiskit.training.loop import train
 from sqdr_qiskit.training.metrics import evaluate
 from sqdr_qiskit.training.outcome import BEST, LAST, METRICS, TrainingProgress
 
-_DEFINING = (
-    *("backend", "noise", "gradient", "shots", "layout", "freeze", "resilience", "twirling"),
-    *("shots_per_step", "shot_allocation", "averages", "model_noise", "control_every"),
-)
-
 __all__ = ["TrainedRun", "carry_out_training", "job_of_run"]
 
 
@@ -171,10 +166,7 @@ def carry_out_training(
         context={
             "dataset": dataset_facts(data),
             "versions": records.versions(),
-            "fingerprint": {
-                **{key: getattr(job, key) for key in _DEFINING},
-                "start": inputs.get("checkpoint_sha256"),
-            },
+            "fingerprint": {**job.defining(), "start": inputs.get("checkpoint_sha256")},
         },
         progress=progress,
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
@@ -32,6 +33,7 @@ __all__ = [
     "infer_dataset",
     "infer_files",
     "read_pictures",
+    "settled",
 ]
 
 A_FEW = 10  # held-out images that are shown where none are named
@@ -89,6 +91,19 @@ class Answer:
             "probabilities": self.probabilities,
             **({"truth": self.truth} if self.truth is not None else {}),
         }
+
+
+def settled(job: JobSpec, chosen: Chosen) -> JobSpec:
+    """The job with what it leaves to its checkpoint: its path, its data set, and `A_FEW` of its images."""
+    job = replace(job, checkpoint=os.fspath(chosen.path))
+    if job.input:
+        return job
+    few = job.task == "infer" and not job.dataset and job.limit is None
+    return replace(
+        job,
+        dataset=job.dataset or str(chosen.checkpoint.dataset.get("name", "digits")),
+        limit=A_FEW if few else job.limit,
+    )
 
 
 def evaluate_checkpoint(

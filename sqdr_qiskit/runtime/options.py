@@ -25,8 +25,8 @@ class RuntimeSettings:
         dynamical_decoupling: Pulse sequence on idle qubits, `XX`, `XpXm` or `XY4`; None for none.
         twirling: Whether two-qubit gates are twirled; None leaves it to `resilience`.
         max_execution_s: Quantum seconds after which IBM ends a job; None is IBM's own limit.
-        tags: Put on every job, beside its own unique one.
-        ceiling_s: Quantum seconds that the whole run may use; nothing is sent that would exceed it.
+        job_tags: Put on every job, beside its own unique one.
+        max_qpu_seconds: Quantum seconds that the whole run may use; nothing is sent that would exceed it.
         max_executions: Circuit executions that it may use; None is no limit.
 
     Raises:
@@ -38,14 +38,14 @@ class RuntimeSettings:
     dynamical_decoupling: str | None = None
     twirling: bool | None = None
     max_execution_s: int | None = None
-    tags: tuple[str, ...] = ()
-    ceiling_s: float = 60.0
+    job_tags: tuple[str, ...] = ()
+    max_qpu_seconds: float = 60.0
     max_executions: int | None = None
 
     @property
     def ceiling(self) -> Ceiling:
         """What the run may spend."""
-        return Ceiling(max_qpu_seconds=self.ceiling_s, max_executions=self.max_executions)
+        return Ceiling(max_qpu_seconds=self.max_qpu_seconds, max_executions=self.max_executions)
 
     def __post_init__(self) -> None:
         if self.mode not in MODES:
@@ -68,13 +68,15 @@ class RuntimeSettings:
                 f"Argument `max_execution_s` must be at least 1, but is {self.max_execution_s}."
             )
         assert self.ceiling  # checks its limits
-        for tag in self.tags:
+        for tag in self.job_tags:
             if not tag or len(tag) > 86:
-                raise ArgumentError(f"Argument `tags` must hold tags of 1 to 86 characters, but has {tag!r}.")
+                raise ArgumentError(
+                    f"Argument `job_tags` must hold tags of 1 to 86 characters, but has {tag!r}."
+                )
 
     def facts(self) -> dict[str, Any]:
         """What changes the numbers that come back: part of a request's digest."""
         values = asdict(self)
-        for name in ("mode", "tags", "ceiling_s", "max_executions", "max_execution_s"):
+        for name in ("mode", "job_tags", "max_qpu_seconds", "max_executions", "max_execution_s"):
             del values[name]
         return values

@@ -116,7 +116,7 @@ class Poster:
 
     def _post(self, entry: Entry, pubs: Sequence[EstimatorPub], precision: float) -> str:
         plain = [EstimatorPub(pub.circuit, pub.observables, pub.parameter_values, precision) for pub in pubs]
-        tags = [entry.tag, *self._settings.tags]
+        tags = [entry.tag, *self._settings.job_tags]
         with quiet_client(), warnings.catch_warnings(record=True) as said:
             warnings.simplefilter("always", UserWarning)
             estimator = make_estimator(self._mode(), self._settings, tags, which=self._estimator)

@@ -1,4 +1,4 @@
-"""What a file in `jobs/` says: one run, or a grid of runs.
+"""What a file in `jobs/` says: one run, or grids of runs; and what options a run has.
 
 [job]
 task = "train"
@@ -7,131 +7,464 @@ circuit = "2b-9q"
 [grid]                  # every combination becomes one run; the last key varies fastest
 dataset = ["mnist", "fashion-mnist"]
 seed = [0, 1, 2]
+
+Several grids stand in one file as [[grid]].
 """
 
 from __future__ import annotations
 
 import itertools
+import math
 import os
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass
 from typing import Any, Literal, TypeAlias, get_args
 
+from sqdr_qiskit.errors import ArgumentError, SpecError
 from sqdr_qiskit.specs.layout import LayoutSpec, layout_at
+from sqdr_qiskit.specs.options import Option, option, options_of
 from sqdr_qiskit.specs.reader import Table, read_document
 
-__all__ = ["JobFile", "JobSpec", "TASKS", "Task", "read_job"]
+__all__ = ["JOB_OPTIONS", "JobFile", "JobSpec", "TASKS", "Task", "read_job"]
 
 Task: TypeAlias = Literal["train", "evaluate", "infer"]
 TASKS: tuple[str, ...] = get_args(Task)
 
+MOST_RUNS = 100_000
+"""More runs than this in one file are a slip of the pen."""
+
+_TRAIN = ("train",)
+_ON_HARDWARE = ("train", "infer")
+
 
 @dataclass(frozen=True, kw_only=True)
 class JobSpec:
-    """One run. A value of None leaves the choice to the recipe, the backend or the checkpoint.
+    """One run: its task, and its options, each explained at its field.
 
-    Attributes:
-        task: `train`, `evaluate` or `infer`.
-        circuit: Catalogue name or path of a circuit.
-        backend: Where expectation values come from.
-        noise: Catalogue name or path of a noise model.
-        gradient: Where gradients come from; None is the backend's own.
-        shots: Samples per expectation value; None is exact.
-        dataset: Name of a data set.
-        data_dir: Folder of the data sets; None is the environment's, else the user's cache.
-        limit: At most so many training images, and as many test images.
-        recipe: `ours` or `paper`; the fields from `epochs` to `validation` overrule it one by one.
-        epochs: Passes over the training images.
-        batch_size: Images per step.
-        learning_rate: Peak learning rate.
-        weight_decay: Weight decay.
-        optimiser: Name of the optimiser.
-        schedule: Name of the learning-rate schedule.
-        initialisation: Name of the distribution that the circuit's weights start from.
-        flip: Whether images are flipped left to right at random.
-        averaging: Decay per step of the exponential average of the weights; 0 is none.
-        angle_scale: Radians per unit of firing rate.
-        patience: Stop after so many epochs without a better validation accuracy; None never stops early.
-        validation: Share of the training images that is held out to choose by.
-        seed: The run's one seed.
-        head: Whether a linear layer follows the circuit.
-        checkpoint: Path of a checkpoint, for `evaluate` and `infer`; for `train` where its weights start.
-        device: Where the encoder and the head run, `cpu` or `cuda`.
-        layout: On a device: `tiled`, `whole`, or what a layout file says; a path is read when the job is
-            made, and the job keeps what it says.
-        steps: Train so many steps and no more, whatever `epochs` says.
-        freeze: `encoder` keeps the encoder as it is and trains circuit and head.
-        shots_per_step: Shots for one batch's values and gradient (parameter-shift, gate-shift).
-        shot_allocation: How they are split over its executions: `even` or `proportional`.
-        averages: Random perturbations averaged (spsa).
-        model_noise: Noise model of the model that gives derivatives, or `none` (physics-aware).
-        control_every: Compare the model with a measurement at every so many steps (physics-aware).
-        log_gradient_variance: Whether each epoch's row has the variance of the circuit's gradient.
-        mode: On hardware: `job` or `batch`.
-        resilience: On hardware: error mitigation 0, 1 or 2.
-        dynamical_decoupling: On hardware: `XX`, `XpXm` or `XY4`.
-        twirling: On hardware: whether two-qubit gates are twirled.
-        max_execution_s: On hardware: quantum seconds after which a job is ended.
-        job_tags: On hardware: tags of every job, separated by commas.
-        max_qpu_seconds: On hardware: quantum seconds that the run may use.
-        max_executions: On hardware: circuit executions that the run may use.
+    A value of None leaves the choice to the recipe, the backend or the checkpoint. To add an option, add a
+    field here, and use it where it acts: an option that `feeds` settings (`training.recipes.Recipe`,
+    `gradients.GradientOptions`, `runtime.RuntimeSettings`) overrules their field of the same name.
 
     Raises:
         ArgumentError: A value is out of range.
     """
 
     task: Task = "train"
-    circuit: str = "2b-9q"
-    backend: str = "exact"
-    noise: str | None = None
-    gradient: str | None = None
-    shots: int | None = None
-    dataset: str = "digits"
-    data_dir: str | None = None
-    limit: int | None = None
-    recipe: str = "ours"
-    epochs: int | None = None
-    batch_size: int | None = None
-    learning_rate: float | None = None
-    weight_decay: float | None = None
-    optimiser: str | None = None
-    schedule: str | None = None
-    initialisation: str | None = None
-    flip: bool | None = None
-    averaging: float | None = None
-    angle_scale: float | None = None
-    patience: int | None = None
-    validation: float | None = None
-    seed: int = 0
-    head: bool = True
-    checkpoint: str | None = None
-    device: str = "cpu"
-    layout: str | LayoutSpec | None = None
-    steps: int | None = None
-    freeze: str | None = None
-    shots_per_step: int | None = None
-    shot_allocation: str | None = None
-    averages: int | None = None
-    model_noise: str | None = None
-    control_every: int | None = None
-    log_gradient_variance: bool = False
-    mode: str | None = None
-    resilience: int | None = None
-    dynamical_decoupling: str | None = None
-    twirling: bool | None = None
-    max_execution_s: int | None = None
-    job_tags: str | None = None
-    max_qpu_seconds: float | None = None
-    max_executions: int | None = None
+
+    dataset: str = option(
+        "",
+        help="Data set: digits, mnist, fashion-mnist or kmnist.",
+        group="data",
+        usual="digits; of a checkpoint its own",
+    )
+    data_dir: str | None = option(
+        help="Folder of the data sets.",
+        group="data",
+        metavar="FOLDER",
+        usual="SQDR_DATA_DIR, else a cache folder",
+        defines=False,
+    )
+    limit: int | None = option(
+        help="At most so many training images, and as many test images, class-balanced.",
+        group="data",
+        usual="all; of inference without --dataset 10",
+        at_least=1,
+    )
+    validation: float | None = option(
+        help="Share of the training images that is held out to choose the best epoch by.",
+        group="data",
+        usual="0.1; on hardware 0",
+        at_least=0,
+        below=1,
+        tasks=_TRAIN,
+    )
+    input: tuple[str, ...] | None = option(
+        help="A picture of any size and mode; several may follow.",
+        group="data",
+        metavar="FILE",
+        usual="held-out images",
+        tasks=("infer",),
+    )
+    seed: int = option(
+        0, help="The one seed of everything random.", group="data", at_least=0, at_most=2**63 - 1
+    )
+
+    circuit: str = option(
+        "",
+        help="A catalogue name, <b>b-<n>q, or a TOML file.",
+        group="circuit",
+        usual="2b-9q",
+        tasks=_TRAIN,
+    )
+    head: bool = option(True, help="A linear layer after the circuit.", group="circuit", tasks=_TRAIN)
+    checkpoint: str | None = option(
+        help="Start from a checkpoint: a file, a run's folder, a pretrained name.",
+        group="circuit",
+        usual="fresh weights",
+        defines=False,  # what is in it does, by its digest
+    )
+    freeze: str | None = option(
+        help="`encoder`: train circuit and head alone.",
+        group="circuit",
+        usual="nothing",
+        choices=("encoder",),
+        tasks=_TRAIN,
+    )
+    backend: str = option(
+        "",
+        help="Where expectation values come from: exact, exact_noisy, aer, aer_noisy, fake_<device>, "
+        "ibm_<device>, least_busy.",
+        group="circuit",
+        usual="exact; in a noise sweep exact_noisy",
+    )
+    layout: str | LayoutSpec | None = option(
+        help="On a device: tiled (each output's light cone on qubits of its own), whole, or a layout file "
+        "(FILE.toml) by transpile --choose.",
+        group="circuit",
+        usual="tiled",
+        reader=layout_at,
+    )
+    device: str = option(
+        "cpu", help="Where encoder and head compute: cpu, or cuda where there is one.", group="circuit"
+    )
+
+    recipe: str = option(
+        "ours", help="All settings of a training: ours or paper.", group="training", tasks=_TRAIN
+    )
+    epochs: int | None = option(
+        help="Passes over the training images.", group="training", at_least=1, tasks=_TRAIN, feeds="recipe"
+    )
+    steps: int | None = option(
+        help="So many steps and no more, in place of --epochs.",
+        group="training",
+        usual="as epochs say",
+        at_least=1,
+        tasks=_TRAIN,
+    )
+    batch_size: int | None = option(
+        help="Images per step.", group="training", at_least=1, tasks=_TRAIN, feeds="recipe"
+    )
+    optimiser: str | None = option(
+        help="Optimiser.",
+        group="training",
+        choices=("adam", "adamw", "sgd", "sgdr", "adagrad"),
+        tasks=_TRAIN,
+        feeds="recipe",
+    )
+    learning_rate: float | None = option(
+        help="Largest learning rate of the schedule.", group="training", above=0, tasks=_TRAIN, feeds="recipe"
+    )
+    weight_decay: float | None = option(
+        help="Weight decay.", group="training", at_least=0, tasks=_TRAIN, feeds="recipe"
+    )
+    readout_rate: float | None = option(
+        help="Learning rate of circuit and head, as a multiple of the encoder's.",
+        group="training",
+        above=0,
+        tasks=_TRAIN,
+        feeds="recipe",
+    )
+    schedule: str | None = option(
+        help="Course of the learning rate; sgdr brings its own and takes only constant.",
+        group="training",
+        choices=("constant", "cosine", "one-cycle"),
+        tasks=_TRAIN,
+        feeds="recipe",
+    )
+    warm_up: float | None = option(
+        help="Fraction of the steps that one-cycle rises for.",
+        group="training",
+        at_least=0,
+        below=1,
+        tasks=_TRAIN,
+        feeds="recipe",
+    )
+    final: float | None = option(
+        help="Learning rate at the very end, as a fraction of the largest (cosine, one-cycle).",
+        group="training",
+        at_least=0,
+        at_most=1,
+        tasks=_TRAIN,
+        feeds="recipe",
+    )
+    averaging: float | None = option(
+        help="Decay per step of the weights' moving average, which is validated and kept; 0 is none.",
+        group="training",
+        at_least=0,
+        below=1,
+        tasks=_TRAIN,
+        feeds="recipe",
+    )
+    norm_momentum: float | None = option(
+        help="Share of a new batch in batch norm's running statistics.",
+        group="training",
+        above=0,
+        at_most=1,
+        tasks=_TRAIN,
+        feeds="recipe",
+    )
+    initialisation: str | None = option(
+        help="Distribution of the circuit's first weights.",
+        group="training",
+        choices=("uniform-2pi", "normal-2pi", "uniform-1", "normal-1"),
+        tasks=_TRAIN,
+        feeds="recipe",
+    )
+    positive: bool | None = option(
+        help="Start the encoder's linear map without negative weights.",
+        group="training",
+        tasks=_TRAIN,
+        feeds="recipe",
+    )
+    angle_scale: float | None = option(
+        help="Radians of a rotation for a firing rate of 1.",
+        group="training",
+        above=0,
+        tasks=_TRAIN,
+        feeds="recipe",
+    )
+    surrogate_slope: float | None = option(
+        help="Steepness of the surrogate for a spike's derivative.",
+        group="training",
+        above=0,
+        tasks=_TRAIN,
+        feeds="recipe",
+    )
+    pool_gradient: str | None = option(
+        help="Neuron of a pooling window that the gradient goes to: the first that fired, or the one with the "
+        "largest membrane.",
+        group="training",
+        choices=("first", "largest"),
+        tasks=_TRAIN,
+        feeds="recipe",
+    )
+    flip: bool | None = option(
+        help="Mirror half of each batch's images left to right, at random.",
+        group="training",
+        tasks=_TRAIN,
+        feeds="recipe",
+    )
+    label_smoothing: float | None = option(
+        help="Probability taken from the right class and shared among all.",
+        group="training",
+        at_least=0,
+        below=1,
+        tasks=_TRAIN,
+        feeds="recipe",
+    )
+    clip: float | None = option(
+        help="Longest that the gradient over all weights may be; a longer one is scaled down.",
+        group="training",
+        above=0,
+        tasks=_TRAIN,
+        feeds="recipe",
+    )
+    least_steps: int | None = option(
+        help="Where the training images are few, as many more epochs as this many steps take.",
+        group="training",
+        at_least=0,
+        tasks=_TRAIN,
+        feeds="recipe",
+    )
+    patience: int | None = option(
+        help="Stop after so many epochs without a better validation accuracy.",
+        group="training",
+        at_least=1,
+        tasks=_TRAIN,
+        feeds="recipe",
+    )
+
+    noise: str | None = option(
+        help="Noise model of a noisy simulator: a catalogue name or a TOML file.",
+        group="noise and shots",
+        usual="on a noisy simulator paper",
+    )
+    shots: int | None = option(
+        help="Samples per expectation value.",
+        group="noise and shots",
+        usual="exact; on devices 4096",
+        at_least=1,
+    )
+    noise_sweep: str | None = option(
+        help="Accuracy against noise strength: first:last:number, such as 0:0.1:11.",
+        group="noise and shots",
+        metavar="A:B:N",
+        usual="no sweep",
+        tasks=("evaluate",),
+    )
+    channel: tuple[str, ...] | None = option(
+        help="Channel to sweep; may be repeated.",
+        group="noise and shots",
+        usual="bit_flip, depolarizing, amplitude_damping",
+        tasks=("evaluate",),
+    )
+
+    gradient: str | None = option(
+        help="Where the circuit's gradients come from.",
+        group="gradient",
+        usual="the backend's own",
+        choices=("exact", "parameter-shift", "gate-shift", "spsa", "physics-aware"),
+        tasks=_TRAIN,
+    )
+    shots_per_step: int | None = option(
+        help="Shots for one batch's values and gradient (parameter-shift, gate-shift).",
+        group="gradient",
+        usual="--shots each",
+        at_least=1,
+        tasks=_TRAIN,
+        feeds="gradient",
+    )
+    shot_allocation: str | None = option(
+        help="How --shots-per-step is split over its executions.",
+        group="gradient",
+        usual="even",
+        choices=("even", "proportional"),
+        tasks=_TRAIN,
+        feeds="gradient",
+    )
+    averages: int | None = option(
+        help="Random perturbations averaged (spsa).",
+        group="gradient",
+        usual="1",
+        at_least=1,
+        tasks=_TRAIN,
+        feeds="gradient",
+    )
+    model_noise: str | None = option(
+        help="Noise of the model that gives the gradient, or none (physics-aware).",
+        group="gradient",
+        usual="the backend's own",
+        tasks=_TRAIN,
+        feeds="gradient",
+    )
+    control_every: int | None = option(
+        help="Measure the gradient too at every so many steps (physics-aware).",
+        group="gradient",
+        usual="never",
+        at_least=1,
+        tasks=_TRAIN,
+        feeds="gradient",
+    )
+    log_gradient_variance: bool = option(
+        False, help="Note the gradient's variance after each epoch.", group="gradient", tasks=_TRAIN
+    )
+
+    mode: str | None = option(
+        help="Send each job by itself, or those of a step as a batch.",
+        group="hardware",
+        usual="job",
+        choices=("job", "batch"),
+        tasks=_ON_HARDWARE,
+        feeds="runtime",
+        defines=False,
+    )
+    resilience: int | None = option(
+        help="Error mitigation: 0 none, 1 of readout, 2 with zero-noise extrapolation.",
+        group="hardware",
+        usual="1",
+        at_least=0,
+        at_most=2,
+        tasks=_ON_HARDWARE,
+        feeds="runtime",
+    )
+    dynamical_decoupling: str | None = option(
+        help="Pulse sequence on idle qubits.",
+        group="hardware",
+        usual="none",
+        choices=("XX", "XpXm", "XY4"),
+        tasks=_ON_HARDWARE,
+        feeds="runtime",
+    )
+    twirling: bool | None = option(
+        help="Twirl two-qubit gates.",
+        group="hardware",
+        usual="as --resilience says",
+        tasks=_ON_HARDWARE,
+        feeds="runtime",
+    )
+    max_execution_s: int | None = option(
+        help="Quantum seconds after which a job is ended.",
+        group="hardware",
+        usual="IBM's own limit",
+        at_least=1,
+        tasks=_ON_HARDWARE,
+        feeds="runtime",
+        defines=False,
+    )
+    job_tags: str | None = option(
+        help="Tags of every job, separated by commas.",
+        group="hardware",
+        metavar="TAGS",
+        usual="none",
+        tasks=_ON_HARDWARE,
+        feeds="runtime",
+        defines=False,
+    )
+    max_qpu_seconds: float | None = option(
+        help="Quantum seconds that the run may use; in a rehearsal on fake_<device> too.",
+        group="hardware",
+        usual="60; in a rehearsal none",
+        above=0,
+        tasks=_ON_HARDWARE,
+        feeds="runtime",
+        defines=False,
+        may_change=True,
+    )
+    max_executions: int | None = option(
+        help="Circuit executions that the run may use; in a rehearsal too.",
+        group="hardware",
+        usual="no limit",
+        at_least=1,
+        tasks=_ON_HARDWARE,
+        feeds="runtime",
+        defines=False,
+        may_change=True,
+    )
 
     def __post_init__(self) -> None:
-        given = {key: value for key, value in asdict(self).items() if value is not None}
-        read = _read(Table(given))
-        object.__setattr__(self, "layout", read.get("layout"))
+        given = {name: value for name, value in asdict(self).items() if name in JOB_OPTIONS}
+        # None and, of what depends on the rest, "" are nothing said.
+        table = Table(
+            {n: v for n, v in given.items() if v is not None and (v != "" or JOB_OPTIONS[n].default)}
+        )
+        Table({"task": self.task}).text("task", choices=TASKS)
+        for name, one in JOB_OPTIONS.items():
+            value = one.read(table)
+            if value is not None:
+                object.__setattr__(self, name, value)
+        self._require_sense()
+        if not self.backend:
+            object.__setattr__(self, "backend", "exact" if self.noise_sweep is None else "exact_noisy")
+        if self.task == "train":
+            object.__setattr__(self, "dataset", self.dataset or "digits")
+            if self.checkpoint is None:
+                object.__setattr__(self, "circuit", self.circuit or "2b-9q")
+
+    def _require_sense(self) -> None:
+        """Refuse options that contradict each other.
+
+        Raises:
+            ArgumentError: They do.
+        """
+        contradictions = [
+            ("epochs", "steps", "which counts otherwise"),
+            *((name, "checkpoint", "which says it") for name in ("circuit", "angle_scale", "initialisation")),
+            ("noise", "noise_sweep", "which makes its own noise"),
+            *((name, "input", "where it has no effect") for name in ("dataset", "data_dir", "limit")),
+        ]
+        if self.task != "train":
+            contradictions = [row for row in contradictions if row[1] not in ("steps", "checkpoint")]
+        for name, other, why in contradictions:
+            if getattr(self, name) not in (None, "") and getattr(self, other) is not None:
+                raise ArgumentError(f"Argument `{name}` must be left out with `{other}`, {why}.")
+        if not self.head and self.checkpoint is not None and self.task == "train":
+            raise ArgumentError("Argument `head` must be left out with `checkpoint`, which says it.")
+        if self.channel and self.noise_sweep is None:
+            raise ArgumentError("Argument `channel` must come with `noise_sweep`, but there is none.")
 
     def to_dict(self) -> dict[str, Any]:
         """All fields as JSON values; `from_dict` reads them back."""
-        return asdict(self)
+        return {name: None if value == "" else value for name, value in asdict(self).items()}
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any], *, where: str = "job") -> JobSpec:
@@ -145,47 +478,106 @@ class JobSpec:
             SpecError: A field is unknown or out of range.
         """
         table = Table({key: value for key, value in values.items() if value is not None}, file=where)
-        spec = cls(**_read(table, task_needed=False))
+        read = _read(table, task_needed=False)
         table.finish()
-        return spec
+        return cls(**read)
+
+    def defining(self) -> dict[str, Any]:
+        """What makes this run another than a run with other options, as JSON values."""
+        values = self.to_dict()
+        return {"task": self.task, **{name: values[name] for name, o in JOB_OPTIONS.items() if o.defines}}
+
+    def feeding(self, settings: str) -> dict[str, Any]:
+        """What this job says of the fields of `recipe`, `gradient` or `runtime` settings, by name."""
+        named = {name: getattr(self, name) for name, one in JOB_OPTIONS.items() if one.feeds == settings}
+        return {name: value for name, value in named.items() if value is not None}
+
+
+JOB_OPTIONS: Mapping[str, Option] = options_of(JobSpec)
+"""Every option of a run, by name."""
 
 
 @dataclass(frozen=True)
 class JobFile:
-    """A job file: a name, a line about it, and its runs in order."""
+    """A job file: a name, a line about it, its runs in order, and what varies among them.
+
+    Attributes:
+        name: The file's name without its ending.
+        title: One line.
+        source: Where it comes from.
+        jobs: The runs.
+        axes: Options that a grid varies, in the file's order.
+    """
 
     name: str
     title: str
     source: str
     jobs: tuple[JobSpec, ...]
+    axes: tuple[str, ...] = ()
 
 
 def read_job(path: str | os.PathLike[str]) -> JobFile:
-    """Read a job file; lists in table `grid` multiply into single runs, the last key varying fastest.
+    """Read a job file; the lists of a table `grid` multiply into single runs, the last key varying fastest.
+
+    Several grids (`[[grid]]`) follow each other.
 
     Raises:
-        SpecError: The file says something that cannot be, or names a key in both tables.
+        SpecError: The file says something that cannot be, names a key in `job` and `grid`, has the same run
+            twice, or more than `MOST_RUNS`.
     """
     document = read_document(path, kinds=("job",))
     job = document.table("job")
-    grid = document.table("grid", optional=True)
-    axes: list[list[tuple[str, Any]]] = []
+    fixed = _read(job)
+    several = isinstance(document.top.value("grid", default=None), list)
+    grids = document.top.tables("grid") if several else (document.table("grid", optional=True),)
+    jobs: dict[str, JobSpec] = {}
+    axes: dict[str, None] = {}
+    for grid in grids:
+        lists = _axes(job, grid)
+        axes.update(dict.fromkeys(lists))
+        n_runs = math.prod(map(len, lists.values()))
+        if n_runs + len(jobs) > MOST_RUNS:
+            raise SpecError(
+                f"{document.top.file}: must have at most {MOST_RUNS:,} runs, but has {n_runs + len(jobs):,}."
+            )
+        for values in itertools.product(*lists.values()):
+            varied = Table(
+                dict(zip(lists, values, strict=True)), file=document.top.file, name=grid.name or "grid"
+            )
+            read = {**fixed, **_read(varied, task_needed=False)}
+            varied.finish()
+            _require_use(varied, read["task"])
+            one = JobSpec(**read)
+            if repr(one.to_dict()) in jobs:
+                told = ", ".join(f"{key} = {value!r}" for key, value in zip(lists, values, strict=True))
+                raise SpecError(
+                    f"{document.top.file}: must have each run once, but has {told or 'one'} twice."
+                )
+            jobs[repr(one.to_dict())] = one
+    if "task" not in axes:
+        _require_use(job, fixed["task"])
+    document.finish()
+    return JobFile(document.path.stem, document.title, document.source, tuple(jobs.values()), tuple(axes))
+
+
+def _axes(job: Table, grid: Table) -> dict[str, list[Any]]:
+    """The lists of a grid, by key."""
+    axes: dict[str, list[Any]] = {}
     for key in grid.keys():  # noqa: SIM118 (a Table is not a mapping)
         if key in job:
             grid.refuse(key, "stands in table `job` too; leave one of them out")
         values = grid.value(key)
         if not isinstance(values, list) or not values:
             grid.refuse(key, f"must be a list with at least one entry, but is {values!r}")
-        axes.append([(key, value) for value in values])
-    fixed = _read(job)
-    jobs = []
-    for combination in itertools.product(*axes):
-        varied = Table(dict(combination), file=document.top.file, name="grid")
-        read = _read(varied, task_needed=False)
-        varied.finish()
-        jobs.append(JobSpec(**{**fixed, **read}))
-    document.finish()
-    return JobFile(name=document.path.stem, title=document.title, source=document.source, jobs=tuple(jobs))
+        axes[key] = values
+    return axes
+
+
+def _require_use(table: Table, task: str) -> None:
+    """Refuse options that have no effect in a task."""
+    for name, one in JOB_OPTIONS.items():
+        if name in table and task not in one.tasks:
+            table.refuse(name, f"must be left out for task {task}, where it has no effect")
 
 
 def _read(table: Table, *, task_needed: bool = True) -> dict[str, Any]:
@@ -193,40 +585,5 @@ def _read(table: Table, *, task_needed: bool = True) -> dict[str, Any]:
     task = table.text("task", default=None, choices=TASKS)
     if task is None and task_needed:
         table.refuse("task", "is missing")
-    read: dict[str, Any] = {
-        "task": task,
-        "shots": table.integer("shots", default=None, at_least=1),
-        "limit": table.integer("limit", default=None, at_least=1),
-        "epochs": table.integer("epochs", default=None, at_least=1),
-        "batch_size": table.integer("batch_size", default=None, at_least=1),
-        "patience": table.integer("patience", default=None, at_least=1),
-        "seed": table.integer("seed", default=None, at_least=0, at_most=2**63 - 1),
-        "learning_rate": table.number("learning_rate", default=None, above=0),
-        "weight_decay": table.number("weight_decay", default=None, at_least=0),
-        "averaging": table.number("averaging", default=None, at_least=0, below=1),
-        "angle_scale": table.number("angle_scale", default=None, above=0),
-        "validation": table.number("validation", default=None, at_least=0, below=1),
-        "steps": table.integer("steps", default=None, at_least=1),
-        "resilience": table.integer("resilience", default=None, at_least=0, at_most=2),
-        "max_execution_s": table.integer("max_execution_s", default=None, at_least=1),
-        "max_executions": table.integer("max_executions", default=None, at_least=1),
-        "max_qpu_seconds": table.number("max_qpu_seconds", default=None, above=0),
-        "layout": layout_at(table, "layout"),
-        "freeze": table.text("freeze", default=None, choices=("encoder",)),
-        "shots_per_step": table.integer("shots_per_step", default=None, at_least=1),
-        "averages": table.integer("averages", default=None, at_least=1),
-        "control_every": table.integer("control_every", default=None, at_least=1),
-        "log_gradient_variance": table.flag("log_gradient_variance", default=None),
-        "shot_allocation": table.text("shot_allocation", default=None, choices=("even", "proportional")),
-        "mode": table.text("mode", default=None, choices=("job", "batch")),
-        "dynamical_decoupling": table.text(
-            "dynamical_decoupling", default=None, choices=("XX", "XpXm", "XY4")
-        ),
-        "twirling": table.flag("twirling", default=None),
-        "flip": table.flag("flip", default=None),
-        "head": table.flag("head", default=None),
-    }
-    for field in fields(JobSpec):
-        if field.name not in read:
-            read[field.name] = table.text(field.name, default=None)
+    read = {"task": task, **{name: one.read(table) for name, one in JOB_OPTIONS.items()}}
     return {key: value for key, value in read.items() if value is not None}

@@ -10,47 +10,30 @@ import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields, replace
 from types import MappingProxyType
-from typing import Any, get_args
+from typing import TYPE_CHECKING, Any
 
-from sqdr_qiskit.encoder import PoolGradient
 from sqdr_qiskit.errors import ArgumentError
-from sqdr_qiskit.training.initialisation import INITIALISATIONS
-from sqdr_qiskit.training.optimisers import OPTIMISERS
-from sqdr_qiskit.training.schedules import SCHEDULES
+from sqdr_qiskit.specs.job import JOB_OPTIONS
+from sqdr_qiskit.specs.reader import Table
+
+if TYPE_CHECKING:  # torch, which `--help` does without
+    from sqdr_qiskit.encoder import PoolGradient
 
 __all__ = ["RECIPES", "Recipe", "find_recipe"]
+
+# What each setting means and may be stands there; a job overrules a recipe's settings one by one.
+_OPTIONS = {name: one for name, one in JOB_OPTIONS.items() if one.feeds == "recipe"}
 
 
 @dataclass(frozen=True, kw_only=True)
 class Recipe:
     """Settings of one training run; they check themselves.
 
+    Each field is the option of the same name (`specs.job.JobSpec`), which says what it means and may be. None
+    of `clip` lets the gradient be; None of `patience` never stops early.
+
     Attributes:
         name: What to call it; `ours` and `paper` changed in any setting are called `ours*` and `paper*`.
-        epochs: Passes through the training images.
-        batch_size: Images a step.
-        optimiser: Name in `optimisers.OPTIMISERS`.
-        learning_rate: Largest learning rate of the schedule.
-        weight_decay: The optimiser's, 0 or more.
-        readout_rate: Learning rate of the circuit and the head, as a multiple of the encoder's.
-        schedule: Name in `schedules.SCHEDULES`; `sgdr` brings its own and takes only `constant`.
-        warm_up: Fraction of the steps that `one-cycle` rises for.
-        final: Learning rate at the very end, as a fraction of the largest, for `cosine` and `one-cycle`.
-        averaging: Decay per step of the exponential moving average of the weights, which is what is
-            validated and kept; 0 keeps the latest weights.
-        norm_momentum: Share of a new batch in batch norm's running statistics (torch's convention).
-        initialisation: Distribution of the circuit's first weights, a name in
-            `initialisation.INITIALISATIONS`.
-        positive: Whether the encoder's linear map starts without negative weights, see `initialise`.
-        angle_scale: Radians of a rotation for a firing rate of 1.
-        surrogate_slope: Steepness of the spikes' surrogate derivative, see `SpikingEncoder`.
-        pool_gradient: Which neuron of a pooling window the gradient goes to, see `SpikingEncoder`.
-        flip: Whether half the images of each batch, at random, are mirrored left to right.
-        label_smoothing: Probability taken from the right class and shared among all, 0 to below 1.
-        clip: Longest the gradient may be (its 2-norm over all weights); a longer one is scaled down. None
-            lets it be.
-        least_steps: Where the training images are few, as many more epochs as this many steps take.
-        patience: Stop after so many epochs without a better validation accuracy; None never stops early.
 
     Raises:
         ArgumentError: If a setting is out of range or a name unknown.
@@ -80,26 +63,9 @@ class Recipe:
     patience: int | None = None
 
     def __post_init__(self) -> None:
-        for name, table in (
-            ("optimiser", OPTIMISERS),
-            ("schedule", SCHEDULES),
-            ("initialisation", INITIALISATIONS),
-            ("pool_gradient", get_args(PoolGradient)),
-        ):
-            _choice(name, getattr(self, name), tuple(table))
-        for name in ("epochs", "batch_size", "patience"):
-            value = getattr(self, name)
-            if value is not None and (not isinstance(value, int) or isinstance(value, bool) or value < 1):
-                raise ArgumentError(f"Argument `{name}` must be a whole number from 1, but is {value!r}.")
-        for name, low, high, closed in _RANGES:
-            value = getattr(self, name)
-            if value is None:
-                continue
-            inside = low <= value and (value <= high if closed else value < high)
-            if not math.isfinite(value) or not inside or (value == 0 and name in _POSITIVE):
-                least = f"above {low:g}" if name in _POSITIVE else f"from {low:g}"
-                most = "" if high == math.inf else f" {'to' if closed else 'to below'} {high:g}"
-                raise ArgumentError(f"Argument `{name}` must be {least}{most}, but is {value!r}.")
+        values = Table({name: getattr(self, name) for name in _OPTIONS if getattr(self, name) is not None})
+        for one in _OPTIONS.values():
+            one.read(values)
         if self.optimiser == "sgdr" and self.schedule != "constant":
             raise ArgumentError(
                 f"Argument `schedule` must be constant with optimiser sgdr, whose warm restarts are its "
@@ -148,26 +114,6 @@ class Recipe:
                 f"Argument `values` must have exactly a recipe's settings, but differs in {odd}."
             )
         return cls(**values)
-
-
-# Name, lowest, highest, whether the highest is allowed.
-_RANGES = (
-    ("learning_rate", 0.0, math.inf, False),
-    ("weight_decay", 0.0, math.inf, False),
-    ("readout_rate", 0.0, math.inf, False),
-    ("warm_up", 0.0, 1.0, False),
-    ("final", 0.0, 1.0, True),
-    ("averaging", 0.0, 1.0, False),
-    ("norm_momentum", 0.0, 1.0, True),
-    ("angle_scale", 0.0, math.inf, False),
-    ("surrogate_slope", 0.0, math.inf, False),
-    ("label_smoothing", 0.0, 1.0, False),
-    ("clip", 0.0, math.inf, False),
-    ("least_steps", 0, math.inf, False),
-)
-_POSITIVE = frozenset(
-    {"learning_rate", "readout_rate", "angle_scale", "surrogate_slope", "norm_momentum", "clip"}
-)
 
 
 def _choice(argument: str, value: str, choices: tuple[str, ...]) -> None:

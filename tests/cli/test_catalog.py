@@ -94,7 +94,7 @@ def test_export_writes_one_file(ending: str, tmp_path: Path, capsys: pytest.Capt
             ["show", "no/such.toml"],
             "There is no circuit file 'no/such.toml'; see `sqdr-qiskit catalog` for names.",
         ),
-        (["show", "2b-9q", "--classes", "0"], "Argument `n_classes` must be at least 1, but is 0."),
+        (["show", "2b-9q", "--classes", "0"], "Option `--classes` must be at least 1, but is 0."),
         (["export", "2b-9q", "c.txt"], "Argument `path` must end in .qasm or .qpy, but is 'c.txt'."),
     ],
 )

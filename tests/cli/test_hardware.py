@@ -267,4 +267,4 @@ def test_an_inference_rehearsed_under_a_ceiling_keeps_a_folder(
     assert len(json.loads(said.out)["answers"]) == 6
     assert "fake_manila would have taken 1 jobs" in said.err
     assert main([*words[:-1], "b", "--mode", "job", "--max-executions", "9"]) == 2
-    assert "`mode` must be left out with backend fake_manila" in capsys.readouterr().err
+    assert "Option `--mode` must be left out with backend fake_manila" in capsys.readouterr().err

@@ -141,15 +141,22 @@ def test_run_carries_out_a_job_file_and_goes_on_with_it(
     assert [row["seed"] for row in answer["rows"]] == [1, 2]
 
 
-def test_run_evaluates_and_infers_too(here: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.parametrize("task", ["evaluate", "infer"])
+def test_run_evaluates_and_infers_too_on_the_checkpoint_s_own_data(
+    here: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], task: str
+) -> None:
     file = tmp_path / "use.toml"
-    for task, key in (("evaluate", "accuracy"), ("infer", "answers")):
-        text = JOB.replace('"train"', f'"{task}"').replace('circuit = "2b-3q"', 'dataset = "digits"')
-        file.write_text(text.replace("epochs = 1", f'checkpoint = "{here}"'))
-        assert main(["run", str(file), "--json"]) == 0
-        assert key in said(capsys)
-        assert main(["run", str(file), "--out", "somewhere"]) == 2
-        assert "Option `--out` must be left out" in capsys.readouterr().err
+    head = 'schema = 1\nkind = "job"\ntitle = "Use"\nsource = "made up"\n'
+    file.write_text(f'{head}[job]\ntask = "{task}"\ncheckpoint = "{here}"\nlimit = 20\n')
+    assert main(["run", str(file), "--out", str(tmp_path / "kept"), "--json"]) == 0
+    found = said(capsys)
+    assert found["folder"] == str(tmp_path / "kept")
+    record = json.loads((tmp_path / "kept" / "run.json").read_text())
+    assert record["inputs"]["job"]["dataset"] == "digits"
+    assert record["inputs"]["job"]["limit"] == 20
+    file.write_text(f'{head}[job]\ntask = "{task}"\ncheckpoint = "{here}"\nepochs = 2\n')
+    assert main(["run", str(file)]) == 2
+    assert f"key `epochs` must be left out for task {task}" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
@@ -159,22 +166,22 @@ def test_run_evaluates_and_infers_too(here: Path, tmp_path: Path, capsys: pytest
         (["train", "--no-head"], "10 classes need at least 10 qubits, and it has 9"),
         (["train", "--optimiser", "adamm"], "did you mean 'adam'"),
         (["train", "--epochs", "0"], "epochs"),
-        (["train", "--learning-rate", "-1"], "learning_rate"),
-        (["train", "--noise", "paper"], "`noise` must be left out with backend exact"),
+        (["train", "--learning-rate", "-1"], "Option `--learning-rate` must be above 0, but is -1"),
+        (["train", "--noise", "paper"], "Option `--noise` must be left out with backend exact"),
         (["train", "--resume", "nowhere"], "There is no run in 'nowhere'"),
         (["train", "--resume", "runs", "--epochs", "3"], "Option `--epochs` must be left out with --resume"),
-        (["train", "--device", "cuda:77"], "`device` must be cpu, or cuda where there is one"),
+        (["train", "--device", "cuda:77"], "Option `--device` must be cpu, or cuda where there is one"),
         (
             ["train", "--schedule", "cosine", "--optimiser", "sgdr"],
-            "`schedule` must be constant with optimiser sgdr",
+            "Option `--schedule` must be constant with optimiser sgdr",
         ),
         (["evaluate", "nothing.safetensors"], "There is no checkpoint 'nothing.safetensors'"),
-        (["evaluate", "--shots", "10"], "`shots` must be left out with backend exact"),
+        (["evaluate", "--shots", "10"], "Option `--shots` must be left out with backend exact"),
         (["infer", "--input", "nothing.png"], "nothing.png"),
-        (["infer", "--input", "a.png", "--limit", "3"], "Option `--limit` must be left out with --input"),
+        (["infer", "--input", "a.png", "--limit", "3"], "Option `--limit` must be left out with `--input`"),
         (
             ["infer", "--input", "a.png", "--dataset", "digits"],
-            "Option `--dataset` must be left out with --input",
+            "Option `--dataset` must be left out with `--input`",
         ),
         (["infer", "--csv", "--json"], "Option `--csv` must be left out with --json"),
         (["infer", "run", "a.png"], "Argument `a.png` must follow --input"),

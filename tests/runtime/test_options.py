@@ -19,8 +19,8 @@ from sqdr_qiskit.runtime.options import RuntimeSettings
         ({"resilience": 2, "twirling": True}, r"left out with resilience 2, where it is already on"),
         ({"resilience": 0, "twirling": False}, r"left out with resilience 0, where it is off anyway"),
         ({"max_execution_s": 0}, r"^Argument `max_execution_s` must be at least 1, but is 0\.$"),
-        ({"ceiling_s": 0.0}, r"^Argument `max_qpu_seconds` must be above 0, but is 0.0\.$"),
-        ({"tags": ("",)}, r"^Argument `tags` must hold tags of 1 to 86 characters"),
+        ({"max_qpu_seconds": 0.0}, r"^Argument `max_qpu_seconds` must be above 0, but is 0.0\.$"),
+        ({"job_tags": ("",)}, r"^Argument `job_tags` must hold tags of 1 to 86 characters"),
     ],
 )
 def test_settings_check_themselves(setting: dict[str, Any], message: str) -> None:
@@ -30,7 +30,9 @@ def test_settings_check_themselves(setting: dict[str, Any], message: str) -> Non
 
 def test_only_what_changes_the_numbers_is_part_of_a_request() -> None:
     plain = RuntimeSettings()
-    same = RuntimeSettings(mode="batch", tags=("x",), ceiling_s=5.0, max_execution_s=9, max_executions=7)
+    same = RuntimeSettings(
+        mode="batch", job_tags=("x",), max_qpu_seconds=5.0, max_execution_s=9, max_executions=7
+    )
     assert plain.facts() == same.facts()
     assert plain.facts() != RuntimeSettings(resilience=0).facts()
     assert plain.facts() != RuntimeSettings(dynamical_decoupling="XX").facts()

@@ -151,7 +151,7 @@ def test_what_is_on_the_ledger_needs_no_network(
 
 def test_the_ceiling_holds_before_anything_is_sent(stub: StubServer, folder: Path) -> None:
     with pytest.raises(BackendError, match=r"Stopped before sending .* about 2\.0 s .*--max-qpu-seconds 1;"):
-        _run(folder, settings=RuntimeSettings(resilience=0, ceiling_s=1.0))
+        _run(folder, settings=RuntimeSettings(resilience=0, max_qpu_seconds=1.0))
     assert stub.service.n_jobs == 0
 
 
@@ -227,7 +227,7 @@ def test_the_server_side_estimator_works_too(stub: StubServer, folder: Path) -> 
 
 def test_settings_and_tags_reach_the_service(stub: StubServer, folder: Path) -> None:
     settings = RuntimeSettings(
-        resilience=0, dynamical_decoupling="XY4", twirling=True, max_execution_s=7, tags=("mine",)
+        resilience=0, dynamical_decoupling="XY4", twirling=True, max_execution_s=7, job_tags=("mine",)
     )
     _run(folder, settings=settings)
     (job,) = stub.service.jobs.values()

@@ -1,12 +1,18 @@
 from __future__ import annotations
 
 import math
-from typing import Any
+from dataclasses import fields
+from typing import Any, get_args
 
 import pytest
 
+from sqdr_qiskit.encoder import PoolGradient
 from sqdr_qiskit.errors import ArgumentError
+from sqdr_qiskit.specs.job import JOB_OPTIONS
+from sqdr_qiskit.training.initialisation import INITIALISATIONS
+from sqdr_qiskit.training.optimisers import OPTIMISERS
 from sqdr_qiskit.training.recipes import RECIPES, Recipe, find_recipe
+from sqdr_qiskit.training.schedules import SCHEDULES
 
 
 def test_the_papers_recipe_says_what_the_paper_says() -> None:
@@ -52,13 +58,13 @@ def test_few_images_get_more_epochs_unless_the_epochs_are_named() -> None:
         ({"optimiser": "adan"}, "`optimiser` must be one of adam, .* did you mean 'adam'"),
         ({"schedule": "cosin"}, "`schedule` must be one of .* did you mean 'cosine'"),
         ({"initialisation": "zeros"}, "`initialisation` must be one of"),
-        ({"epochs": 0}, "`epochs` must be a whole number from 1, but is 0"),
+        ({"epochs": 0}, "`epochs` must be at least 1, but is 0"),
         ({"batch_size": 2.5}, "`batch_size` must be a whole number"),
         ({"learning_rate": 0.0}, "`learning_rate` must be above 0, but is 0.0"),
-        ({"learning_rate": float("nan")}, "`learning_rate` must be above 0, but is nan"),
-        ({"weight_decay": -1.0}, "`weight_decay` must be from 0, but is -1.0"),
-        ({"averaging": 1.0}, "`averaging` must be from 0 to below 1, but is 1.0"),
-        ({"label_smoothing": 1.5}, "`label_smoothing` must be from 0 to below 1"),
+        ({"learning_rate": float("nan")}, "`learning_rate` must be a finite number, but is nan"),
+        ({"weight_decay": -1.0}, "`weight_decay` must be at least 0, but is -1.0"),
+        ({"averaging": 1.0}, "`averaging` must be below 1, but is 1.0"),
+        ({"label_smoothing": 1.5}, "`label_smoothing` must be below 1, but is 1.5"),
         ({"clip": 0.0}, "`clip` must be above 0"),
         ({"surrogate_slope": 0.0}, "`surrogate_slope` must be above 0, but is 0.0"),
         ({"pool_gradient": "largets"}, "`pool_gradient` must be one of first, largest, .* mean 'largest'"),
@@ -68,6 +74,18 @@ def test_few_images_get_more_epochs_unless_the_epochs_are_named() -> None:
 def test_settings_out_of_range_are_refused(settings: dict[str, Any], message: str) -> None:
     with pytest.raises(ArgumentError, match=message):
         find_recipe("ours").changed(**settings)
+
+
+def test_every_setting_is_an_option_of_a_run_and_every_choice_is_there() -> None:
+    fed = {name: one for name, one in JOB_OPTIONS.items() if one.feeds == "recipe"}
+    assert set(fed) == {field.name for field in fields(Recipe)} - {"name"}
+    for name, table in (
+        ("optimiser", OPTIMISERS),
+        ("schedule", SCHEDULES),
+        ("initialisation", INITIALISATIONS),
+    ):
+        assert fed[name].choices == tuple(table)
+    assert fed["pool_gradient"].choices == get_args(PoolGradient)
 
 
 def test_an_unknown_recipe_and_a_damaged_record_are_refused() -> None:
