@@ -25,7 +25,7 @@ from sqdr_qiskit.specs.job import JobSpec
 if TYPE_CHECKING:
     from sqdr_qiskit.jobs import Answer, Chosen
 
-__all__ = ["infer", "perform"]
+__all__ = ["infer", "perform", "require_resumable"]
 
 
 @job_options("infer", positional=("checkpoint",))

@@ -231,8 +231,8 @@ class JobSpec:
         feeds="recipe",
     )
     pool_gradient: str | None = option(
-        help="Neuron of a pooling window that the gradient goes to: the first that fired, or the one with the "
-        "largest membrane.",
+        help="Neuron of a pooling window that the gradient goes to: the first that fired, or the one with "
+        "the largest membrane.",
         group="training",
         choices=("first", "largest"),
         tasks=_TRAIN,
