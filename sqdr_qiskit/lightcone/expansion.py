@@ -14,6 +14,11 @@ Artif. Intell. 113, 41 (1999)).
 Everything is written on a `Tape`; zeros vanish there, so that the structure of the circuit needs no special
 cases.
 
+A channel on two qubits that scales each pair of Paulis (depolarizing, any Pauli channel) is a short sum of
+products, too: its table of factors F[a, b] = sum_r u_r[a] v_r[b]. Depolarizing needs two, and the second of
+them, which keeps (I, I) alone, is the identity on both qubits from there on. Among the circuit's first CZs
+the number r is one more flag to sum over.
+
 Sums over binary flags are done by bucket elimination (Dechter, Artif. Intell. 113, 41 (1999)): for factors
 that stand in a line the sum costs a fixed number of multiply-adds per factor, and in general 2^(width of
 the graph) of them.
@@ -25,8 +30,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import product
 
+import numpy as np
+
 from sqdr_qiskit.lightcone.cones import Cone
 from sqdr_qiskit.lightcone.operations import CZ, NormalForm, PairChannel
+from sqdr_qiskit.lightcone.paulis import RealArray
 from sqdr_qiskit.lightcone.sites import ChainTable, Vector
 from sqdr_qiskit.lightcone.tape import Tape, Value, negative
 
@@ -100,13 +108,71 @@ def _at(factor: Factor, flags: dict[int, int]) -> Value:
     return factor.table[tuple(flags[flag] for flag in factor.scope)]
 
 
-_Event = tuple[int, int, int]  # (_SITE, qubit, site number) or (_CZ, qubit, qubit)
-_SITE, _CZ = 0, 1
+_SITE, _CZ, _PAIR = 0, 1, 2
 _IDENTITY: Vector = (1.0, 0.0, 0.0, 0.0)
 _LETTERS: tuple[Vector, ...] = (_IDENTITY, (0.0, 1.0, 0.0, 0.0), (0.0, 0.0, 1.0, 0.0), (0.0, 0.0, 0.0, 1.0))
 _PER_TERM = 32  # multiply-adds that a term will cost at the least, once it is contracted
 
 _Term = tuple[tuple[int, Vector], ...]  # a product operator: its qubits, ascending, and their coefficients
+_Scales = tuple[float, float, float, float]
+
+
+@dataclass(frozen=True, eq=False)
+class _Scaling:
+    """A channel that scales each pair of Paulis.
+
+    Attributes:
+        products: (u_r, v_r): what multiplies the coefficients of either qubit in product number r.
+        alone: What multiplies the coefficients of either qubit where the other one holds the identity.
+        identity: Whether every product but the first keeps nothing but (I, I).
+    """
+
+    products: tuple[tuple[_Scales, _Scales], ...]
+    alone: tuple[_Scales, _Scales]
+    identity: bool
+
+
+_Event = tuple[int, int, int, _Scaling | None]
+"""(_SITE, qubit, site number, None), (_CZ, qubit, qubit, None) or (_PAIR, qubit, qubit, scaling)."""
+
+
+def _scaling(ptm: RealArray) -> _Scaling:
+    """A two-qubit channel as a sum of products.
+
+    Raises:
+        TooWideError: It does more than scale pairs of Paulis.
+    """
+    if np.any(ptm != np.diag(np.diag(ptm))):
+        raise TooWideError("a two-qubit channel that mixes Paulis")
+    table = np.diag(ptm).reshape(4, 4)
+    alone = (_scales(table[:, 0]), _scales(table[0]))
+    if np.all(table[1:, 1:] != 0.0):
+        # All but the entry (I, I) may be one product; what is missing there is the second one.
+        first = np.concatenate([[table[0, 1]], table[1:, 1]])
+        second = np.concatenate([[table[1, 0] / table[1, 1]], table[1, 1:] / table[1, 1]])
+        rest = table - np.outer(first, second)
+        missing = float(rest[0, 0])
+        rest[0, 0] = 0.0
+        if np.max(np.abs(rest)) < _PRODUCT:
+            only = (_scales(first), _scales(second))
+            if abs(missing) < _PRODUCT:
+                return _Scaling((only,), alone, True)
+            return _Scaling((only, ((missing, 0.0, 0.0, 0.0), (1.0, 0.0, 0.0, 0.0))), alone, True)
+    left, weights, right = np.linalg.svd(table)
+    kept = range(int((weights > _PRODUCT).sum()))
+    return _Scaling(tuple((_scales(left[:, r] * weights[r]), _scales(right[r])) for r in kept), alone, False)
+
+
+_PRODUCT = 1e-14  # factors this near to a product's are one
+
+
+def _scales(entries: RealArray) -> _Scales:
+    return (float(entries[0]), float(entries[1]), float(entries[2]), float(entries[3]))
+
+
+def _scaled(vector: Vector, scales: _Scales, tape: Tape) -> Vector:
+    i, x, y, z = (tape.times(entry, scale) for entry, scale in zip(vector, scales, strict=True))
+    return (i, x, y, z)
 
 
 def expand(
@@ -123,7 +189,7 @@ def expand(
         budget: Multiply-adds that may be written.
 
     Raises:
-        TooWideError: More than `budget` instructions, or a two-qubit channel.
+        TooWideError: More than `budget` instructions, or a two-qubit channel that mixes Paulis.
     """
     events = _events(form, member, owner)
     first_layer, rest = _split(events, chains, tape)
@@ -143,18 +209,18 @@ def expand(
 
 
 def _events(form: NormalForm, member: Cone, owner: Mapping[int, int]) -> list[_Event]:
-    """The cone as sites and CZs, in time order."""
+    """The cone as sites, CZs and channels on pairs, in time order."""
     events: list[_Event] = []
     seen: set[int] = set()
     for index in member.operations:
         op = form.operations[index]
         if isinstance(op, CZ):
-            events.append((_CZ, *op.qubits))
+            events.append((_CZ, *op.qubits, None))
         elif isinstance(op, PairChannel):
-            raise TooWideError("a two-qubit channel")
+            events.append((_PAIR, *op.qubits, _scaling(op.ptm)))
         elif owner[index] not in seen:
             seen.add(owner[index])
-            events.append((_SITE, op.qubit, owner[index]))
+            events.append((_SITE, op.qubit, owner[index], None))
     return events
 
 
@@ -167,9 +233,11 @@ def _split(events: list[_Event], chains: ChainTable, tape: Tape) -> tuple[list[_
     first: list[_Event] = []
     rest: list[_Event] = []
     for event in events:
-        kind, a, b = event
-        if kind == _CZ:
+        kind, a, b, scaling = event
+        if kind != _SITE:
             closes = closed in (state.get(a), state.get(b))
+            # one flag more can tell two products apart, no more
+            closes = closes or (scaling is not None and len(scaling.products) > 2)
             state[a] = state[b] = closed if closes else open_
         else:
             closes = state.get(a, untouched) != untouched and not (
@@ -191,7 +259,7 @@ def _keeps_flags(site: int, chains: ChainTable, tape: Tape) -> bool:
 def _pull(term: _Term, event: _Event, chains: ChainTable, tape: Tape) -> list[_Term]:
     """Pull a product operator back through one event: a sum of product operators."""
     vectors = dict(term)
-    kind, a, b = event
+    kind, a, b, scaling = event
     if kind == _SITE:
         if a not in vectors:
             return [term]
@@ -200,6 +268,18 @@ def _pull(term: _Term, event: _Event, chains: ChainTable, tape: Tape) -> list[_T
         return [_term(vectors)]
     first, second = vectors.get(a, _IDENTITY), vectors.get(b, _IDENTITY)
     parts = []
+    if scaling is not None:
+        if second == _IDENTITY or first == _IDENTITY:
+            vectors[a], vectors[b] = (
+                _scaled(first, scaling.alone[0], tape),
+                _scaled(second, scaling.alone[1], tape),
+            )
+            return [_term(vectors)]
+        for left, right in scaling.products:
+            vectors[a], vectors[b] = _scaled(first, left, tape), _scaled(second, right, tape)
+            if any(vectors[a]) and any(vectors[b]):
+                parts.append(_term(vectors))
+        return parts
     for flag_a, flag_b in product(_flags(first), _flags(second)):
         vectors[a] = _times_z(_part(first, flag_a), flag_b)
         vectors[b] = _times_z(_part(second, flag_b), flag_a)
@@ -240,58 +320,81 @@ def _times_z(vector: Vector, times: int) -> Vector:
 
 
 class _FirstLayer:
-    """Sites and CZs on a product state, contracted with a product operator."""
+    """Sites, CZs and channels on pairs on a product state, contracted with a product operator."""
 
     def __init__(self, events: list[_Event], chains: ChainTable, tape: Tape) -> None:
         self._chains = chains
         self._tape = tape
-        self._local: dict[int, list[_Event]] = {}
+        self._local: dict[int, list[tuple[_Event, int]]] = {}  # with the channel's own flag, below zero
         self._neighbours: dict[int, list[int]] = {}
-        for event in events:
-            kind, a, b = event
-            self._local.setdefault(a, []).append(event)
+        for number, event in enumerate(events):
+            kind, a, b, _ = event
+            self._local.setdefault(a, []).append((event, -1 - number))
+            if kind != _SITE:
+                self._local.setdefault(b, []).append((event, -1 - number))
             if kind == _CZ:
-                self._local.setdefault(b, []).append(event)
                 self._neighbours.setdefault(a, []).append(b)
                 self._neighbours.setdefault(b, []).append(a)
-        self._states: dict[tuple[int, tuple[int, ...]], Vector] = {}
+        self._states: dict[tuple[int, tuple[int | None, ...]], Vector] = {}
 
     def contract(self, vectors: dict[int, Vector]) -> Value:
         """Expectation value of the product operator `vectors` after the layer."""
         flags = {q: _flags(v) for q, v in vectors.items()}
-        free = {q for q, options in flags.items() if len(options) == 2}
         reach = set(vectors)
         for q, options in flags.items():
             if 1 in options:
                 reach.update(self._neighbours.get(q, ()))
-        settled = {q: options[0] for q, options in flags.items() if len(options) == 1}
+        settled = dict.fromkeys(reach, 0) | {q: o[0] for q, o in flags.items() if len(o) == 1}
+        free = {q for q, options in flags.items() if len(options) == 2}
+        settled = {q: flag for q, flag in settled.items() if q not in free}
+        for q in reach:
+            for (kind, a, b, scaling), name in self._local.get(q, ()):
+                if kind != _PAIR or a not in reach or b not in reach:
+                    continue
+                assert scaling is not None
+                flagged = scaling.identity and 1 in (settled.get(a), settled.get(b))
+                if len(scaling.products) == 1 or flagged:
+                    settled[name] = 0
+                else:
+                    free.add(name)
         factors = [self._factor(q, vectors.get(q, _IDENTITY), free, settled) for q in sorted(reach)]
         return eliminate(factors, self._tape)
 
     def _factor(self, q: int, vector: Vector, free: set[int], settled: Mapping[int, int]) -> Factor:
-        near = self._neighbours.get(q, [])
+        # what each CZ and channel asks for: the neighbour's flag, or the number of the channel's product
+        near = [
+            name if kind == _PAIR else b if a == q else a
+            for (kind, a, b, _), name in self._local.get(q, ())
+            if kind != _SITE
+        ]
         scope = tuple(sorted({q, *near} & free))
         table: dict[tuple[int, ...], Value] = {}
         for values in product((0, 1), repeat=len(scope)):
             flags = {**settled, **dict(zip(scope, values, strict=True))}
-            state = self._state(q, tuple(flags.get(other, 0) for other in near))
+            # a neighbour out of reach has no flag; the other qubit of a channel out of reach, the identity
+            asked = tuple(flags.get(name, 0 if name >= 0 else None) for name in near)
+            state = self._state(q, asked)
             letters = (1, 2) if flags.get(q, 0) else (0, 3)
             table[values] = self._tape.dot((vector[a], state[a]) for a in letters)
         return Factor(scope, table)
 
-    def _state(self, q: int, near: tuple[int, ...]) -> Vector:
-        """The qubit's Pauli coefficients after the layer, given its neighbours' flags (one for each of its
-        CZs).
+    def _state(self, q: int, near: tuple[int | None, ...]) -> Vector:
+        """The qubit's Pauli coefficients after the layer, given for each of its CZs the neighbour's flag, and
+        for each of its channels the number of the product (None: the other qubit holds the identity).
         """
         key = (q, near)
         if key not in self._states:
-            flags = iter(near)
+            asked = iter(near)
             vector: Vector = (1.0, 0.0, 0.0, 1.0)
-            for position, (kind, _, site) in enumerate(self._local.get(q, [])):
+            for position, ((kind, a, site, scaling), _) in enumerate(self._local.get(q, [])):
                 if kind == _CZ:
-                    if next(flags):
+                    if next(asked):
                         i, x, y, z = vector
                         vector = (z, y, negative(x), i)
+                elif scaling is not None:
+                    number, side = next(asked), 0 if a == q else 1
+                    scales = scaling.alone if number is None else scaling.products[number]
+                    vector = _scaled(vector, scales[side], self._tape)
                 elif position == 0:
                     vector = self._chains.bloch(site, self._tape)
                 else:

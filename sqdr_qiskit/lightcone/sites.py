@@ -126,7 +126,9 @@ class ChainTable:
                 assert isinstance(op, Fixed)
                 matrix = op.ptm if which == BLOCH else op.ptm.T
                 steps, start = (steps, start) if steps else ([], matrix @ start)
-                if steps:
+                if steps and isinstance(steps[-1], np.ndarray):
+                    steps[-1] = matrix @ steps[-1]
+                elif steps:
                     steps.append(np.ascontiguousarray(matrix))
                 reached = (matrix[:, varies] != 0.0).any(axis=1)
                 known, varies = matrix @ np.where(varies, 0.0, known), reached

@@ -19,6 +19,14 @@ DAMPING = pauli_channel(scale=(0.9, 0.9, 0.81), shift=0.19)
 FLIP = pauli_channel(scale=(1.0, 0.94, 0.94))
 TILT = np.array([[1, 0, 0, 0], [0.02, 0.9, 0.05, 0], [0, -0.05, 0.9, 0.03], [0.01, 0, -0.03, 0.92]])
 PAIR_DEPOLARIZING = np.diag([1.0] + 15 * [0.93])
+# 5 % XX and 3 % ZY: all coefficients of pairs that commute with neither, one or both
+PAIR_PAULI = np.diag(
+    [
+        0.92 + 0.05 * (-1) ** ((a in (2, 3)) + (b in (2, 3))) + 0.03 * (-1) ** ((a in (1, 2)) + (b in (1, 3)))
+        for a in range(4)
+        for b in range(4)
+    ]
+)
 
 NOISES: dict[str, ChannelModel] = {
     "none": noiseless,
@@ -27,6 +35,7 @@ NOISES: dict[str, ChannelModel] = {
         dict.fromkeys(("u", "rx", "ry", "rz", "p", "h", "cz", "cx", "swap"), FLIP @ DAMPING)
     ),
     "on pairs": GateNoise({"u": FLIP}, {"cz": PAIR_DEPOLARIZING, "cx": PAIR_DEPOLARIZING}),
+    "correlated Paulis": GateNoise({"u": FLIP}, {"cz": PAIR_PAULI, "cx": PAIR_PAULI, "ecr": PAIR_PAULI}),
     "tilted": GateNoise(dict.fromkeys(("u", "rx", "rz", "cz", "cx", "id"), TILT)),
 }
 
@@ -96,6 +105,32 @@ def test_both_methods_agree(noise: str, rng: np.random.Generator, monkeypatch: p
     assert set(whole.methods) == {"statevector" if noise == "none" else "pauli vector"}
     for one, other in zip(expanded.jacobian(parameters), whole.jacobian(parameters), strict=True):
         assert np.abs(one - other).max() < 1e-13
+
+
+@pytest.mark.parametrize(
+    ("name", "pair", "longest"),
+    [
+        ("2b-9q", PAIR_DEPOLARIZING, 20),
+        ("2b-9q", PAIR_PAULI, 40),
+        ("4b-9q", PAIR_DEPOLARIZING, 3000),
+    ],
+)
+def test_noise_on_pairs_stays_a_short_sum_of_products(
+    name: str, pair: np.ndarray, longest: int, rng: np.random.Generator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The sum equals the whole Pauli vector, and takes no more multiply-adds an output than so many."""
+    model = build_circuit(name)
+    noise = GateNoise({"u": DAMPING @ FLIP}, {"cz": pair})
+    parameters = rng.uniform(0, 7, (2, model.circuit.num_parameters))
+    observables = model.observables[:2]
+    expanded = ExactEngine(model.circuit, observables, noise)
+    assert set(expanded.methods) == {"expansion"}
+    assert np.diff(expanded._program.tapes[:, :2]).max() <= longest
+    monkeypatch.setattr("sqdr_qiskit.lightcone.engine.cost", lambda form, member: -1)
+    whole = ExactEngine(model.circuit, observables, noise)
+    assert set(whole.methods) == {"pauli vector"}
+    for one, other in zip(expanded.jacobian(parameters), whole.jacobian(parameters), strict=True):
+        assert np.abs(one - other).max() < 1e-12
 
 
 def test_results_do_not_depend_on_threads_or_batch(
