@@ -75,8 +75,10 @@ class CircuitModel:
 def entangled_pairs(spec: CircuitSpec) -> Iterator[tuple[int, int]]:
     """The neighbours (i, i+1) that a circuit entangles, in the order of i; the ring's last is (n-1, 0).
 
-    Two qubits have one pair on a line and on a ring; one qubit has none.
+    Two qubits have one pair on a line and on a ring; one qubit has none, nor has entangler `none`.
     """
+    if spec.entangler == "none":
+        return
     yield from ((qubit, qubit + 1) for qubit in range(spec.n_qubits - 1))
     if spec.entangler == "ring" and spec.n_qubits > 2:
         yield spec.n_qubits - 1, 0

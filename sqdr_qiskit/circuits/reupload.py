@@ -23,17 +23,18 @@ def build_reupload(spec: CircuitSpec) -> CircuitModel:
 
     Returns:
         The model with 3n features, qubit i's being x[3i + c], and 3nb weights, those of qubit i in block k
-        being w[3(kn + i) + c], where c = 0, 1, 2 is phi, theta, omega.
+        being w[3(kn + i) + c], where c = 0, 1, 2 is phi, theta, omega; no weights without trained rotations.
     """
     n = spec.n_qubits
     x = ParameterVector("x", 3 * n)
-    w = ParameterVector("w", 3 * n * spec.n_blocks)
+    w = ParameterVector("w", 3 * n * spec.n_blocks if spec.trained_rotations else 0)
     circuit = QuantumCircuit(n, name=spec.name)
     for block in range(spec.n_blocks):
         for qubit in range(n):
             _rot(circuit, x, 3 * qubit, qubit)
-        for qubit in range(n):
-            _rot(circuit, w, 3 * (block * n + qubit), qubit)
+        if spec.trained_rotations:
+            for qubit in range(n):
+                _rot(circuit, w, 3 * (block * n + qubit), qubit)
         if block < spec.n_blocks - 1 or spec.last_entangler:
             for first, second in entangled_pairs(spec):
                 circuit.cz(first, second)

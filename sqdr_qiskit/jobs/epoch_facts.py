@@ -35,8 +35,8 @@ class EpochFacts:
         """Facts by name: `gradient` of the last step, where it was measured; `cosines` of the controls since
         the last look; `gradient_variance`.
         """
-        quantum: Any = model.quantum
-        gradient = quantum.neural_network.gradient
+        network: Any = getattr(model.quantum, "neural_network", None)  # a control may have no circuit
+        gradient = getattr(network, "gradient", None)
         facts: dict[str, Any] = {}
         if isinstance(gradient, PackedParameterShift) and gradient.last_report is not None:
             report = gradient.last_report

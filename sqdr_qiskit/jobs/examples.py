@@ -14,6 +14,7 @@ from torch.nn import functional
 
 from sqdr_qiskit.data import ImageSet
 from sqdr_qiskit.data import Progress as DownloadProgress
+from sqdr_qiskit.encoder import SpikingEncoder
 from sqdr_qiskit.encoder.reference import reference_spikes
 from sqdr_qiskit.errors import CheckpointError, DataError
 from sqdr_qiskit.jobs.checkpoints import Chosen
@@ -113,8 +114,12 @@ def examples(
         `exact` and, where known, `ran`: `expectations`, `label`, `probabilities`.
 
     Raises:
-        CheckpointError: If the images do not fit the network.
+        CheckpointError: If the images do not fit the network, or it has no spikes or no circuit to show.
     """
+    if not isinstance(model.encoder, SpikingEncoder) or not hasattr(model.quantum, "neural_network"):
+        raise CheckpointError(
+            "Examples are shown of a circuit behind a spiking encoder, but this is a control."
+        )
     if samples.images.shape[1] != model.encoder.in_channels:
         raise CheckpointError(
             f"The network must take images of {samples.images.shape[1]} channels, but takes "
@@ -143,7 +148,7 @@ def examples(
                 "image": title,
                 "truth": None if truths is None else truths[number],
                 "pixels": samples.images[looked_at[number]].tolist(),
-                **_spikes(model, pixels[number : number + 1]),
+                **_spikes(model.encoder, pixels[number : number + 1]),
                 "exact": _way(expectations[number].tolist(), chances[number].tolist(), class_names),
                 "ran": None
                 if ran is None or row is None
@@ -195,9 +200,8 @@ def _way(expectations: list[float], chances: list[float], class_names: Sequence[
     }
 
 
-def _spikes(model: SQDRCNN, pixels: torch.Tensor) -> dict[str, Any]:
+def _spikes(encoder: SpikingEncoder, pixels: torch.Tensor) -> dict[str, Any]:
     """Spikes of one image of shape (1, C, H, W), packed into words."""
-    encoder = model.encoder
     with torch.no_grad():
         *maps, features = reference_spikes(
             pixels,

@@ -23,6 +23,7 @@ from sqdr_qiskit.jobs.folders import RECORD, read_record
 from sqdr_qiskit.jobs.grid import GRID
 from sqdr_qiskit.jobs.inference import ANSWERS
 from sqdr_qiskit.model.checkpoint import restore
+from sqdr_qiskit.model.network import count_parameters
 from sqdr_qiskit.runtime.ledger import LEDGER, Ledger
 from sqdr_qiskit.specs.job import JobSpec
 from sqdr_qiskit.training.outcome import BEST, METRICS
@@ -196,7 +197,7 @@ def _computed(
         names = [str(number) for number in range(chosen.checkpoint.settings.n_classes)]
     found.setdefault("class_names", names)
     found["circuit"] = found["circuit"] or chosen.checkpoint.settings.circuit.to_dict()
-    found["n_parameters"] = found["n_parameters"] or sum(w.numel() for w in model.parameters())
+    found["n_parameters"] = found["n_parameters"] or count_parameters(model)
 
     def compared() -> dict[str, Any]:
         kept = read_expectations(path)

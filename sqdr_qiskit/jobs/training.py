@@ -29,7 +29,7 @@ from sqdr_qiskit.jobs.settings import (
 )
 from sqdr_qiskit.jobs.steps import fitted_to_steps
 from sqdr_qiskit.model.checkpoint import load_weights
-from sqdr_qiskit.model.network import build_model
+from sqdr_qiskit.model.network import build_model, count_parameters
 from sqdr_qiskit.records import RunRecord
 from sqdr_qiskit.specs.job import JobSpec
 from sqdr_qiskit.training.checks import check_run
@@ -135,7 +135,7 @@ def carry_out_training(
         "recipe": recipe.to_dict(),
         "model": settings.to_dict(),
         "data": data.record(),
-        "n_parameters": sum(weight.numel() for weight in model.parameters()),
+        "n_parameters": count_parameters(model),
         "threads": torch.get_num_threads(),
     }
     if start is not None:

@@ -1,11 +1,17 @@
-"""The whole classifier: spiking encoder -> data re-uploading circuit -> linear head."""
+"""The whole classifier: spiking encoder -> data re-uploading circuit -> linear head.
+
+`MODELS` lists it and its controls, in which the circuit, or the encoder, is something else.
+"""
 
 from __future__ import annotations
 
+import difflib
 import math
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
-from typing import Any
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, field, fields, replace
+from itertools import pairwise
+from types import MappingProxyType
+from typing import Any, TypeAlias
 
 import torch
 from torch import nn
@@ -15,10 +21,113 @@ from sqdr_qiskit.circuits import CircuitModel, build_circuit
 from sqdr_qiskit.encoder import SpikingEncoder
 from sqdr_qiskit.errors import ArgumentError
 from sqdr_qiskit.gradients import GradientOptions
+from sqdr_qiskit.model.controls import ConvNet, GroupedTanh, LocalCosines, PlainEncoder, mismatched
 from sqdr_qiskit.model.quantum_layer import quantum_layer
 from sqdr_qiskit.specs.circuit import CircuitSpec
 
-__all__ = ["ModelSettings", "SQDRCNN", "build_model"]
+__all__ = ["MODELS", "ModelKind", "ModelSettings", "SQDRCNN", "build_model", "count_parameters"]
+
+
+Encoder: TypeAlias = SpikingEncoder | PlainEncoder | ConvNet
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelKind:
+    """The network, or a control in which one part of it is something else.
+
+    Attributes:
+        title: What is different, for lists.
+        circuit: Fields of the circuit's description that are different; None if no circuit computes.
+        layer: Makes what stands in the circuit's place from its numbers of qubits and blocks; None with a
+            circuit, or if the features go straight into the head.
+        encoder: Makes the encoder from settings and the number of the circuit's angles; gives it with its
+            number of features.
+        frozen: Whether the circuit keeps the weights that it starts with.
+        mismatch: Whether each sample gets another one's expectations.
+    """
+
+    title: str
+    circuit: Mapping[str, Any] | None = field(default_factory=dict)
+    layer: Callable[[int, int], nn.Module] | None = None
+    encoder: Callable[[ModelSettings, int], tuple[Encoder, int]] = lambda settings, n: (
+        _spiking(settings, n),
+        n,
+    )
+    frozen: bool = False
+    mismatch: bool = False
+
+    @property
+    def of_reupload(self) -> bool:
+        """Whether it is made for data re-uploading circuits alone."""
+        return bool(self.circuit) or self.circuit is None
+
+
+def _spiking(settings: ModelSettings, n_features: int) -> SpikingEncoder:
+    return SpikingEncoder(
+        settings.in_channels, n_features, n_steps=settings.n_steps, n_phases=settings.n_phases
+    )
+
+
+def _matched(settings: ModelSettings, n_angles: int) -> tuple[Encoder, int]:
+    """As many features, read by the head, as take no more weights than linear map, circuit and head do."""
+    per_feature = 8 * settings.in_channels + 1 + settings.n_classes
+    n_features = (_n_readout_weights(settings) - settings.n_classes) // per_feature
+    return _spiking(settings, n_features), n_features
+
+
+def _convnet(settings: ModelSettings, n_angles: int) -> tuple[Encoder, int]:
+    channels = [settings.in_channels << layer for layer in range(4)]
+    convolutions = sum(9 * narrow * wide + 2 * wide for narrow, wide in pairwise(channels))
+    net = ConvNet(settings.in_channels, convolutions + _n_readout_weights(settings), settings.n_classes)
+    return net, net.n_features
+
+
+def _n_readout_weights(settings: ModelSettings) -> int:
+    """Weights after the average pool that the network itself has: linear map, circuit and head."""
+    n_qubits, n_blocks = settings.circuit.n_qubits, settings.circuit.n_blocks
+    linear = 3 * n_qubits * (8 * settings.in_channels + 1)
+    return linear + 3 * n_qubits * n_blocks + (n_qubits + 1) * settings.n_classes
+
+
+MODELS: Mapping[str, ModelKind] = MappingProxyType(
+    {
+        "circuit": ModelKind(title="the network itself"),
+        "circuit-frozen": ModelKind(title="the circuit keeps its random first weights", frozen=True),
+        "circuit-no-entangler": ModelKind(
+            title="the circuit has no two-qubit gates", circuit={"entangler": "none"}
+        ),
+        "circuit-no-weights": ModelKind(
+            title="the circuit has no trained rotations", circuit={"trained_rotations": False}
+        ),
+        "circuit-mismatched": ModelKind(
+            title="each image gets another one's expectations: must fail", mismatch=True
+        ),
+        "local-cosines": ModelKind(
+            title="products of local cosines, as many weights as the circuit",
+            circuit=None,
+            layer=LocalCosines,
+        ),
+        "grouped-tanh": ModelKind(
+            title="a grouped linear map and tanh, as many weights as the circuit",
+            circuit=None,
+            layer=GroupedTanh,
+        ),
+        "features": ModelKind(title="the encoder's rates go straight into the head", circuit=None),
+        "features-matched": ModelKind(
+            title="so many rates into the head that there are as many weights in all",
+            circuit=None,
+            encoder=_matched,
+        ),
+        "plain-encoder": ModelKind(
+            title="ReLU in place of spikes",
+            encoder=lambda settings, n: (PlainEncoder(settings.in_channels, n), n),
+        ),
+        "convnet": ModelKind(
+            title="the best classical net of as many weights", circuit=None, encoder=_convnet
+        ),
+    }
+)
+"""What `--model` names: the network, and the controls that show what its parts contribute."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,7 +135,9 @@ class ModelSettings:
     """What makes one network another, apart from its weights and from where its circuit runs.
 
     Attributes:
-        circuit: The circuit.
+        model: Name in `MODELS`: the network itself, or one of its controls.
+        circuit: The circuit, as the model has it (a control without entangler has one without); of a control
+            without circuit the one that gives its sizes.
         in_channels: Colour channels of an image.
         n_classes: Number of classes.
         head: Whether a linear map takes the circuit's outputs to the logits; without it the first `n_classes`
@@ -41,6 +152,7 @@ class ModelSettings:
     """
 
     circuit: CircuitSpec
+    model: str = "circuit"
     in_channels: int = 1
     n_classes: int = 10
     head: bool = True
@@ -53,6 +165,24 @@ class ModelSettings:
             raise ArgumentError(f"Argument `n_classes` must be at least 2, but is {self.n_classes}.")
         if not (math.isfinite(self.angle_scale) and self.angle_scale > 0.0):
             raise ArgumentError(f"Argument `angle_scale` must be above 0, but is {self.angle_scale}.")
+        if self.model not in MODELS:
+            close = difflib.get_close_matches(str(self.model), MODELS, n=1)
+            hint = f"; did you mean {close[0]!r}?" if close else "."
+            raise ArgumentError(
+                f"Argument `model` must be one of {', '.join(MODELS)}, but is {self.model!r}{hint}"
+            )
+        kind = MODELS[self.model]
+        if kind.of_reupload and self.circuit.kind != "reupload":
+            raise ArgumentError(
+                f"Argument `model` must not be {self.model} with circuit {self.circuit.name}, but is: that "
+                "control is made for data re-uploading circuits."
+            )
+        object.__setattr__(self, "circuit", replace(self.circuit, **(kind.circuit or {})))
+        if not self.head and kind.circuit is None and kind.layer is None:
+            raise ArgumentError(
+                f"Argument `head` must be true with model {self.model}, whose features it reads, but is "
+                "false."
+            )
         if not self.head and self.circuit.n_qubits < self.n_classes:
             raise ArgumentError(
                 f"Argument `head` must be true for circuit {self.circuit.name}, but is false: without a head "
@@ -72,7 +202,8 @@ class ModelSettings:
             ArgumentError: If a setting is missing, unknown or out of range.
             SpecError: If the circuit's description is damaged.
         """
-        known = {field.name for field in fields(cls)}
+        known = {one.name for one in fields(cls)}
+        values = {"model": "circuit", **values}  # which checkpoints from before the controls do not say
         if set(values) != known:
             odd = ", ".join(sorted(set(values) ^ known))
             raise ArgumentError(
@@ -85,23 +216,27 @@ class SQDRCNN(nn.Module):
     """Images to logits: rates = encoder(images), x = angle_scale * rates, logits = head(<Z_i>(x, w)).
 
     Args:
-        encoder: Gives one firing rate for each of the circuit's angles.
-        quantum: Maps angles (batch, 3n) to expectations (batch, n); a `TorchConnector`.
+        encoder: Gives one firing rate for each of the circuit's angles; in a control, features of its own.
+        quantum: Maps angles (batch, 3n) to expectations (batch, n): a `TorchConnector`, or in a control what
+            stands in its place.
         head: Maps expectations to logits; None takes the first `n_classes` expectations as they are.
         n_classes: Number of logits.
         angle_scale: Radians of a rotation for a firing rate of 1.
+        mismatch: Whether each sample of a batch gets another one's expectations, so that nothing can be
+            learnt of it.
 
     Source: Luu et al., arXiv 2512.03895, section 3; without a head: figure 4.
     """
 
     def __init__(
         self,
-        encoder: SpikingEncoder,
+        encoder: Encoder,
         quantum: nn.Module,
         head: nn.Linear | None,
         *,
         n_classes: int = 10,
         angle_scale: float = 1.0,
+        mismatch: bool = False,
     ) -> None:
         super().__init__()
         self.encoder = encoder
@@ -109,6 +244,7 @@ class SQDRCNN(nn.Module):
         self.head = head
         self.n_classes = n_classes
         self.angle_scale = angle_scale
+        self.mismatch = mismatch
 
     def encode(self, images: torch.Tensor) -> torch.Tensor:
         """Angles x for the circuit, radians: float32 tensor of shape (batch, 3n)."""
@@ -116,7 +252,8 @@ class SQDRCNN(nn.Module):
 
     def expectations(self, angles: torch.Tensor) -> torch.Tensor:
         """Expectations <Z_i> of the circuit: float32 tensor of shape (batch, n), -1 to 1."""
-        return self.quantum(angles)
+        expectations: torch.Tensor = self.quantum(angles)
+        return mismatched(expectations) if self.mismatch else expectations
 
     def read_out(self, expectations: torch.Tensor) -> torch.Tensor:
         """Logits: float32 tensor of shape (batch, n_classes)."""
@@ -150,7 +287,7 @@ def build_model(
 
     Args:
         settings: What the network is.
-        backend: Where expectation values come from.
+        backend: Where expectation values come from; exact for a control without circuit.
         gradient: Where the circuit's gradients come from; None is the backend's own.
         gradient_options: That gradient's choices.
         circuit: The circuit, if it is built already.
@@ -161,14 +298,37 @@ def build_model(
         UnsupportedError: If the backend cannot take the circuit.
         SpecError: If the backend's layout file is for another circuit.
     """
+    kind = MODELS[settings.model]
     circuit = circuit or build_circuit(settings.circuit)
-    if backend.require is not None:
-        backend.require(circuit.circuit, circuit.observables)
-    encoder = SpikingEncoder(
-        settings.in_channels, circuit.n_features, n_steps=settings.n_steps, n_phases=settings.n_phases
+    encoder, n_outputs = kind.encoder(settings, circuit.n_features)
+    if kind.circuit is None:
+        for name, value in (("backend", backend.name), ("gradient", gradient or "exact")):
+            if value != "exact":
+                raise ArgumentError(
+                    f"Argument `{name}` must be exact with model {settings.model}, which has no circuit, but "
+                    f"is {value}."
+                )
+        quantum: nn.Module = nn.Identity()
+        if kind.layer is not None:
+            quantum, n_outputs = kind.layer(circuit.n_qubits, settings.circuit.n_blocks), circuit.n_outputs
+    else:
+        if backend.require is not None:
+            backend.require(circuit.circuit, circuit.observables)
+        quantum = quantum_layer(
+            circuit, backend, gradient, gradient_options=gradient_options, input_gradients=input_gradients
+        )
+        quantum.requires_grad_(not kind.frozen)
+        n_outputs = circuit.n_outputs
+    return SQDRCNN(
+        encoder,
+        quantum,
+        nn.Linear(n_outputs, settings.n_classes) if settings.head else None,
+        n_classes=settings.n_classes,
+        angle_scale=settings.angle_scale,
+        mismatch=kind.mismatch,
     )
-    quantum = quantum_layer(
-        circuit, backend, gradient, gradient_options=gradient_options, input_gradients=input_gradients
-    )
-    head = nn.Linear(circuit.n_outputs, settings.n_classes) if settings.head else None
-    return SQDRCNN(encoder, quantum, head, n_classes=settings.n_classes, angle_scale=settings.angle_scale)
+
+
+def count_parameters(model: nn.Module) -> int:
+    """Numbers that training may change; frozen ones do not count, nor do batch norm's statistics."""
+    return sum(weight.numel() for weight in model.parameters() if weight.requires_grad)

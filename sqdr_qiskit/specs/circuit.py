@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass
 from typing import Any, Literal, TypeAlias, get_args
 
 from sqdr_qiskit import catalog
-from sqdr_qiskit.errors import CatalogError
+from sqdr_qiskit.errors import ArgumentError, CatalogError
 from sqdr_qiskit.specs.reader import Table, read_document
 
 __all__ = ["CircuitKind", "CircuitSpec", "CIRCUIT_KIND_NAMES", "circuit_spec", "read_circuit"]
@@ -32,8 +32,10 @@ class CircuitSpec:
         n_blocks: Number of blocks b: encoding, weights and entangler for `reupload`; entangler and rotations
             for `hea`; rotations and entangler for `sqnn`.
         entangler: Neighbours that are entangled: (i, i+1) for all i, on a `ring` with i+1 modulo n (for n = 2
-            the one pair once).
+            the one pair once), on a `line` without the ring's last pair; `none` entangles nothing.
         last_entangler: Whether the last block has its entangling layer.
+        trained_rotations: Whether each block of a `reupload` circuit has rotations with weights; without them
+            only its data are left.
         observables: `local_z`: the n outputs are the expectations of Pauli Z on each qubit.
         title: One line for lists.
         source: Where the circuit comes from, and what was chosen where the source is silent.
@@ -46,8 +48,9 @@ class CircuitSpec:
     kind: CircuitKind
     n_qubits: int
     n_blocks: int
-    entangler: Literal["ring", "line"] = "ring"
+    entangler: Literal["ring", "line", "none"] = "ring"
     last_entangler: bool = True
+    trained_rotations: bool = True
     observables: Literal["local_z"] = "local_z"
     title: str = ""
     source: str = ""
@@ -56,6 +59,11 @@ class CircuitSpec:
         _sizes(Table({key: getattr(self, key) for key in _SIZE_KEYS}))
         Table({"kind": self.kind}).text("kind", choices=CIRCUIT_KIND_NAMES)
         Table({"name": self.name}).text("name")
+        if not self.trained_rotations and self.kind != "reupload":
+            raise ArgumentError(
+                f"Argument `trained_rotations` must be true for kind {self.kind}, but is false: only "
+                "reupload has others."
+            )
 
     def to_dict(self) -> dict[str, Any]:
         """All fields as JSON values; `from_dict` reads them back."""
@@ -84,7 +92,7 @@ class CircuitSpec:
         return spec
 
 
-_SIZE_KEYS = ("n_qubits", "n_blocks", "entangler", "last_entangler", "observables")
+_SIZE_KEYS = ("n_qubits", "n_blocks", "entangler", "last_entangler", "trained_rotations", "observables")
 
 
 def read_circuit(path: str | os.PathLike[str]) -> CircuitSpec:
@@ -140,7 +148,8 @@ def _sizes(table: Table) -> dict[str, Any]:
     return {
         "n_qubits": table.integer("n_qubits", at_least=1, at_most=_AT_MOST),
         "n_blocks": table.integer("n_blocks", at_least=1, at_most=_AT_MOST),
-        "entangler": table.text("entangler", choices=("ring", "line"), default="ring"),
+        "entangler": table.text("entangler", choices=("ring", "line", "none"), default="ring"),
         "last_entangler": table.flag("last_entangler", default=True),
+        "trained_rotations": table.flag("trained_rotations", default=True),
         "observables": table.text("observables", choices=("local_z",), default="local_z"),
     }

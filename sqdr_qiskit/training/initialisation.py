@@ -15,6 +15,7 @@ import torch
 from torch import nn
 
 from sqdr_qiskit.errors import ArgumentError
+from sqdr_qiskit.model.controls import GroupedTanh
 from sqdr_qiskit.training.seeding import draw
 
 __all__ = ["INITIALISATIONS", "initial_circuit_weights", "initialise"]
@@ -75,8 +76,8 @@ def initialise(model: nn.Module, *, circuit: str, seed: int, positive: bool = Fa
     """Set every parameter of a network to its starting value, in place.
 
     Convolutions and linear maps: weights and biases U(-1, 1) / sqrt(fan in), torch's default. Batch norms:
-    1, 0. Whatever else has a `weight` and no `bias` and no children is the circuit: the distribution
-    `circuit`.
+    1, 0. Whatever else has a `weight` and no `bias` and no children is the circuit, or a layer in its place
+    whose weights are angles too: the distribution `circuit`.
 
     Args:
         model: A network with parameters `encoder.*`, `quantum.*` and maybe `head.*`.
@@ -103,6 +104,8 @@ def _start(
     if isinstance(owner, nn.Conv2d | nn.Linear):
         bound = 1.0 / math.sqrt(owner.weight[0].numel())
         return rng.uniform(-bound, bound, shape)
+    if isinstance(owner, GroupedTanh):
+        return rng.uniform(-owner.bound, owner.bound, shape)
     if isinstance(owner, nn.BatchNorm2d):
         return np.full(shape, 1.0 if name.endswith("weight") else 0.0)
     return initial_circuit_weights(circuit, parameter.numel(), rng=rng).reshape(shape)

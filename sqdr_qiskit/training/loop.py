@@ -19,6 +19,7 @@ from torch.nn import functional
 from torch.optim import Optimizer
 
 from sqdr_qiskit.data import DataSplits, ImageSet
+from sqdr_qiskit.encoder import SpikingEncoder
 from sqdr_qiskit.model.checkpoint import load_weights, named_weights
 from sqdr_qiskit.model.network import SQDRCNN, ModelSettings
 from sqdr_qiskit.records import digest
@@ -143,7 +144,8 @@ class _Run:
         encoder = self.model.encoder
         for norm in encoder.norms:
             norm.momentum = recipe.norm_momentum  # type: ignore[assignment]
-        encoder.surrogate_slope, encoder.pool_gradient = recipe.surrogate_slope, recipe.pool_gradient
+        if isinstance(encoder, SpikingEncoder):
+            encoder.surrogate_slope, encoder.pool_gradient = recipe.surrogate_slope, recipe.pool_gradient
         initialise(self.model, circuit=recipe.initialisation, seed=self.seed, positive=recipe.positive)
         if initial is not None:
             load_weights(self.model, initial, where="checkpoint to start from")
@@ -171,9 +173,9 @@ class _Run:
         self.begun = perf_counter()
 
     def _read_out(self) -> list[torch.nn.Parameter]:
-        """The weights after the encoder: the circuit's and the head's."""
+        """The weights after the encoder, the circuit's and the head's, without those that are frozen."""
         head = [] if self.model.head is None else list(self.model.head.parameters())
-        return [*self.model.quantum.parameters(), *head]
+        return [weight for weight in (*self.model.quantum.parameters(), *head) if weight.requires_grad]
 
     # ---- one epoch -----------------------------------------------------------------------------------------
 
