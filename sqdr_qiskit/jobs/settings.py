@@ -140,6 +140,7 @@ def model_settings_of(job: JobSpec, recipe: Recipe, data: DataSplits) -> ModelSe
     """
     return ModelSettings(
         circuit=circuit_spec(job.circuit),
+        model=job.model,
         in_channels=data.n_channels,
         n_classes=len(data.class_names),
         head=job.head,

@@ -96,6 +96,25 @@ class JobSpec:
         usual="2b-9q",
         tasks=_TRAIN,
     )
+    model: str = option(
+        "circuit",
+        help="The network, or a control in which its circuit or encoder is something else.",
+        group="circuit",
+        choices=(
+            "circuit",
+            "circuit-frozen",
+            "circuit-no-entangler",
+            "circuit-no-weights",
+            "circuit-mismatched",
+            "local-cosines",
+            "grouped-tanh",
+            "features",
+            "features-matched",
+            "plain-encoder",
+            "convnet",
+        ),
+        tasks=_TRAIN,
+    )
     head: bool = option(True, help="A linear layer after the circuit.", group="circuit", tasks=_TRAIN)
     checkpoint: str | None = option(
         help="Start from a checkpoint: a file, a run's folder, a pretrained name.",
@@ -457,8 +476,9 @@ class JobSpec:
         for name, other, why in contradictions:
             if getattr(self, name) not in (None, "") and getattr(self, other) is not None:
                 raise ArgumentError(f"Argument `{name}` must be left out with `{other}`, {why}.")
-        if not self.head and self.checkpoint is not None and self.task == "train":
-            raise ArgumentError("Argument `head` must be left out with `checkpoint`, which says it.")
+        for name, usual in (("head", True), ("model", "circuit")):
+            if getattr(self, name) != usual and self.checkpoint is not None and self.task == "train":
+                raise ArgumentError(f"Argument `{name}` must be left out with `checkpoint`, which says it.")
         if self.channel and self.noise_sweep is None:
             raise ArgumentError("Argument `channel` must come with `noise_sweep`, but there is none.")
 

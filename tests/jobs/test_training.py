@@ -9,10 +9,15 @@ import pytest
 from sqdr_qiskit import records
 from sqdr_qiskit.errors import ArgumentError, CatalogError, CheckpointError, DataError
 from sqdr_qiskit.jobs import TrainedRun, carry_out_training
+from sqdr_qiskit.jobs.checkpoints import choose_checkpoint
 from sqdr_qiskit.jobs.folders import RECORD
+from sqdr_qiskit.jobs.run_report import collect_run
 from sqdr_qiskit.jobs.training import job_of_run
+from sqdr_qiskit.jobs.use import evaluate_checkpoint
 from sqdr_qiskit.model.checkpoint import read_checkpoint
+from sqdr_qiskit.model.network import MODELS
 from sqdr_qiskit.records import RunRecord
+from sqdr_qiskit.reports.run_page import run_page
 from sqdr_qiskit.specs.job import JobSpec
 from sqdr_qiskit.training.outcome import BEST, LAST, METRICS, STATE
 
@@ -99,3 +104,23 @@ def test_a_folder_in_use_and_a_folder_without_a_run_are_refused(
         carry_out_training(job, folder=tmp_path, resume=True)
     with pytest.raises(CheckpointError, match="There is no run in"):
         job_of_run(tmp_path)
+
+
+@pytest.mark.parametrize("model", [name for name in MODELS if name != "circuit"])
+def test_controls_are_trained_evaluated_and_reported_like_the_network(
+    model: str, job: JobSpec, tmp_path: Path
+) -> None:
+    control = carry_out_training(
+        replace(job, model=model, epochs=1, limit=60), folder=tmp_path / "control", command=("train",)
+    )
+    settings = control.record.inputs["model"]
+    assert settings["model"] == model
+    kept = read_checkpoint(control.folder / "best.safetensors")
+    assert kept.settings.model == model
+    wanted = JobSpec(task="evaluate", dataset="digits", limit=60, seed=job.seed)
+    found = evaluate_checkpoint(choose_checkpoint(str(control.folder)), wanted)
+    assert found.metrics.accuracy == control.record.results["test_accuracy"]
+    report = collect_run(control.folder)
+    assert report["n_parameters"] == control.record.results["n_parameters"]
+    assert ("examples" in report) == model.startswith("circuit")
+    assert "<html" in run_page(report)

@@ -16,6 +16,7 @@ from sqdr_qiskit.model.checkpoint import Checkpoint, named_weights, read_checkpo
 from sqdr_qiskit.model.controls import GroupedTanh, LocalCosines, PlainEncoder, mismatched
 from sqdr_qiskit.model.network import MODELS, ModelSettings, build_model, count_parameters
 from sqdr_qiskit.specs.circuit import circuit_spec
+from sqdr_qiskit.specs.job import JOB_OPTIONS
 from sqdr_qiskit.specs.noise import noise_spec
 from sqdr_qiskit.training.initialisation import initialise
 
@@ -74,6 +75,10 @@ def test_every_control_survives_a_checkpoint_and_learns(
         assert torch.equal(again(images), model.eval()(images))
     assert again.state_dict().keys() == model.state_dict().keys()
     assert count_parameters(again) == count_parameters(model)
+
+
+def test_a_job_can_name_every_control() -> None:
+    assert JOB_OPTIONS["model"].choices == tuple(MODELS)
 
 
 def test_paired_runs_start_from_the_same_encoder() -> None:

@@ -89,7 +89,11 @@ def test_a_file_of_ones_own(tmp_path: Path) -> None:
             "n_blocks = 2\nentangle = 'ring'",
             r"`entangle` is unknown; did you mean `entangler`\?$",
         ),
-        ("n_blocks = 2", "n_blocks = 2\nentangler = 'star'", "must be one of ring, line, none, but is 'star'"),
+        (
+            "n_blocks = 2",
+            "n_blocks = 2\nentangler = 'star'",
+            "must be one of ring, line, none, but is 'star'",
+        ),
         ('"reupload"', '"job"', "key `kind` must be one of reupload, hea, sqnn, but is 'job'"),
     ],
 )
