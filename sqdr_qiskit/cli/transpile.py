@@ -60,8 +60,7 @@ def transpile(
     from sqdr_qiskit.devices.study import choose_layout, require_layout_path, write_layout
     from sqdr_qiskit.jobs.transpile_report import catalogue_source, qasm_source, study_circuits
     from sqdr_qiskit.reports.transpile_page import transpile_markdown, transpile_page
-    from sqdr_qiskit.reports.transpile_table import changes_table, transpile_table
-    from sqdr_qiskit.reports.transpile_words import verdicts
+    from sqdr_qiskit.reports.transpile_tables import changes_table, transpile_table, verdicts
 
     names, devices = _sorted_out(circuits or [], backends or [], more or [], default=not qasm)
     if choose is not None:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from sqdr_qiskit.reports.figures import accuracy_bars, confusion_figure, noise_sweep_figure, training_curves
+from sqdr_qiskit.reports.figures import confusion_figure, noise_sweep_figure, training_curves
 from sqdr_qiskit.reports.style import save_figure
 from sqdr_qiskit.reports.tables import Table, noise_sweep_table, per_class_table, percent, results_table
 
 __all__ = [
     "Table",
-    "accuracy_bars",
     "confusion_figure",
     "noise_sweep_figure",
     "noise_sweep_table",

@@ -1,7 +1,7 @@
-"""Figures from records.
+"""Figures of runs: learning curves, confusion, noise sweeps, a device beside the exact engine, error budgets.
 
 Every function takes plain values, as they stand in a run's JSON files, and returns a figure for
-`save_figure`.
+`save_figure`. Accuracies start at 0 or the figure says that they do not.
 """
 
 from __future__ import annotations
@@ -18,12 +18,26 @@ from matplotlib.ticker import FuncFormatter, MaxNLocator
 from numpy.typing import ArrayLike, NDArray
 
 from sqdr_qiskit.errors import ArgumentError
-from sqdr_qiskit.reports.style import COLOURS, DASHES, MARKERS, house_style, new_figure
+from sqdr_qiskit.reports.style import COLOURS, COLUMN, DASHES, MARKERS, PAGE, house_style, new_figure
+from sqdr_qiskit.reports.tables import channel_name, percent
 
-__all__ = ["accuracy_bars", "confusion_figure", "noise_sweep_figure", "training_curves"]
+__all__ = [
+    "accuracy_axis",
+    "column",
+    "confusion_figure",
+    "error_budget_figure",
+    "expectation_figure",
+    "line_style",
+    "noise_sweep_figure",
+    "output_error_figure",
+    "standard_error",
+    "training_curves",
+]
 
 Row = Mapping[str, Any]
 
+_GREY = "#888888"
+_MANY = 1500  # points; as vectors they would make a page megabytes long
 _SHORT_PERCENT = FuncFormatter(lambda value, place: f"{round(100 * value, 6):g} %")
 
 
@@ -38,37 +52,36 @@ def training_curves(
 
     Args:
         history: One row per epoch with `epoch`, `loss` (nats), `accuracy` (0 to 1) and, or None for them,
-            `validation_loss` and `validation_accuracy`.
+            `validation_loss` and `validation_accuracy`; or one per step with `step`, `loss` and `accuracy`.
         title: Says which run.
         subtitle: A second line.
-        curves: Which of the two, side by side.
+        curves: Which of the two, side by side over both columns of a journal; one alone fits one column.
 
     Raises:
         ArgumentError: If there is no row.
     """
     if not history:
         raise ArgumentError("Argument `history` must have at least one epoch, but is empty.")
-    epochs = _column(history, "epoch")
+    unit = "epoch" if "epoch" in history[0] else "step"
+    places = column(history, unit)
     with house_style():
-        figure = new_figure(4.0 * len(curves), 3.7, title, subtitle)
-        labels = {"loss": "Loss (cross entropy)", "accuracy": "Accuracy"}
+        figure = new_figure(PAGE if len(curves) > 1 else COLUMN, 2.7, title, subtitle)
         for axes, key in zip(figure.subplots(1, len(curves), squeeze=False)[0], curves, strict=True):
             for number, (name, words) in enumerate(((key, "training"), (f"validation_{key}", "validation"))):
-                values = _column(history, name)
+                values = column(history, name)
                 if np.isfinite(values).any():
-                    axes.plot(epochs, values, label=words, **_line(number, marked=len(epochs) <= 25))
-            axes.set_title(labels[key])
-            axes.set_xlabel("epoch")
+                    axes.plot(places, values, label=words, **line_style(number, marked=len(places) <= 25))
+            axes.set_xlabel(unit)
             axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1, steps=[1, 2, 5, 10]))
             axes.margins(x=0.03)
             if key == "loss":
+                axes.set_title("Loss (cross entropy)")
                 axes.set_ylim(0.0, 1.05 * axes.get_ylim()[1])
-                axes.legend(loc="best")
             else:
-                axes.yaxis.set_major_formatter(_SHORT_PERCENT)
-                if len(epochs) == 1:
-                    axes.set_ylim(0.0, 1.05)
-                _mark_best(axes, epochs, _column(history, "validation_accuracy"))
+                axes.set_title("Accuracy")
+                accuracy_axis(axes, label="")
+                _mark_best(axes, places, column(history, "validation_accuracy"))
+            axes.legend(loc="best")
     return figure
 
 
@@ -97,29 +110,27 @@ def confusion_figure(
     totals = counts.sum(axis=1, keepdims=True)
     shares = counts / np.maximum(totals, 1)
     right = int(np.trace(counts))
-    subtitle = subtitle or f"{_percent(right / max(int(counts.sum()), 1))} of {counts.sum():,} images right"
+    subtitle = subtitle or f"{percent(right / max(int(counts.sum()), 1))} of {counts.sum():,} images right"
     longest = max(map(len, class_names))
-    width = max(4.8, 1.9 + 0.58 * n_classes + 0.085 * longest)
+    width = max(COLUMN, 0.9 + 0.275 * n_classes + 0.055 * longest)
     with house_style():
-        figure = new_figure(width, width - 0.15, title, subtitle)
+        figure = new_figure(width, width + 0.1, title, subtitle)
         axes = figure.subplots()
         axes.grid(False)
         for spine in axes.spines.values():
             spine.set_visible(False)
         # The square root lets rare mistakes show beside a full diagonal.
         axes.imshow(shares, cmap="Blues", norm=PowerNorm(0.5, vmin=0.0, vmax=1.0))
-        for row, column in zip(*np.nonzero(counts), strict=True):
-            dark = math.sqrt(shares[row, column]) > 0.55
-            text = (
-                f"{counts[row, column]:,}" if counts[row, column] < 10_000 else f"{counts[row, column]:.0e}"
-            )
-            axes.text(
-                column, row, text, ha="center", va="center", fontsize=9, color="white" if dark else "#333333"
-            )
+        for row, place in zip(*np.nonzero(counts), strict=True):
+            dark = math.sqrt(shares[row, place]) > 0.55
+            count = int(counts[row, place])
+            text = f"{count:,}" if count < 1000 else str(count) if count < 10_000 else f"{count:.0e}"
+            ink = "white" if dark else "#333333"
+            axes.text(place, row, text, ha="center", va="center", fontsize=6.5, color=ink)
         for row in range(n_classes):
-            recall = _percent(shares[row, row], 1) if totals[row, 0] else "–"
-            axes.text(n_classes - 0.35, row, recall, ha="left", va="center", fontsize=9)
-        axes.text(n_classes - 0.35, -0.75, "right", ha="left", va="center", fontsize=9)
+            recall = percent(shares[row, row], 1) if totals[row, 0] else "–"
+            axes.text(n_classes - 0.35, row, recall, ha="left", va="center", fontsize=7)
+        axes.text(n_classes - 0.35, -0.75, "right", ha="left", va="center", fontsize=7)
         axes.set_xticks(range(n_classes), class_names, rotation=45 if longest > 3 else 0)
         if longest > 3:
             for label in axes.get_xticklabels():
@@ -139,19 +150,18 @@ def noise_sweep_figure(
     noiseless: float | None = None,
     chance: float | None = None,
     log: bool = False,
-    width: float = 6.6,
 ) -> Figure:
-    """Accuracy against the strength of the noise, a line for each channel.
+    """Accuracy against the strength of the noise, a line for each channel and a band for its error.
 
     Args:
-        points: Rows with `channel` (name), `strength` (error probability or damping, 0 to 1), `accuracy` (0
-            to 1) and, if known, `spread` (standard deviation over runs), in any order.
+        points: Rows with `channel` (kind), `strength` (error probability or damping, 0 to 1), `accuracy` (0
+            to 1) and, if known, `spread` (standard deviation over runs) or else `n_images`, of which the band
+            shows one binomial standard error; in any order.
         title: Says which run.
         subtitle: A second line.
         noiseless: Accuracy without noise, as a line of its own.
         chance: Accuracy of guessing, as a line of its own.
         log: Logarithmic strengths; a point at strength 0 is then left out.
-        width: Of the figure, inches.
 
     Raises:
         ArgumentError: If there is no point to show.
@@ -160,89 +170,133 @@ def noise_sweep_figure(
     if not shown:
         raise ArgumentError("Argument `points` must have at least one point to show, but has none.")
     with house_style():
-        figure = new_figure(width, 4.1, title, subtitle)
+        figure = new_figure(COLUMN, 2.9, title, subtitle)
         axes = figure.subplots()
         for value, words in ((noiseless, "no noise"), (chance, "guessing")):
             if value is not None:
-                axes.axhline(value, color="#888888", linewidth=1.2, linestyle=(0, (2, 2)), zorder=1)
+                axes.axhline(value, color=_GREY, linewidth=0.9, linestyle=(0, (2, 2)), zorder=1)
                 axes.annotate(
-                    f"{words} {_percent(value, 1)}", (1.0, value), (0, 3), xycoords=("axes fraction", "data"),
-                    textcoords="offset points", ha="right", va="bottom", fontsize=9, color="#666666",
+                    f"{words} {percent(value, 1)}", (1.0, value), (0, 2), xycoords=("axes fraction", "data"),
+                    textcoords="offset points", ha="right", va="bottom", fontsize=7, color="#666666",
                 )  # fmt: skip
         for number, channel in enumerate(dict.fromkeys(str(point["channel"]) for point in shown)):
             line = sorted((p for p in shown if p["channel"] == channel), key=lambda p: float(p["strength"]))
-            strengths, heights = _column(line, "strength"), _column(line, "accuracy")
-            axes.plot(strengths, heights, label=channel, **_line(number, marked=True))
-            spread = _column(line, "spread")
-            if np.isfinite(spread).any():
-                low, high = heights - np.nan_to_num(spread), heights + np.nan_to_num(spread)
+            strengths, heights = column(line, "strength"), column(line, "accuracy")
+            axes.plot(strengths, heights, label=channel_name(channel), **line_style(number, marked=True))
+            error = column(line, "spread")
+            if not np.isfinite(error).any():
+                error = standard_error(heights, column(line, "n_images"))
+            if np.isfinite(error).any():
+                low, high = heights - np.nan_to_num(error), heights + np.nan_to_num(error)
                 colour = COLOURS[number % len(COLOURS)]
-                axes.fill_between(strengths, low, high, color=colour, alpha=0.15, linewidth=0)
+                axes.fill_between(strengths, low, high, color=colour, alpha=0.18, linewidth=0)
         if log:
             axes.set_xscale("log")
             axes.set_xticks(sorted({float(point["strength"]) for point in shown}))
             axes.minorticks_off()
         axes.xaxis.set_major_formatter(_SHORT_PERCENT)
-        more = " (error probability or damping, each gate)" if width > 6.0 else ", each gate"
-        axes.set_xlabel(f"noise strength{more}")
-        _accuracy_axis(axes)
-        figure.legend(loc="outside lower center", ncols=4 if width > 6.0 else 2)
+        axes.set_xlabel("noise strength after each gate")
+        accuracy_axis(axes)
+        figure.legend(loc="outside lower center", ncols=2)
     return figure
 
 
-def accuracy_bars(rows: Sequence[Row], *, title: str = "", subtitle: str = "") -> Figure:
-    """Accuracies side by side: a group for each model, in it a bar for each backend.
+def expectation_figure(found: Row) -> Figure:
+    """Each expectation value of a run against the exact one, with the line of equal values.
 
     Args:
-        rows: Rows with `model` (name of the group), `backend` (name of the bar), `accuracy` (0 to 1) and, if
-            known, `n_images`: then a whisker shows one binomial standard error, sqrt(a (1 - a) / n_images).
-        title: Says which images.
-        subtitle: A second line.
-
-    Raises:
-        ArgumentError: If there is no row.
+        found: `ran` and `exact`, rows of expectation values; `slope`; `backend`.
     """
-    if not rows:
-        raise ArgumentError("Argument `rows` must have at least one row, but is empty.")
-    models = list(dict.fromkeys(str(row["model"]) for row in rows))
-    backends = list(dict.fromkeys(str(row["backend"]) for row in rows))
-    step = 0.8 / len(backends)
+    exact, ran = np.asarray(found["exact"]).ravel(), np.asarray(found["ran"]).ravel()
     with house_style():
-        figure = new_figure(max(4.4, 1.4 + 0.62 * len(models) * (len(backends) + 0.6)), 4.1, title, subtitle)
+        figure = new_figure(COLUMN, 3.4, "")
         axes = figure.subplots()
-        for number, backend in enumerate(backends):
-            own = [row for row in rows if row["backend"] == backend]
-            places = [
-                models.index(str(row["model"])) + (number - (len(backends) - 1) / 2) * step for row in own
-            ]
-            heights = _column(own, "accuracy")
-            images = _column(own, "n_images")
-            errors = np.nan_to_num(np.sqrt(heights * (1.0 - heights) / images))
-            axes.bar(
-                places, heights, 0.92 * step, label=backend, color=COLOURS[number % len(COLOURS)],
-                yerr=errors if errors.any() else None,
-                error_kw={"elinewidth": 1.2, "capsize": 2.5, "ecolor": "#333333"},
-            )  # fmt: skip
-            for place, height, error in zip(places, heights, errors, strict=True):
-                axes.annotate(
-                    f"{100 * height:.1f}", (place, height + error), (0, 2), textcoords="offset points",
-                    ha="center", va="bottom", fontsize=9,
-                )  # fmt: skip
-        axes.set_xticks(range(len(models)), models)
-        axes.tick_params(axis="x", length=0)
-        _accuracy_axis(axes)
-        axes.set_ylim(0.0, 1.08)
-        axes.set_yticks(np.linspace(0.0, 1.0, 6))
-        figure.legend(loc="outside lower center", ncols=min(len(backends), 4))
+        axes.grid(True, axis="both")
+        axes.plot([-1, 1], [-1, 1], color=_GREY, linewidth=0.9, label="equal")
+        slope = float(found["slope"])
+        words = f"slope {slope:.3f}"
+        axes.plot([-1, 1], [-slope, slope], color=COLOURS[1], linewidth=1.1, linestyle="--", label=words)
+        size, opacity = (9, 0.75) if len(exact) <= 500 else (4, 0.3)
+        axes.scatter(
+            exact, ran, s=size, color=COLOURS[0], alpha=opacity, linewidths=0, zorder=3,
+            rasterized=len(exact) > _MANY,
+        )  # fmt: skip
+        axes.set(xlim=(-1.05, 1.05), ylim=(-1.05, 1.05), aspect="equal")
+        axes.set_xticks([-1, -0.5, 0, 0.5, 1])
+        axes.set_yticks([-1, -0.5, 0, 0.5, 1])
+        axes.set_xlabel("⟨Z⟩, exact engine")
+        axes.set_ylabel(f"⟨Z⟩, {found['backend']}")
+        axes.legend(loc="upper left")
     return figure
 
 
-def _column(rows: Sequence[Row], key: str) -> NDArray[np.float64]:
+def output_error_figure(found: Row) -> Figure:
+    """Mean error of each output's expectation values, beside what sampling alone would give.
+
+    Args:
+        found: `per_output`, mean |error| of each; `sampling_error` (root mean square), or None.
+    """
+    errors = np.asarray(found["per_output"])
+    with house_style():
+        figure = new_figure(COLUMN, 3.4, "")
+        axes = figure.subplots()
+        axes.bar(np.arange(len(errors)), errors, 0.75, color=COLOURS[0])
+        if found["sampling_error"]:
+            # the mean of |x| is sqrt(2 / pi) of the root mean square, for a normal distribution
+            level = float(np.sqrt(2.0 / np.pi) * found["sampling_error"])
+            axes.axhline(level, color=COLOURS[1], linewidth=1.1, linestyle="--", label="sampling alone")
+            axes.legend(loc="upper right")
+        axes.set_ylim(0.0, 1.25 * max(float(errors.max()), found["sampling_error"] or 0.0, 1e-9))
+        axes.set_xticks(range(0, len(errors), 1 if len(errors) <= 12 else 2))
+        axes.set_xlabel("output (qubit)")
+        axes.set_ylabel("mean error of ⟨Z⟩")
+    return figure
+
+
+def error_budget_figure(budgets: Mapping[str, Mapping[str, float]]) -> Figure:
+    """Where errors come from: a bar for each layout as long as its probability of an error, in per cent.
+
+    Args:
+        budgets: Layout -> source of errors -> -log of the fidelity that it leaves. Fidelities multiply, so
+            each source's part of a bar is its share of the sum of the logarithms.
+    """
+    sources = list(dict.fromkeys(source for budget in budgets.values() for source in budget))
+    with house_style():
+        figure = new_figure(COLUMN, 0.85 + 0.42 * len(budgets), "")
+        axes = figure.subplots()
+        axes.grid(True, axis="x")
+        axes.grid(False, axis="y")
+        ends = np.zeros(len(budgets))
+        totals = np.array([sum(budget.values()) for budget in budgets.values()])
+        failed = -np.expm1(-totals)
+        for number, source in enumerate(sources):
+            losses = np.array([budget.get(source, 0.0) for budget in budgets.values()])
+            parts = failed * losses / np.maximum(totals, 1e-300)
+            colour = COLOURS[(0, 5, 4, 2, 1, 3, 6)[number % 7]]
+            axes.barh(range(len(budgets)), parts, 0.6, left=ends, label=source, color=colour)
+            ends += parts
+        axes.set_yticks(range(len(budgets)), list(budgets))
+        axes.invert_yaxis()
+        for place, end in enumerate(ends):
+            axes.annotate(
+                percent_short(end), (end, place), (3, 0), textcoords="offset points", va="center", fontsize=7
+            )
+        axes.set_xlim(0.0, 1.17 * float(ends.max()) or 1.0)
+        axes.xaxis.set_major_formatter(_SHORT_PERCENT)
+        axes.set_xlabel("probability of an error")
+        figure.legend(loc="outside lower center", ncols=2)
+    return figure
+
+
+# ---- what the figures of this and of other files share -----------------------------------------------------
+
+
+def column(rows: Sequence[Row], key: str) -> NDArray[np.float64]:
     """One value per row, not-a-number where a row has none: shape (rows,)."""
     return np.array([math.nan if row.get(key) is None else float(row[key]) for row in rows])
 
 
-def _line(number: int, *, marked: bool) -> dict[str, Any]:
+def line_style(number: int, *, marked: bool) -> dict[str, Any]:
     """Colour, dash and marker of the line of that number."""
     return {
         "color": COLOURS[number % len(COLOURS)],
@@ -251,26 +305,38 @@ def _line(number: int, *, marked: bool) -> dict[str, Any]:
     }
 
 
+def standard_error(accuracy: ArrayLike, n_images: ArrayLike) -> NDArray[np.float64]:
+    """Binomial standard error of an accuracy, sqrt(a (1 - a) / n)."""
+    a = np.asarray(accuracy, dtype=np.float64)
+    return np.asarray(np.sqrt(a * (1.0 - a) / np.asarray(n_images, dtype=np.float64)))
+
+
+def accuracy_axis(axes: Axes, *, label: str = "accuracy") -> None:
+    """Per cent, from 0 if the lower half of the axis is in use; where it starts higher, it says so."""
+    axes.yaxis.set_major_formatter(_SHORT_PERCENT)
+    axes.set_ylabel(label)
+    low, high = axes.get_ylim()
+    if low < 0.45:
+        axes.set_ylim(0.0, min(max(high, 1e-3), 1.02))
+        return
+    axes.set_ylim(low, min(high, 1.0 + 0.02 * (1.0 - low)))
+    axes.set_ylabel(f"{label} (axis cut)".strip())
+
+
+def percent_short(value: float) -> str:
+    """A probability as per cent with three digits, more where it is close to 1."""
+    if value > 0.999:
+        return f"{100 * value:.4g} %"
+    return f"{100 * value:.3g} %"
+
+
 def _mark_best(axes: Axes, epochs: NDArray[np.float64], values: NDArray[np.float64]) -> None:
     """Point out the best validation accuracy, the first of equals."""
     if not np.isfinite(values).any():
         return
     best = int(np.nanargmax(values))
     axes.plot(
-        epochs[best], values[best], marker="o", markersize=11, markerfacecolor="none", markeredgewidth=1.6,
+        epochs[best], values[best], marker="o", markersize=8, markerfacecolor="none", markeredgewidth=1.2,
         color=COLOURS[1],
     )  # fmt: skip
-    axes.text(
-        0.98, 0.04, f"best validation {_percent(values[best])}, epoch {epochs[best]:.0f}",
-        transform=axes.transAxes, ha="right", va="bottom", fontsize=10, color=COLOURS[1],
-        bbox={"facecolor": "white", "edgecolor": "none", "pad": 1.5},
-    )  # fmt: skip
-
-
-def _accuracy_axis(axes: Axes) -> None:
-    axes.yaxis.set_major_formatter(_SHORT_PERCENT)
-    axes.set_ylabel("accuracy")
-
-
-def _percent(value: float, decimals: int = 2) -> str:
-    return f"{100 * value:.{decimals}f} %"
+    axes.set_title(f"Accuracy; best validation {percent(values[best])}, epoch {epochs[best]:.0f}")

@@ -1,16 +1,36 @@
-"""What a run's record says, in words: the headline, three cards, the settings."""
+"""What a run's record says, in words: the headline, three cards, its cost, the settings."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
 
-from sqdr_qiskit.reports.run_cost import Card, cost_card
-from sqdr_qiskit.reports.tables import percent
+from sqdr_qiskit.reports.paper import paper_accuracy
+from sqdr_qiskit.reports.tables import channel_name, duration, percent
 
-__all__ = ["agreement_words", "cards", "headline", "settings", "subtitle"]
+__all__ = [
+    "Card",
+    "agreement_words",
+    "cards",
+    "cost_of",
+    "headline",
+    "is_rehearsal",
+    "promises",
+    "settings",
+    "subtitle",
+]
 
 Record = Mapping[str, Any]
+
+
+class Card(NamedTuple):
+    """A question, its answer at a glance, and a few lines more."""
+
+    question: str
+    answer: str
+    lines: tuple[str, ...]
+
 
 _KINDS = {"train": "Training", "infer": "Inference", "evaluate": "Evaluation"}
 
@@ -36,7 +56,7 @@ def headline(record: Record) -> str:
         worst = min(sweep["points"], key=lambda point: float(point["accuracy"]))
         return (
             f"{percent(sweep['noiseless'])} right without noise, {percent(worst['accuracy'])} under "
-            f"{100 * worst['strength']:g} % {worst['channel'].replace('_', ' ')}"
+            f"{100 * worst['strength']:g} % {channel_name(worst['channel'])}"
         )
     return "Unfinished: no result yet"
 
@@ -51,7 +71,7 @@ def cards(record: Record) -> list[Card]:
     return [
         Card("How well it did", _well(record), tuple(_well_lines(record))),
         Card("What it ran", _what(record), tuple(_what_lines(record))),
-        cost_card(record),
+        _cost_card(record),
     ]
 
 
@@ -83,7 +103,10 @@ def _well_lines(record: Record) -> list[str]:
     right, of = _score(record)
     lines = []
     if of:
-        lines.append(f"{right:,} of {of:,} {'images' if record['kind'] == 'infer' else 'test images'} right")
+        what = "images" if record["kind"] == "infer" else "test images"
+        error = math.sqrt(right / of * (1 - right / of) / of)
+        lines.append(f"{right:,} of {of:,} {what} right, standard error {percent(error, 1)}")
+    lines += [f"{source}: {percent(accuracy)}" for source, accuracy in promises(record)]
     names = record.get("class_names") or ()
     if names:
         lines.append(f"guessing: {percent(1 / len(names), 1)}")
@@ -105,6 +128,25 @@ def _well_lines(record: Record) -> list[str]:
     if record["kind"] == "evaluate" and record.get("sweeps"):
         lines.append(f"without noise, on {record['sweeps'][0]['n_images']:,} test images")
     return lines
+
+
+def promises(record: Record) -> list[tuple[str, float]]:
+    """What to expect of a training: the paper's accuracy and that of our own pretrained network, of the same
+    circuit, data and noise.
+    """
+    if record["kind"] != "train" or not record["inputs"].get("recipe"):
+        return []
+    job, found = _job(record), []
+    recipe = record["inputs"]["recipe"]
+    overruled = {key: job.get(key) for key in ("optimiser", "initialisation")}
+    paper = paper_accuracy({**job, **overruled, "circuit": (record.get("circuit") or {}).get("name")})
+    if paper is not None:
+        found.append((f"the paper (Table {paper['table']}, validation, 100 epochs)", paper["accuracy"]))
+    pretrained = record.get("pretrained")
+    if pretrained is not None:
+        name = f"recipe {recipe.get('name', 'unknown')}" if pretrained["same_recipe"] else "pretrained"
+        found.append((f"{name} in the package ({pretrained['name']})", pretrained["test_accuracy"]))
+    return found
 
 
 # ---- what --------------------------------------------------------------------------------------------------
@@ -172,6 +214,73 @@ def _value(value: Any) -> str:
     if isinstance(value, bool):
         return "yes" if value else "no"
     return f"{value:.6g}" if isinstance(value, float) else str(value)
+
+
+# ---- what it cost ------------------------------------------------------------------------------------------
+
+
+def cost_of(jobs: Sequence[Mapping[str, Any]]) -> dict[str, float]:
+    """Sums over jobs: `planned_s` of those not refused, `used_s`, `executions`, and how many are `done`."""
+    sent = [job for job in jobs if job["state"] != "refused"]
+    return {
+        "planned_s": sum(job["planned_s"] for job in sent),
+        "used_s": sum(job["used_s"] or 0.0 for job in jobs),
+        "executions": sum(job["executions"] or 0 for job in jobs if job["state"] == "done"),
+        "done": sum(job["state"] == "done" for job in jobs),
+    }
+
+
+def _cost_card(record: Record) -> Card:
+    """What it cost: quantum seconds where there were any, else time on the clock."""
+    time, results = _seconds(record), record["results"]
+    lines = []
+    plan = results.get("rehearsal")
+    if is_rehearsal(record) and plan is None:
+        sums = cost_of(record["hardware"]["jobs"])
+        plan = {"jobs": sums["done"], "executions": sums["executions"], "planned_s": sums["planned_s"]}
+    if record.get("hardware") and not is_rehearsal(record):
+        jobs = record["hardware"]["jobs"]
+        sums = cost_of(jobs)
+        lines.append(f"quantum time used; estimated {sums['planned_s']:.1f} s")
+        done = "" if sums["done"] == len(jobs) else f" done of {len(jobs)}"
+        lines.append(f"{_jobs(sums['done'])}{done}, {sums['executions']:,.0f} circuit executions")
+        if time:
+            lines.append(f"{duration(time)} on the clock")
+        so_far = "" if record["finished"] else " so far"
+        return Card("What it cost", f"{sums['used_s']:.1f} QPU s{so_far}", tuple(lines))
+    if results.get("samples_per_s"):
+        shares = ", ".join(f"{stage} {100 * share:.0f} %" for stage, share in results["shares"].items())
+        lines.append(f"{results['samples_per_s']:,.0f} samples/s in training steps ({shares})")
+    if plan is not None:
+        lines.append(
+            f"a rehearsal: the device would take about {plan['planned_s']:.1f} s of quantum time in "
+            f"{_jobs(plan['jobs'])}, {plan['executions']:,.0f} circuit executions"
+        )
+    else:
+        lines.append("no quantum time: simulated")
+    so_far = "" if record["finished"] else " so far"
+    return Card("What it cost", f"{duration(time)}{so_far}" if time else "not known yet", tuple(lines))
+
+
+def is_rehearsal(record: Record) -> bool:
+    """Whether the ledger is that of a rehearsal on a device's snapshot, where nothing is spent."""
+    return str((record.get("hardware") or {}).get("device", "")).startswith("fake_")
+
+
+def _jobs(number: float) -> str:
+    return "1 job" if number == 1 else f"{number:.0f} jobs"
+
+
+def _seconds(record: Record) -> float:
+    """Seconds on the clock: of one sitting all of it, of several what was measured by stage; of a run that is
+    not finished, from the writing of its record to that of its newest file.
+    """
+    timings = record["timings_s"]
+    if not record["finished"]:
+        return float(record["since_record_s"])
+    if record["results"].get("sittings", 1) == 1:
+        return float(timings.get("this_sitting", 0.0))
+    return float(sum(value for stage, value in timings.items() if stage != "this_sitting"))
 
 
 # ---- device against exact ----------------------------------------------------------------------------------

@@ -1,11 +1,14 @@
-"""Tables from records: cells as text, and their layout as Markdown or plain text.
+"""Tables from records: cells as text, and their layout as Markdown, CSV, LaTeX or plain text.
 
 Drawing one in a terminal is the command line's business; it finds `headers`, `rows` and `right` here.
 """
 
 from __future__ import annotations
 
+import csv
+import io
 import math
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -15,7 +18,16 @@ from numpy.typing import ArrayLike
 
 from sqdr_qiskit.errors import ArgumentError
 
-__all__ = ["Table", "noise_sweep_table", "per_class_table", "percent", "results_table"]
+__all__ = [
+    "NONE",
+    "Table",
+    "channel_name",
+    "duration",
+    "noise_sweep_table",
+    "per_class_table",
+    "percent",
+    "results_table",
+]
 
 NONE = "–"
 
@@ -52,6 +64,26 @@ class Table:
             "| " + " | ".join(cell.replace("|", r"\|") for cell in line) + " |\n" for line in lines
         )
 
+    def csv(self) -> str:
+        """The table as RFC 4180 says, but with line feeds alone; without the title."""
+        page = io.StringIO()
+        csv.writer(page, lineterminator="\n").writerows((self.headers, *self.rows))
+        return page.getvalue()
+
+    def latex(self) -> str:
+        """The table as a LaTeX `tabular` with the rules of package booktabs, with a final newline."""
+        columns = "".join("r" if column in self.right else "l" for column in range(len(self.headers)))
+
+        def line(cells: Sequence[str]) -> str:
+            return " & ".join(_latex(cell) for cell in cells) + r" \\"
+
+        body = "\n".join(line(row) for row in self.rows)
+        return (
+            f"% {self.title or 'Needs'}{': needs' if self.title else ''} \\usepackage{{booktabs}}\n"
+            f"\\begin{{tabular}}{{{columns}}}\n\\toprule\n{line(self.headers)}\n\\midrule\n{body}\n"
+            "\\bottomrule\n\\end{tabular}\n"
+        )
+
     def text(self) -> str:
         """The table in columns of equal width, the title above it, with a final newline."""
         lines = [self.headers, *self.rows]
@@ -69,6 +101,19 @@ class Table:
 def percent(value: float | None, decimals: int = 2) -> str:
     """A fraction as per cent, `0.9153` as `91.53 %`; a dash for None and not-a-number."""
     return NONE if value is None or math.isnan(value) else f"{100 * value:.{decimals}f} %"
+
+
+def duration(seconds: float) -> str:
+    """Seconds as one reads them: `8.2 s`, `4 min 10 s`, `2 h 05 min`."""
+    if seconds < 59.5:
+        return f"{seconds:.1f} s" if seconds < 9.95 else f"{seconds:.0f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes} min {rest:02} s" if minutes < 60 else f"{minutes // 60} h {minutes % 60:02} min"
+
+
+def channel_name(kind: str) -> str:
+    """A noise channel as pages and figures call it: `bit_flip` is the kind, `bit flip` its name."""
+    return kind.replace("_", " ")
 
 
 def per_class_table(confusion: ArrayLike, class_names: Sequence[str], *, title: str = "") -> Table:
@@ -123,7 +168,9 @@ def noise_sweep_table(points: Sequence[Mapping[str, Any]], *, title: str = "") -
     strengths = sorted({float(point["strength"]) for point in points})
     channels = list(dict.fromkeys(str(point["channel"]) for point in points))
     found = {(str(point["channel"]), float(point["strength"])): point["accuracy"] for point in points}
-    rows = tuple((name, *(percent(found.get((name, p))) for p in strengths)) for name in channels)
+    rows = tuple(
+        (channel_name(name), *(percent(found.get((name, p))) for p in strengths)) for name in channels
+    )
     headers = ("channel", *(f"{round(100 * p, 6):g} %" for p in strengths))
     return Table(headers, rows, frozenset(range(1, len(headers))), title)
 
@@ -163,3 +210,15 @@ def _cell(key: str, value: Any) -> str:
     if isinstance(value, float):
         return NONE if math.isnan(value) else f"{value:.4g}"
     return str(value)
+
+
+# What LaTeX would take for a command, and the letters that its standard encoding lacks.
+_LATEX = {
+    "\\": r"\textbackslash{}", "&": r"\&", "%": r"\%", "$": r"\$", "#": r"\#", "_": r"\_", "{": r"\{", "}": r"\}",
+    "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "±": r"$\pm$", "–": "--", "−": "$-$", "µ": r"$\mu$",
+    "π": r"$\pi$", "θ": r"$\theta$", "⟨": r"$\langle$", "⟩": r"$\rangle$", "≥": r"$\geq$", "<": "$<$", ">": "$>$",
+}  # fmt: skip
+
+
+def _latex(text: str) -> str:
+    return re.sub("[" + re.escape("".join(_LATEX)) + "]", lambda found: _LATEX[found[0]], text)

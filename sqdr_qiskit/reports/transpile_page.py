@@ -2,23 +2,25 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from sqdr_qiskit.reports.circuit_drawing import circuit_drawing
-from sqdr_qiskit.reports.device_map import device_map
-from sqdr_qiskit.reports.loss_bars import loss_bars
-from sqdr_qiskit.reports.page import escape, made_by, page
+from sqdr_qiskit.reports.drawings import circuit_drawing, device_map
+from sqdr_qiskit.reports.figures import error_budget_figure
+from sqdr_qiskit.reports.page import render
+from sqdr_qiskit.reports.style import figure_img
 from sqdr_qiskit.reports.tables import Table
-from sqdr_qiskit.reports.transpile_table import (
+from sqdr_qiskit.reports.transpile_tables import (
     Row,
+    Verdict,
     best_of,
     best_rows,
     changes_table,
     percent_of,
     transpile_table,
+    verdicts,
 )
-from sqdr_qiskit.reports.transpile_words import Verdict, verdicts
 
 __all__ = ["transpile_markdown", "transpile_page"]
 
@@ -28,24 +30,6 @@ _NOTE = (
     "product of all gate, readout and idle fidelities; what a calibration does not hold (crosstalk, drift, "
     "leakage) is not in it. Every circuit here was found equal to its own source at random angles before it "
     "was counted."
-)
-
-_STYLE = "".join(
-    (
-        "svg.circuit{max-width:none}details{margin:.8rem 0}summary{cursor:pointer;font-weight:600}",
-        "nav{display:flex;flex-wrap:wrap;gap:.4rem}nav a{background:#fff;border:1px solid #cfd6df;",
-        "color:#0b4f79;border-radius:1rem;padding:.15rem .8rem;text-decoration:none;font-size:.9rem}",
-        ".cards{display:grid;grid-template-columns:repeat(auto-fit,minmax(8.5rem,1fr));gap:.6rem;",
-        "margin:.8rem 0}",
-        ".cards div{background:#f1f6fb;border-radius:.5rem;padding:.6rem .8rem;font-size:.85rem;color:#555}",
-        ".cards b{display:block;font-size:1.35rem;color:#0b4f79;line-height:1.3}",
-        "tr.wins td{background:#eaf6ee;font-weight:600}code{overflow-wrap:anywhere}",
-        "svg.bars{max-width:32rem}dl.words{color:#222;font-size:.95rem;gap:.45rem 1rem}",
-        ".maps{display:grid;gap:1rem;",
-        "grid-template-columns:repeat(auto-fit,minmax(min(25rem,100%),1fr))}",
-        ".maps figure{margin:0;min-width:0}@media(max-width:30rem){.maps svg{min-width:34rem}}",
-        "@media print{nav{display:none}svg.circuit{max-width:100%}}",
-    )
 )
 
 
@@ -59,30 +43,24 @@ def transpile_page(record: Mapping[str, Any]) -> str:
             `device`, `layout`, `level`, `seed`, `files`, `drawing`, `drawing_title` and `cost`: rows of
             words, circuits, jobs and quantum seconds); `made_by` (name -> value).
     """
-    rows: Sequence[Row] = record["rows"]
-    said = verdicts(rows, record["same"])
-    parts = [f"<h1>{_TITLE}</h1><p class='lead'>{escape(record['subtitle'])}</p>"]
-    if len(said) > 1:
-        links = (
-            f"<a href='#s{number}'>{escape(one.circuit)} on {escape(one.device)}</a>"
-            for number, one in enumerate(said, start=1)
-        )
-        parts.append(f"<nav>{''.join(links)}</nav>")
-    if record["refused"]:
-        lines = "".join(f"<li>{escape(line)}</li>" for line in record["refused"])
-        parts.append(f"<section class='refused'><h2>Left out</h2><ul>{lines}</ul></section>")
-    shown: set[str] = set()
-    for number, one in enumerate(said, start=1):
-        own = [row for row in rows if (row["circuit"], row["device"]) == (one.circuit, one.device)]
-        parts.append(f"<section id='s{number}'>")
-        parts += _section(one, own, record)
-        if one.circuit not in shown:
-            shown.add(one.circuit)
-            title = f"{one.circuit} as given"
-            parts.append(_drawn(record["drawings"].get(one.circuit), title, is_open=True))
-        parts.append("</section>")
-    parts.append(made_by(record["made_by"], _NOTE))
-    return page(_TITLE, parts, style=_STYLE)
+    parts, shown = [], set()
+    for said in verdicts(record["rows"], record["same"]):
+        part = _part(said, record)
+        if said.circuit not in shown:  # a circuit as given is drawn where it comes first
+            shown.add(said.circuit)
+            part["circuits"] += _drawn(record["drawings"].get(said.circuit), f"{said.circuit} as given")
+        parts.append(part)
+    return render(
+        "transpile.html",
+        {
+            "title": _TITLE,
+            "subtitle": record["subtitle"],
+            "refused": record["refused"],
+            "parts": parts,
+            "made_by": record["made_by"],
+            "note": _NOTE,
+        },
+    )
 
 
 def transpile_markdown(record: Mapping[str, Any]) -> str:
@@ -110,70 +88,75 @@ def _chosen(record: Mapping[str, Any], said: Verdict) -> Mapping[str, Any]:
     return found
 
 
-def _section(said: Verdict, rows: Sequence[Row], record: Mapping[str, Any]) -> list[str]:
-    facts = record["devices"][said.device]
-    chosen = _chosen(record, said)
-    calibrated = escape((facts["calibrated"] or "at an unknown time").replace("T", " "))
-    parts = [
-        f"<h2>{escape(said.circuit)} on {escape(said.device)}</h2>",
-        f"<p>{facts['n_qubits']} qubits, calibrated {calibrated}.</p>",
-        _cards(rows, chosen),
-        "<dl class='words'>",
-        *(
-            f"<dt>{escape(what[0].upper() + what[1:])}</dt><dd>{_told(words)}</dd>"
-            for what, words in said.lines
-        ),
-        "</dl><h3>Layouts and levels</h3>",
-        _table(transpile_table(rows), marked=_place(chosen)),
-        "<p>Each line is its best seed; over seeds: least / median / most. Success is an output's, “of all” "
-        "that of all outputs together. Depth leaves virtual RZs out; time is Qiskit's and ours, the median."
-        "</p>",
-    ]
-    if any(row["layout"] in ("unfused", "as written") for row in rows):
-        parts += ["<h3>One change at a time</h3>", _table(changes_table(rows))]
-    parts += ["<details><summary>Counts per gate</summary>", _table(_gates(rows)), "</details>"]
-    if chosen["cost"]:
-        shots = chosen["cost"][0]["shots"] // chosen["cost"][0]["circuits"]
-        words = f"With {shots:,} shots a circuit; on a snapshot nothing is spent."
-        parts += ["<h3>What it costs on the device</h3>", _table(_cost(chosen["cost"])), f"<p>{words}</p>"]
+def _part(said: Verdict, record: Mapping[str, Any]) -> dict[str, Any]:
+    """All that the template shows of one circuit on one device."""
+    rows = [row for row in record["rows"] if (row["circuit"], row["device"]) == (said.circuit, said.device)]
+    device, chosen = record["devices"][said.device], _chosen(record, said)
+    layouts = transpile_table(rows)
+    wins = tuple("–" if value is None else str(value) for value in _place(chosen))
     best = [row for layout in ("tiled", "whole", "as written") if (row := best_of(rows, layout)) is not None]
-    parts += ["<h3>Where errors come from</h3>", loss_bars(best)]
-    parts.append("<h3>Where it stands</h3><div class='maps'>")
-    edges = {(int(a), int(b)): float(e) for a, b, e in facts["edges"]}
-    for row in best:
-        if row["layout"] == "as written":
-            continue
-        words = (
-            "tiles of one sample, numbered" if row["layout"] == "tiled" else "qubits of the routed circuit"
-        )
-        name = f"{said.circuit} on {said.device}, {row['layout']}: {words}"
-        drawn = device_map(facts["n_qubits"], edges, facts["readout"], row["lines"][0][0], title=name)
-        parts.append(
-            f"<figure><div class='wide'>{drawn}</div><figcaption>{escape(name[0].upper() + name[1:])}. "
-            "Lines: two-qubit error, discs: readout error, from blue (low) to red (high); outlined: in use."
-            "</figcaption></figure>"
-        )
-    parts.append("</div><h3>As circuits</h3>")
-    parts.append(_drawn(chosen["drawing"], chosen["drawing_title"], is_open=True))
-    if chosen["files"]:
-        names = ", ".join(f"<code>{escape(name)}</code>" for name in chosen["files"])
-        parts.append(f"<p>The device's circuit with its parameters free: {names}.</p>")
-    return parts
+    budgets = {str(row["layout"]): _losses(row) for row in best}
+    words = []
+    for what, text in said.lines:
+        first, colon, rest = text.replace(" %", "\u00a0%").partition(":")
+        words.append((what, first if colon else "", rest if colon else first))
+    return {
+        "circuit": said.circuit,
+        "device": said.device,
+        "n_qubits": device["n_qubits"],
+        "calibrated": (device["calibrated"] or "at an unknown time").replace("T", " "),
+        "facts": _facts(rows, chosen),
+        "words": words,
+        "layouts": layouts,
+        "marked": [number for number, row in enumerate(layouts.rows) if row[:3] == wins],
+        "changes": changes_table(rows)
+        if any(row["layout"] in ("unfused", "as written") for row in rows)
+        else None,
+        "gates": _gates(rows),
+        "cost": _cost(chosen["cost"]) if chosen["cost"] else None,
+        "shots": chosen["cost"][0]["shots"] // chosen["cost"][0]["circuits"] if chosen["cost"] else 0,
+        "budget": figure_img(
+            error_budget_figure(budgets),
+            "; ".join(
+                f"{layout}: {percent_of(-math.expm1(-sum(budget.values())))} go wrong"
+                for layout, budget in budgets.items()
+            ),
+        ),
+        "maps": [_map(row, said, device) for row in best if row["layout"] != "as written"],
+        "circuits": _drawn(chosen["drawing"], chosen["drawing_title"]),
+        "files": chosen["files"],
+    }
 
 
-def _told(words: str) -> str:
-    """A verdict with what wins in bold."""
-    what, colon, why = words.partition(":")
-    told = f"<b>{escape(what)}{colon}</b>{escape(why)}" if colon else escape(words)
-    return told.replace(" %", "&nbsp;%")
+def _losses(row: Row) -> dict[str, float]:
+    """By source, -log of the fidelity of one output: of a tile the mean."""
+    n_parts = sum(len(copies[0]) for copies in row["lines"])
+    return {source: float(value) / n_parts for source, value in row["losses"].items()}
 
 
-def _cards(rows: Sequence[Row], chosen: Mapping[str, Any]) -> str:
+def _map(row: Row, said: Verdict, device: Mapping[str, Any]) -> dict[str, Any]:
+    words = "tiles of one sample, numbered" if row["layout"] == "tiled" else "qubits of the routed circuit"
+    title = f"{said.circuit} on {said.device}, {row['layout']}: {words}"
+    edges = {(int(a), int(b)): float(error) for a, b, error in device["edges"]}
+    tiles = row["lines"][0][0]
+    return {
+        "title": title,
+        "drawing": device_map(device["n_qubits"], edges, device["readout"], tiles, title=title),
+    }
+
+
+def _drawn(picture: Mapping[str, Any] | None, title: str) -> list[dict[str, Any]]:
+    if picture is None or not picture["wires"]:
+        return []
+    return [{"title": title, "drawing": circuit_drawing(picture, title=title)}]
+
+
+def _facts(rows: Sequence[Row], chosen: Mapping[str, Any]) -> list[tuple[str, str]]:
     row = next(row for row in rows if not row["variation"] and _place(row) == _place(chosen))
     n_outputs = sum(len(copies[0]) for copies in row["lines"])
     tiled = row["layout"] == "tiled"
     per = row["two_qubit_gates"] / n_outputs
-    facts = [
+    return [
         (percent_of(row["success"]), "estimated success of an output"),
         (str(row["layout"]), "wins" if row["level"] is None else f"level {row['level']}, seed {row['seed']}"),
         (f"{per:.3g}", f"two-qubit gates{' a tile' if tiled else ''}, depth {row['two_qubit_depth']}"),
@@ -181,28 +164,10 @@ def _cards(rows: Sequence[Row], chosen: Mapping[str, Any]) -> str:
         (str(row["copies"]), "sample at once" if row["copies"] == 1 else "samples at once"),
         *([(f"{row['rounds']} rounds", "for all outputs")] if row["rounds"] > 1 else []),
     ]
-    return (
-        "<div class='cards'>"
-        + "".join(f"<div><b>{escape(big)}</b>{escape(small)}</div>" for big, small in facts)
-        + "</div>"
-    )
 
 
 def _place(of: Mapping[str, Any]) -> tuple[Any, ...]:
     return of["layout"], of["level"], of["seed"]
-
-
-def _table(table: Table, *, marked: tuple[Any, ...] | None = None) -> str:
-    wins = tuple("–" if value is None else str(value) for value in marked or ())
-    lines = [
-        f"<tr{' class=wins' if marked and row[:3] == wins else ''}>"
-        + "".join(f"<td>{escape(cell)}</td>" for cell in row)
-        + "</tr>"
-        for row in table.rows
-    ]
-    head = "".join(f"<th>{escape(word)}</th>" for word in table.headers)
-    body = "".join(lines)
-    return f"<div class='wide'><table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>"
 
 
 def _gates(rows: Sequence[Row]) -> Table:
@@ -233,12 +198,3 @@ def _cost(rows: Sequence[Mapping[str, Any]]) -> Table:
     )
     headers = ("what", "circuits", "shots", "jobs", "quantum time", "of the Open plan's 28 days")
     return Table(headers, cells, frozenset(range(1, 6)))
-
-
-def _drawn(picture: Mapping[str, Any] | None, title: str, *, is_open: bool) -> str:
-    if picture is None or not picture["wires"]:
-        return ""
-    return (
-        f"<details{' open' if is_open else ''}><summary>{escape(title[0].upper() + title[1:])}</summary>"
-        f"<div class='wide'>{circuit_drawing(picture, title=title)}</div></details>"
-    )

@@ -1,13 +1,147 @@
-"""What circuits became on devices, in words: which choice wins, each separately, and by how much."""
+"""What circuits became on devices, as tables and in words: the best seed of each setting, the spread over
+seeds, which choice wins, each separately, and by how much.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import math
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from statistics import median
+from typing import Any
 
-from sqdr_qiskit.reports.transpile_table import Row, best_of, pairs, percent_of, pulses
+from sqdr_qiskit.reports.tables import Table
 
-__all__ = ["Verdict", "verdicts"]
+__all__ = [
+    "Row",
+    "Verdict",
+    "best_of",
+    "best_rows",
+    "changes_table",
+    "percent_of",
+    "pulses",
+    "spread",
+    "transpile_table",
+    "verdicts",
+]
+
+Row = Mapping[str, Any]
+
+_SETTING = ("circuit", "device", "layout", "level", "variation")
+
+
+def best_rows(rows: Sequence[Row]) -> list[Row]:
+    """Of each circuit, device, layout, level and variation the row with the best estimated success."""
+    best: dict[tuple[Any, ...], Row] = {}
+    for row in rows:
+        key = tuple(row[name] for name in _SETTING)
+        if key not in best or row["success"] > best[key]["success"]:
+            best[key] = row
+    return list(best.values())
+
+
+def best_of(rows: Sequence[Row], layout: str, variation: str = "", *, level: int | None = None) -> Row | None:
+    """The best row of a layout and variation; of one level, if it is given and the layout has levels."""
+    own = [
+        row
+        for row in rows
+        if row["layout"] == layout
+        and row["variation"] == variation
+        and (level is None or row["level"] in (None, level))
+    ]
+    return max(own, key=lambda row: float(row["success"]), default=None)
+
+
+def spread(rows: Sequence[Row], of: Row, what: str) -> tuple[float, float, float]:
+    """Least, median and most of a figure over the seeds of a row's setting."""
+    values = [float(row[what]) for row in rows if all(row[key] == of[key] for key in _SETTING)]
+    return min(values), median(values), max(values)
+
+
+def pulses(row: Row) -> int:
+    """Pulses on single qubits: all one-qubit gates but the virtual RZ."""
+    on_pairs = int(row["two_qubit_gates"])
+    return sum(int(number) for name, number in row["gates"].items() if name != "rz") - on_pairs
+
+
+def transpile_table(rows: Sequence[Row], *, title: str = "") -> Table:
+    """One line per setting of one circuit on one device: its best seed, and the spread over all seeds."""
+    headers = (
+        "layout", "level", "seed", "success", "success over seeds", "of all", "2q gates", "2q over seeds", "2q depth",
+        "depth", "SWAPs", "pulses", "qubits", "µs", "time",
+    )  # fmt: skip
+    cells = tuple(
+        (
+            str(row["layout"]),
+            "–" if row["level"] is None else str(row["level"]),
+            "–" if row["seed"] is None else str(row["seed"]),
+            percent_of(row["success"]),
+            _spread(rows, row, "success"),
+            percent_of(row["success_all"]),
+            str(row["two_qubit_gates"]),
+            _spread(rows, row, "two_qubit_gates"),
+            str(row["two_qubit_depth"]),
+            str(row["depth"]),
+            f"{row['swaps']:.3g}",
+            str(pulses(row)),
+            str(row["n_qubits"]),
+            f"{row['duration_us']:.2f}",
+            f"{1e3 * spread(rows, row, 'seconds')[1]:.0f} ms",
+        )
+        for row in best_rows(rows)
+        if not row["variation"] and row["layout"] in ("tiled", "whole")
+    )
+    return Table(headers, cells, frozenset(range(1, len(headers))), title)
+
+
+def changes_table(rows: Sequence[Row], *, title: str = "") -> Table:
+    """One circuit on one device with one thing changed at a time, at the highest level."""
+    headers = (
+        "what", "seed", "success", "success over seeds", "2q gates", "2q over seeds", "2q depth", "pulses", "µs",
+    )  # fmt: skip
+    levels = [row["level"] for row in rows if row["level"] is not None]
+    cells = tuple(
+        (
+            ", ".join(word for word in (_named(row["layout"]), row["variation"]) if word),
+            "–" if row["seed"] is None else str(row["seed"]),
+            percent_of(row["success"]),
+            _spread(rows, row, "success"),
+            str(row["two_qubit_gates"]),
+            _spread(rows, row, "two_qubit_gates"),
+            str(row["two_qubit_depth"]),
+            str(pulses(row)),
+            f"{row['duration_us']:.2f}",
+        )
+        for layout in ("tiled", "whole", "unfused", "as written")
+        for row in best_rows(rows)
+        if row["layout"] == layout and row["level"] in (None, max(levels, default=None))
+    )
+    return Table(headers, cells, frozenset(range(1, len(headers))), title)
+
+
+def percent_of(value: float) -> str:
+    """A success as per cent, with as many digits as say something."""
+    if value >= 0.0995 or value <= 0:
+        return f"{100 * value:.1f} %"
+    if value < 1e-4:
+        return f"{100 * value:.{1 - math.floor(math.log10(100 * value))}f} %"
+    return f"{100 * value:.2g} %"
+
+
+def _named(layout: str) -> str:
+    return {"unfused": "whole, Rots not fused"}.get(layout, layout)
+
+
+def _spread(rows: Sequence[Row], row: Row, what: str) -> str:
+    if row["seed"] is None:
+        return "–"
+    values = spread(rows, row, what)
+    if what == "success":
+        return " / ".join(percent_of(value).removesuffix(" %") for value in values)
+    return " / ".join(f"{value:g}" for value in values)
+
+
+# ---- in words ----------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
@@ -33,7 +167,7 @@ def verdicts(rows: Sequence[Row], same: Mapping[str, Sequence[str]] | None = Non
         same: For each circuit the variations that come to the same gates as the circuit as given.
     """
     found = []
-    for circuit, device in pairs(rows):
+    for circuit, device in _pairs(rows):
         own = [row for row in rows if (row["circuit"], row["device"]) == (circuit, device)]
         level = max((row["level"] for row in own if row["level"] is not None), default=None)
         lines = [
@@ -104,7 +238,10 @@ def _entangler(rows: Sequence[Row], level: int | None) -> str:
     words = _against(
         one, best_of(rows, "whole", level=level), other, best_of(rows, "whole", name, level=level)
     )
-    return _both(words, _against(one, best_of(rows, "tiled"), other, best_of(rows, "tiled", name)))
+    tiles = _against(one, best_of(rows, "tiled"), other, best_of(rows, "tiled", name))
+    if tiles:
+        tiles += " A line's two ends have one neighbour, so their tiles are smaller; all others are the same."
+    return _both(words, tiles)
 
 
 def _alone(rows: Sequence[Row], level: int | None) -> str:
@@ -169,3 +306,8 @@ def _chance(better: float, worse: float) -> str:
         return f"{words} ({size} times as likely)"
     fewer = (1 - worse) / (1 - better) if better < 1 else float("inf")
     return f"{words} ({100 * (1 - 1 / fewer):.0f} % fewer errors)"
+
+
+def _pairs(rows: Iterable[Row]) -> list[tuple[str, str]]:
+    """Circuits and devices, in order of appearance."""
+    return list(dict.fromkeys((str(row["circuit"]), str(row["device"])) for row in rows))
