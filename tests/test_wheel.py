@@ -16,6 +16,7 @@ _ROOT = Path(__file__).parents[1]
 _CONTENTS = (
     r"sqdr_qiskit/([a-z_]+/){0,2}[a-z0-9_]+\.py",
     r"sqdr_qiskit/py\.typed",
+    r"sqdr_qiskit/reports/templates/[a-z]+\.(html|css|svg)",
     r"sqdr_qiskit/_catalog/circuits/[a-z0-9-]+\.toml",
     r"sqdr_qiskit/_catalog/noise_models/[a-z0-9-]+\.toml",
     r"sqdr_qiskit/_catalog/jobs/[a-z0-9-]+\.toml",
@@ -56,6 +57,9 @@ def test_the_wheel_holds_every_source_and_every_catalogue_file(wheel: Path) -> N
         path.relative_to(_ROOT).as_posix()
         for path in (_ROOT / "sqdr_qiskit").rglob("*.py")
         if "_catalog" not in path.parts
+    }
+    sources |= {
+        path.relative_to(_ROOT).as_posix() for path in (_ROOT / "sqdr_qiskit/reports/templates").iterdir()
     }
     files = {
         f"sqdr_qiskit/_catalog/{path.relative_to(_ROOT).as_posix()}"

@@ -26,7 +26,7 @@ def evaluate(
     figure: Annotated[
         Path | None,
         typer.Option(
-            help="Draw the confusion matrix, or the sweep, into this file.",
+            help="Draw the confusion matrix, or the sweep, into this file: .png, .pdf or .svg.",
             show_default="of a sweep noise-sweep.png in the run's folder",
         ),
     ] = None,
@@ -46,8 +46,10 @@ def perform(job: JobSpec, *, folder: Path | None, as_json: bool, figure: Path | 
     from sqdr_qiskit.jobs import choose_checkpoint, evaluate_checkpoint
     from sqdr_qiskit.jobs.evaluation import carry_out_evaluation
     from sqdr_qiskit.jobs.use import settled
-    from sqdr_qiskit.reports import confusion_figure, per_class_table, save_figure
+    from sqdr_qiskit.reports import confusion_figure, per_class_table, require_figure_path, save_figure
 
+    if figure is not None:
+        require_figure_path(figure, argument="figure")
     chosen = choose_checkpoint(job.checkpoint, dataset=job.dataset or None)
     job, out = settled(job, chosen), folder
     if not as_json:

@@ -26,7 +26,7 @@ from sqdr_qiskit.specs.job import JobSpec
 __all__ = ["Samples", "choose", "examples", "samples_of_run"]
 
 SHOWN = 6
-_MISTAKES = 2  # of these, where there are any
+_DOUBTFUL, _MISTAKES = 2, 2  # of these, where there are any
 _LOOKED_AT = 400  # images to choose from
 
 
@@ -108,8 +108,9 @@ def examples(
         n_shown: How many at most.
 
     Returns:
-        For each: `image`, `truth`, `pixels` (C, H, W); `layers`, for the phase code and each convolution the
-        share of neurons that `fired` in a step and, for each neuron, a word in `words` (channel, row, column)
+        For each: `image`, `why` (see `choose`), `truth`, `pixels` (C, H, W); `layers`, for the phase code and
+        each convolution the share of neurons that `fired` in a step and, for each neuron, a word in `words`
+        (channel, row, column)
         whose bit t says whether it fired in step t; `features`, such words of the last layer; its `rates`;
         `exact` and, where known, `ran`: `expectations`, `label`, `probabilities`.
 
@@ -140,12 +141,13 @@ def examples(
     sure = chances.max(dim=1).values.tolist()
     picked = choose(elsewhere or labels, truths, sure, exact=labels, n_shown=n_shown)
     found = []
-    for number in picked:
+    for number, why in picked:
         title = samples.titles[looked_at[number]]
         row = place.get(title)
         found.append(
             {
                 "image": title,
+                "why": why,
                 "truth": None if truths is None else truths[number],
                 "pixels": samples.images[looked_at[number]].tolist(),
                 **_spikes(model.encoder, pixels[number : number + 1]),
@@ -165,8 +167,9 @@ def choose(
     *,
     exact: Sequence[str],
     n_shown: int = SHOWN,
-) -> list[int]:
-    """Which samples to show: of as many classes as can be, then two mistakes, first those the run made alone.
+) -> list[tuple[int, str]]:
+    """Which samples to show: of as many classes as can be, then the two least sure, then two mistakes, first
+    those the run made alone.
 
     Args:
         labels: What each was taken for.
@@ -176,20 +179,28 @@ def choose(
         n_shown: How many at most.
 
     Returns:
-        Their numbers, mistakes last.
+        Their numbers, each with why it is shown: nothing, `doubtful` or `mistake`; in that order.
     """
     everything = range(len(labels))
     odd = sorted(
         (i for i in everything if labels[i] != exact[i] or (truths is not None and labels[i] != truths[i])),
         key=lambda i: (labels[i] == exact[i], -sure[i]),
     )
-    plain = [i for i in everything if i not in set(odd)]
-    n_odd = min(len(odd), max(_MISTAKES, n_shown - len(plain)))
+    right = [i for i in everything if i not in set(odd)]
+    n_odd = min(len(odd), max(_MISTAKES, n_shown - len(right)), n_shown)
+    n_doubtful = min(_DOUBTFUL, max(n_shown - n_odd, 0) // 2)
+    doubtful = sorted(right, key=lambda i: sure[i])[:n_doubtful]
+    plain = [i for i in right if i not in set(doubtful)]
     firsts: dict[str, int] = {}
     for i in plain:
         firsts.setdefault(labels[i] if truths is None else truths[i], i)
     ordered = [*firsts.values(), *(i for i in plain if i not in set(firsts.values()))]
-    return [*sorted(ordered[: max(n_shown - n_odd, 0)]), *odd[:n_odd]][:n_shown]
+    n_plain = max(n_shown - n_odd - len(doubtful), 0)
+    return [
+        *((i, "") for i in sorted(ordered[:n_plain])),
+        *((i, "doubtful") for i in doubtful),
+        *((i, "mistake") for i in odd[:n_odd]),
+    ]
 
 
 def _way(expectations: list[float], chances: list[float], class_names: Sequence[str]) -> dict[str, Any]:

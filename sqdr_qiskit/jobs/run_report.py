@@ -12,10 +12,12 @@ from typing import Any
 
 from sqdr_qiskit import records
 from sqdr_qiskit.backends import make_backend
+from sqdr_qiskit.circuits import build_circuit
+from sqdr_qiskit.circuits.picture import picture
 from sqdr_qiskit.data import Progress as DownloadProgress
 from sqdr_qiskit.errors import CheckpointError, SqdrError
 from sqdr_qiskit.jobs.agreement import agreement
-from sqdr_qiskit.jobs.checkpoints import Chosen, choose_checkpoint
+from sqdr_qiskit.jobs.checkpoints import Chosen, choose_checkpoint, pretrained_folder
 from sqdr_qiskit.jobs.evaluation import EVALUATION, SWEEP
 from sqdr_qiskit.jobs.examples import examples, samples_of_run
 from sqdr_qiskit.jobs.expectations import read_expectations
@@ -25,10 +27,13 @@ from sqdr_qiskit.jobs.inference import ANSWERS
 from sqdr_qiskit.model.checkpoint import restore
 from sqdr_qiskit.model.network import count_parameters
 from sqdr_qiskit.runtime.ledger import LEDGER, Ledger
+from sqdr_qiskit.specs.circuit import CircuitSpec
 from sqdr_qiskit.specs.job import JobSpec
 from sqdr_qiskit.training.outcome import BEST, METRICS
 
 __all__ = ["collect_run"]
+
+_THUMBNAILS = 40  # of the least sure answers; as many as a page has rows
 
 
 def collect_run(
@@ -50,7 +55,9 @@ def collect_run(
         file), `since_record_s` (from the writing of `run.json` to then), `command`, `inputs`, `results`,
         `timings_s`, `made_by`; where there are any: `class_names`, `circuit`, `n_parameters`, `history`,
         `best`, `test` (`Metrics.to_dict`), `exact_test`, `answers`, `sweeps`, `hardware` (`jobs`),
-        `agreement`, `examples`; in `left_out`, by name, why a part is not there.
+        `agreement`, `examples`, `thumbnails` (by image, pixels of shape (C, H, W)), `drawing` (of the
+        circuit, for a training), `pretrained` (the package's own network of the same kind: `name`,
+        `test_accuracy`, `same_recipe`); in `left_out`, by name, why a part is not there.
 
     Raises:
         CheckpointError: The folder holds no run.
@@ -83,6 +90,7 @@ def collect_run(
         "left_out": {},
     }
     _add(found, "results", lambda: _kept_results(path))
+    _add(found, "circuit", lambda: _circuit(found))
     _add(found, "jobs", lambda: _hardware(path))
     _add(found, "noise sweeps", lambda: {"sweeps": _sweeps(path)})
     _add(found, "examples", lambda: _computed(path, job, found, data_dir, download_progress))
@@ -177,6 +185,23 @@ def _sweeps(path: Path) -> list[dict[str, Any]]:
     return found
 
 
+def _circuit(found: Mapping[str, Any]) -> dict[str, Any]:
+    """A training's circuit, to be drawn, and what the package's own network of its kind reaches."""
+    if found["kind"] != "train" or not found["circuit"]:
+        return {}
+    spec = CircuitSpec.from_dict(found["circuit"])
+    result: dict[str, Any] = {"drawing": picture(build_circuit(spec).circuit)}
+    job, recipe = found["inputs"].get("job", {}), found["inputs"].get("recipe", {})
+    name = f"{job.get('dataset')}-{spec.name}"
+    record = pretrained_folder() / f"{name}.json"
+    if record.is_file() and not job.get("noise"):
+        made = _read(record)
+        same = made["inputs"]["recipe"] == recipe and job.get("limit") is None
+        accuracy = made["results"]["test_accuracy"]
+        result["pretrained"] = {"name": name, "test_accuracy": accuracy, "same_recipe": same}
+    return result
+
+
 # ---- what is computed --------------------------------------------------------------------------------------
 
 
@@ -208,7 +233,14 @@ def _computed(
     finished = bool(found["finished"])
     samples = samples_of_run(job, found["inputs"], chosen, finished=finished, progress=progress)
     shown = examples(samples, model, names, ran=found.get("agreement"))
-    return {"examples": shown, "examples_of": samples.what}
+    of_title = dict(zip(samples.titles, samples.images, strict=True))
+    unsure = sorted(found.get("answers") or (), key=lambda answer: float(answer["probability"]))
+    pictures = {
+        answer["image"]: of_title[answer["image"]].tolist()
+        for answer in unsure[:_THUMBNAILS]
+        if answer["image"] in of_title
+    }
+    return {"examples": shown, "examples_of": samples.what, "thumbnails": pictures}
 
 
 def _checkpoint(path: Path, job: JobSpec, inputs: Mapping[str, Any]) -> Chosen | None:

@@ -279,7 +279,7 @@ def error_budget_figure(budgets: Mapping[str, Mapping[str, float]]) -> Figure:
         axes.invert_yaxis()
         for place, end in enumerate(ends):
             axes.annotate(
-                percent_short(end), (end, place), (3, 0), textcoords="offset points", va="center", fontsize=7
+                _percent_short(end), (end, place), (3, 0), textcoords="offset points", va="center", fontsize=7
             )
         axes.set_xlim(0.0, 1.17 * float(ends.max()) or 1.0)
         axes.xaxis.set_major_formatter(_SHORT_PERCENT)
@@ -323,7 +323,7 @@ def accuracy_axis(axes: Axes, *, label: str = "accuracy") -> None:
     axes.set_ylabel(f"{label} (axis cut)".strip())
 
 
-def percent_short(value: float) -> str:
+def _percent_short(value: float) -> str:
     """A probability as per cent with three digits, more where it is close to 1."""
     if value > 0.999:
         return f"{100 * value:.4g} %"

@@ -43,6 +43,7 @@ def _environment() -> Environment:
     )
     environment.filters["percent"] = percent
     environment.filters["duration"] = duration
+    environment.filters["unbroken"] = lambda text: text.replace(" %", "\u00a0%")
     environment.filters["capital"] = lambda text: text[:1].upper() + text[1:]
     # A stylesheet is no HTML: escaping it would spoil its quotation marks.
     environment.globals["style"] = Markup((_TEMPLATES / "style.css").read_text(encoding="utf-8"))

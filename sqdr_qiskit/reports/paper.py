@@ -1,4 +1,4 @@
-"""The paper's results, once: Luu et al., arXiv 2512.03895, Tables 2 to 5 (validation accuracy, 100 epochs)."""
+"""The paper's results, once: Luu et al., arXiv 2512.03895, Tables 2 to 5 (validation accuracy)."""
 
 from __future__ import annotations
 

@@ -160,7 +160,7 @@ def save_figure(figure: Figure, path: str | os.PathLike[str]) -> Path:
 
 
 def figure_img(figure: Figure, alt: str) -> Markup:
-    """A figure as an `img` of SVG that follows the reader's dark mode; the same figure gives the same text."""
+    """A figure as an `img` of SVG that follows the reader's dark mode, the same text each time."""
     drawn = _drawn(figure, "svg", _FORMATS[".svg"][1], transparent=True).decode("utf-8")
     drawn = re.sub(r"(<svg [^>]*>)", lambda found: found[1] + _DARK_STYLE, drawn, count=1)
     return _img(drawn.encode("utf-8"), "image/svg+xml", alt, "drawn")

@@ -214,9 +214,10 @@ def _cell(key: str, value: Any) -> str:
 
 # What LaTeX would take for a command, and the letters that its standard encoding lacks.
 _LATEX = {
-    "\\": r"\textbackslash{}", "&": r"\&", "%": r"\%", "$": r"\$", "#": r"\#", "_": r"\_", "{": r"\{", "}": r"\}",
-    "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "±": r"$\pm$", "–": "--", "−": "$-$", "µ": r"$\mu$",
-    "π": r"$\pi$", "θ": r"$\theta$", "⟨": r"$\langle$", "⟩": r"$\rangle$", "≥": r"$\geq$", "<": "$<$", ">": "$>$",
+    "\\": r"\textbackslash{}", "&": r"\&", "%": r"\%", "$": r"\$", "#": r"\#", "_": r"\_", "{": r"\{",
+    "}": r"\}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "±": r"$\pm$", "–": "--", "−": "$-$",
+    "µ": r"$\mu$", "π": r"$\pi$", "θ": r"$\theta$", "⟨": r"$\langle$", "⟩": r"$\rangle$", "≥": r"$\geq$",
+    "<": "$<$", ">": "$>$",
 }  # fmt: skip
 
 

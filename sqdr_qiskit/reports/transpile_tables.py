@@ -67,8 +67,8 @@ def pulses(row: Row) -> int:
 def transpile_table(rows: Sequence[Row], *, title: str = "") -> Table:
     """One line per setting of one circuit on one device: its best seed, and the spread over all seeds."""
     headers = (
-        "layout", "level", "seed", "success", "success over seeds", "of all", "2q gates", "2q over seeds", "2q depth",
-        "depth", "SWAPs", "pulses", "qubits", "µs", "time",
+        "layout", "level", "seed", "success", "success over seeds", "of all", "2q gates", "2q over seeds",
+        "2q depth", "depth", "SWAPs", "pulses", "qubits", "µs", "time",
     )  # fmt: skip
     cells = tuple(
         (
@@ -97,7 +97,8 @@ def transpile_table(rows: Sequence[Row], *, title: str = "") -> Table:
 def changes_table(rows: Sequence[Row], *, title: str = "") -> Table:
     """One circuit on one device with one thing changed at a time, at the highest level."""
     headers = (
-        "what", "seed", "success", "success over seeds", "2q gates", "2q over seeds", "2q depth", "pulses", "µs",
+        "what", "seed", "success", "success over seeds", "2q gates", "2q over seeds", "2q depth", "pulses",
+        "µs",
     )  # fmt: skip
     levels = [row["level"] for row in rows if row["level"] is not None]
     cells = tuple(

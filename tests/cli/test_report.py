@@ -42,7 +42,7 @@ def test_a_trainings_page_goes_into_its_folder(here: Path, capsys: pytest.Captur
     said = capsys.readouterr()
     assert said.out == f"in {Path('runs/start/report.html')}\n"
     assert headings(here / "runs" / "start" / "report.html") == [
-        "Learning curves", "Test images, class by class", "Examples, spike by spike",
+        "Learning curves", "Test images, class by class", "The circuit", "Examples, spike by spike",
     ]  # fmt: skip
 
 
@@ -104,7 +104,7 @@ def test_the_pages_of_runs_on_a_quantum_computer(
     train += ["--limit", "10", "--freeze", "encoder", "--gradient", "spsa", "--out", "runs/hard"]
     assert main([*train, "--max-qpu-seconds", "3"]) == 1  # the ceiling stops it on the way
     assert main(["report", "runs/hard", "--out", "cut.html"]) == 0
-    assert headings(here / "cut.html") == ["Jobs and their cost"]
+    assert headings(here / "cut.html") == ["Jobs and their cost", "The circuit"]
     assert main(["train", "--resume", "runs/hard", "--max-qpu-seconds", "60"]) == 0
     for run in ("inferred", "hard"):
         capsys.readouterr()
@@ -129,3 +129,12 @@ def test_without_a_run_there_is_one_clear_line(
     assert main(["report", "nowhere"]) == 2
     assert "There is no run in 'nowhere'" in capsys.readouterr().err
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_figure_s_suffix_is_judged_before_any_work(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["evaluate", "runs/start", "--limit", "20", "--figure", "a.jpg", "--out", "runs/no"]) == 2
+    said = capsys.readouterr().err
+    assert "Argument `figure` must end in .png, .pdf or .svg, but 'a.jpg' ends in .jpg." in said
+    assert not (here / "runs" / "no").exists()
+    assert main(["evaluate", "runs/start", "--limit", "20", "--figure", "a.pdf"]) == 0
+    assert (here / "a.pdf").read_bytes().startswith(b"%PDF")

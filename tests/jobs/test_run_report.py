@@ -255,19 +255,26 @@ def test_jobs_are_those_of_the_ledger(copied: Path) -> None:
 # ---- which examples ----------------------------------------------------------------------------------------
 
 
-def test_examples_are_of_many_classes_and_end_with_two_mistakes() -> None:
+def test_examples_are_of_many_classes_then_doubtful_and_end_with_two_mistakes() -> None:
     truths = list("0011223344")
     labels = list("0011223394")
     labels[3] = "7"
-    sure = [0.5] * 10
-    sure[3] = 0.9
-    assert choose(labels, truths, sure, exact=labels) == [0, 2, 4, 6, 3, 8]
-    assert choose(truths, truths, sure, exact=truths) == [0, 1, 2, 4, 6, 8]
+    sure = [0.5, 0.6, 0.7, 0.9, 0.8, 0.45, 0.55, 0.65, 0.75, 0.4]
+    right = [(0, ""), (2, ""), (9, "doubtful"), (5, "doubtful")]
+    assert choose(labels, truths, sure, exact=labels) == [*right, (3, "mistake"), (8, "mistake")]
+    all_right = choose(truths, truths, sure, exact=truths)
+    assert all_right == [(0, ""), (2, ""), (4, ""), (6, ""), (9, "doubtful"), (5, "doubtful")]
     # What only the run got wrong comes first, whatever it was sure of.
-    assert choose(labels, truths, sure, exact=[*labels[:8], "4", "4"])[-2:] == [8, 3]
+    alone = choose(labels, truths, sure, exact=[*labels[:8], "4", "4"])
+    assert alone[-2:] == [(8, "mistake"), (3, "mistake")]
 
 
 def test_without_truths_classes_are_what_things_were_taken_for() -> None:
-    assert choose(list("aabbc"), None, [0.5] * 5, exact=list("aabbc"), n_shown=3) == [0, 2, 4]
-    assert choose(list("aa"), None, [0.5] * 2, exact=list("ab"), n_shown=6) == [0, 1]
+    sure = [0.5, 0.6, 0.7, 0.8, 0.9]
+    found = choose(list("aabbc"), None, sure, exact=list("aabbc"), n_shown=3)
+    assert found == [(1, ""), (2, ""), (0, "doubtful")]
+    assert choose(list("aa"), None, [0.5] * 2, exact=list("ab"), n_shown=6) == [
+        (0, "doubtful"),
+        (1, "mistake"),
+    ]
     assert choose([], None, [], exact=[]) == []

@@ -24,8 +24,8 @@ _CHROMIUM = next(
 needs_browser = pytest.mark.skipif(_CHROMIUM is None, reason="Chromium is not installed")
 """Marks a test that shows pages."""
 
-WIDTHS = (390, 1200)
-"""A phone's and a desktop's, in pixels."""
+WIDTHS = (390, 820, 1400)
+"""A phone's, a tablet's and a desktop's, in pixels."""
 
 _PROBE = """<script>
 addEventListener('error', event => (window.faults ??= []).push(event.message || 'a file is missing'), true);

@@ -4,10 +4,13 @@ from pathlib import Path
 
 import pytest
 
-from sqdr_qiskit.reports.page import page
 from tests.reports.browser import WIDTHS, needs_browser, show
 
 _PIXEL = "data:image/gif;base64,R0lGODlhAQABAAAAACH5BAEKAAEALAAAAAABAAEAAAICTAEAOw=="
+_PAGE = (
+    "<!doctype html><html><head><link rel='icon' href='data:,'><style>body{margin:0}.wide{overflow-x:auto}"
+    "</style></head><body>%s</body></html>"
+)
 _SOUND = [
     "<section><h1>Title</h1><div class='wide'><div style='width:2000px'>wide</div></div>",
     f"<img src='{_PIXEL}' alt=''></section>",
@@ -17,7 +20,7 @@ _SOUND = [
 @needs_browser
 @pytest.mark.parametrize("width", WIDTHS)
 def test_a_sound_page_is_found_sound(width: int, tmp_path: Path) -> None:
-    shown = show(page("t", _SOUND), tmp_path, width=width, count=("section", "svg"))
+    shown = show(_PAGE % "".join(_SOUND), tmp_path, width=width, count=("section", "svg"))
     assert shown.wrong == {}
     assert shown.images == 1
     assert shown.counts == {"section": 1, "svg": 0}
@@ -36,5 +39,5 @@ def test_a_sound_page_is_found_sound(width: int, tmp_path: Path) -> None:
     ],
 )
 def test_what_is_wrong_with_a_page_is_found(part: str, field: str, tmp_path: Path) -> None:
-    shown = show(page("t", [*_SOUND, part]), tmp_path, width=390)
+    shown = show(_PAGE % "".join([*_SOUND, part]), tmp_path, width=390)
     assert field in shown.wrong

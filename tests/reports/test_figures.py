@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import io
+import math
 import subprocess
 import sys
 from collections.abc import Callable
@@ -10,18 +11,18 @@ from typing import Any
 import matplotlib
 import numpy as np
 import pytest
-from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
 from PIL import Image
 
-from sqdr_qiskit.errors import ArgumentError, StorageError
+from sqdr_qiskit.errors import ArgumentError
 from sqdr_qiskit.reports import (
-    accuracy_bars,
     confusion_figure,
     noise_sweep_figure,
     save_figure,
     training_curves,
 )
+from sqdr_qiskit.reports.figures import error_budget_figure
 
 HISTORY: list[dict[str, Any]] = [
     {"epoch": 1, "loss": 1.9, "accuracy": 0.4, "validation_loss": 1.7, "validation_accuracy": 0.5},
@@ -33,12 +34,6 @@ POINTS: list[dict[str, Any]] = [
     for channel, slope in (("bit flip", 4.0), ("depolarizing", 5.0))
     for strength in (0.05, 0.0, 0.02)
 ]
-BARS: list[dict[str, Any]] = [
-    {"model": model, "backend": backend, "accuracy": 0.9, "n_images": 100}
-    for model in ("2b-9q", "4b-9q")
-    for backend in ("exact", "aer_noisy")
-]
-
 FIGURES: dict[str, Callable[[], Figure]] = {
     "curves": lambda: training_curves(HISTORY, title="digits · 2b-9q"),
     "one epoch": lambda: training_curves(HISTORY[:1], title="digits · 2b-9q"),
@@ -51,9 +46,8 @@ FIGURES: dict[str, Callable[[], Figure]] = {
     "class without images": lambda: confusion_figure([[9, 1], [0, 0]], "ab", title="digits · 2b-9q"),
     "noise": lambda: noise_sweep_figure(POINTS, title="digits · 2b-9q", noiseless=0.9, chance=0.1),
     "noise, log": lambda: noise_sweep_figure(POINTS, title="digits · 2b-9q", log=True),
-    "bars": lambda: accuracy_bars(BARS, title="digits · 2b-9q"),
-    "long title": lambda: accuracy_bars(
-        BARS[:1], title="digits · 2b-9q" + " · recipe ours" * 9, subtitle="words " * 30
+    "long title": lambda: noise_sweep_figure(
+        POINTS[:1], title="digits · 2b-9q" + " · recipe ours" * 9, subtitle="words " * 30
     ),
 }
 
@@ -88,18 +82,13 @@ def test_no_text_leaves_the_figure(name: str) -> None:
     assert drawn.y1 <= figure.get_figheight()
 
 
-def test_same_figure_gives_the_same_bytes(tmp_path: Path) -> None:
-    first = save_figure(FIGURES["curves"](), tmp_path / "a.png").read_bytes()
-    assert first == save_figure(FIGURES["curves"](), tmp_path / "b.png").read_bytes()
-
-
 def test_curves_show_what_the_history_says() -> None:
     figure = training_curves(HISTORY)
     loss, accuracy = figure.axes
     assert [line.get_label() for line in loss.lines] == ["training", "validation"]
     np.testing.assert_array_equal(loss.lines[0].get_ydata(), [1.9, 1.1, 0.9])
     np.testing.assert_array_equal(accuracy.lines[1].get_ydata(), [0.5, 0.8, 0.8])
-    assert "best validation 80.00 %, epoch 2" in texts(figure)  # the first of equals
+    assert "Accuracy; best validation 80.00 %, epoch 2" in texts(figure)  # the first of equals
 
 
 def test_curves_without_validation_show_training_alone() -> None:
@@ -123,10 +112,40 @@ def test_noise_sweep_draws_each_channel_in_order_of_strength() -> None:
     np.testing.assert_allclose(np.array(axes.lines[0].get_ydata(), dtype=float), np.array([0.9, 0.82, 0.7]))
 
 
-def test_bars_carry_binomial_errors() -> None:
-    axes = accuracy_bars(BARS).axes[0]
-    whisker = axes.findobj(LineCollection)[0].get_segments()[0]
-    np.testing.assert_allclose(whisker[:, 1], [0.87, 0.93])
+@pytest.mark.parametrize(("lowest", "label"), [(0.1, "accuracy"), (0.9, "accuracy (axis cut)")])
+def test_an_accuracy_axis_starts_at_0_or_says_that_it_does_not(lowest: float, label: str) -> None:
+    points = [{"channel": "bit_flip", "strength": p, "accuracy": lowest + p} for p in (0.0, 0.02)]
+    axes = noise_sweep_figure(points).axes[0]
+    assert axes.get_ylabel() == label
+    assert (axes.get_ylim()[0] == 0.0) == (label == "accuracy")
+
+
+def test_a_sweep_s_band_is_the_standard_error_and_a_channel_has_one_spelling() -> None:
+    points = [{"channel": "bit_flip", "strength": p, "accuracy": 0.8, "n_images": 400} for p in (0.0, 0.1)]
+    axes = noise_sweep_figure(points).axes[0]
+    assert [line.get_label() for line in axes.lines] == ["bit flip"]
+    (band,) = axes.collections
+    heights = np.asarray(band.get_paths()[0].vertices)[:, 1]
+    assert (heights.min(), heights.max()) == pytest.approx((0.78, 0.82))
+
+
+def test_an_error_budget_is_drawn_in_per_cent() -> None:
+    figure = error_budget_figure(
+        {"tiled": {"idle": 0.0, "readout": 0.02}, "whole": {"idle": 3.0, "readout": 1.0}}
+    )
+    ends: dict[float, float] = {}
+    for bar in figure.axes[0].patches:
+        assert isinstance(bar, Rectangle)
+        ends[bar.get_y()] = max(ends.get(bar.get_y(), 0.0), bar.get_x() + bar.get_width())
+    assert sorted(ends.values()) == pytest.approx([1 - math.exp(-0.02), 1 - math.exp(-4.0)])
+    assert "98.2 %" in texts(figure)
+
+
+@pytest.mark.parametrize("name", ["curves", "confusion", "noise"])
+def test_text_is_readable_at_one_column_of_a_paper(name: str) -> None:
+    figure = FIGURES[name]()
+    assert figure.get_figwidth() <= 7.2  # inches: both columns; nothing is scaled down in print
+    assert min(float(text.get_fontsize()) for text in figure.findobj(matplotlib.text.Text)) >= 6.5
 
 
 @pytest.mark.parametrize(
@@ -135,19 +154,12 @@ def test_bars_carry_binomial_errors() -> None:
         (lambda: training_curves([]), "Argument `history` must have at least one epoch"),
         (lambda: noise_sweep_figure([]), "Argument `points` must have at least one point"),
         (lambda: noise_sweep_figure([POINTS[1]], log=True), "Argument `points` must have at least one point"),
-        (lambda: accuracy_bars([]), "Argument `rows` must have at least one row"),
         (lambda: confusion_figure([[1, 2]], ["a"]), r"must be of shape \(1, 1\).*but is of shape \(1, 2\)"),
     ],
 )
 def test_nothing_to_show_is_refused(call: Callable[[], Figure], message: str) -> None:
     with pytest.raises(ArgumentError, match=message):
         call()
-
-
-def test_unwritable_figure_is_a_storage_error(tmp_path: Path) -> None:
-    (tmp_path / "file").write_text("")
-    with pytest.raises(StorageError, match=r"Cannot write 'figure\.png'"):
-        save_figure(FIGURES["curves"](), tmp_path / "file" / "figure.png")
 
 
 def test_reports_import_neither_pyplot_nor_torch_nor_qiskit() -> None:

@@ -13,10 +13,9 @@ import pytest
 from PIL import Image
 
 from sqdr_qiskit import records
-from sqdr_qiskit.reports.run_cost import cost_of, duration
-from sqdr_qiskit.reports.run_examples import spike_strip
 from sqdr_qiskit.reports.run_page import run_page
-from sqdr_qiskit.reports.run_words import cards, headline, settings
+from sqdr_qiskit.reports.run_words import cards, cost_of, headline, promises, settings
+from sqdr_qiskit.reports.tables import duration
 from tests.reports.browser import WIDTHS, needs_browser, show
 
 NAMES = ["T-shirt/top", "Trouser", "<Bag>"]
@@ -150,8 +149,9 @@ def test_a_section_appears_only_where_there_is_something_to_show(record: dict[st
 def test_what_could_not_be_made_says_so_in_its_place(record: dict[str, Any]) -> None:
     reasons = {"examples": "no <data> here", "results": "damaged"}
     page = run_page(without(record, "examples", "test", left_out=reasons))
-    assert "<h2>Examples, spike by spike</h2><p class='refused'>Left out: no &lt;data&gt; here</p>" in page
-    assert "<h2>Test images, class by class</h2><p class='refused'>Left out: damaged</p>" in page
+    said = '<h2>{}</h2>\n<p class="refused">Left out: {}</p>'
+    assert said.format("Examples, spike by spike", "no &lt;data&gt; here") in page
+    assert said.format("Test images, class by class", "damaged") in page
 
 
 def test_the_page_needs_nothing_else_and_pictures_have_words(record: dict[str, Any]) -> None:
@@ -161,7 +161,7 @@ def test_the_page_needs_nothing_else_and_pictures_have_words(record: dict[str, A
     pictures = re.findall(r"<img [^>]*>", page)
     assert len(pictures) == 2 + 2 + 1 + 2 * 5
     assert all(re.search(r"alt='[^']{8,}'", picture) for picture in pictures)
-    assert page.count("role='img'") == page.count("<svg") == 2
+    assert page.count('role="img"') == page.count("<svg") == 2
 
 
 def test_a_thousand_samples_do_not_make_it_long(record: dict[str, Any], rng: np.random.Generator) -> None:
@@ -279,28 +279,52 @@ def test_durations_are_read_aloud(seconds: float, words: str) -> None:
     assert duration(seconds) == words
 
 
-# ---- its pictures ------------------------------------------------------------------------------------------
-
-
-def test_a_strip_shows_every_spike_in_its_step(rng: np.random.Generator) -> None:
-    words = rng.integers(0, 8, (1, 4, 7))
-    strip = spike_strip(words.tolist(), 3)
-    assert strip.shape == (4 * 8, 3 * 56 + 2 * 8, 3)
-    for step in range(3):
-        tile = strip[::8, step * 64 : step * 64 + 56 : 8]
-        assert np.array_equal(tile[:, :, 0] == 0, words[0] >> step & 1)  # a spike has no red
-
-
-@pytest.mark.parametrize(
-    ("n_maps", "rows", "columns"), [(1, 1, 1), (2, 1, 2), (3, 2, 2), (4, 2, 2), (8, 2, 4)]
-)
-def test_maps_stand_side_by_side(n_maps: int, rows: int, columns: int) -> None:
-    strip = spike_strip(np.zeros((n_maps, 2, 2), int).tolist(), 1)
-    scale = 56 // (2 * columns)
-    assert strip.shape == (rows * 2 * scale, columns * 2 * scale, 3)
-
-
 def test_the_record_is_left_as_it_was(record: dict[str, Any]) -> None:
     before = copy.deepcopy(record)
     run_page(record)
     assert record == before
+
+
+def test_a_trainings_page_says_what_to_expect_of_it(record: dict[str, Any]) -> None:
+    assert "130 of 150 test images right, standard error 2.8 %" in cards(record)[0].lines
+    assert promises(record) == []  # the paper has no circuit of three qubits
+    named = without(record, circuit={"name": "2b-9q"})
+    assert promises(named) == []
+    named["inputs"] = {**record["inputs"], "job": {**record["inputs"]["job"], "dataset": "fashion-mnist"}}
+    assert promises(named) == [("the paper (Table 3, validation, 100 epochs)", 0.7618)]
+    ours = {"name": "fashion-mnist-2b-9q", "test_accuracy": 0.8, "same_recipe": False}
+    lines = cards({**named, "pretrained": ours})[0].lines
+    assert "pretrained in the package (fashion-mnist-2b-9q): 80.00 %" in lines
+    assert promises({**named, "kind": "infer"}) == []
+
+
+def test_the_circuit_is_drawn(record: dict[str, Any]) -> None:
+    drawing = {"wires": ["0"], "measured": [], "gates": [["u", [0], ["x[0]", "x[1]", "x[2]"]]]}
+    page = run_page({**record, "drawing": drawing})
+    assert "The circuit" in headings(page)
+    assert ">U(x)</text>" in page
+
+
+def test_answers_are_sorted_with_the_least_sure_first_and_have_pictures(record: dict[str, Any]) -> None:
+    answers = [
+        {"image": f"digits[{i}]", "class": "x", "probability": p, "truth": "x"}
+        for i, p in enumerate((0.9, 0.3, 0.6))
+    ]
+    thumbnails = {"digits[1]": [[[0, 255], [255, 0]]]}
+    page = run_page(without(record, "agreement", kind="infer", answers=answers, thumbnails=thumbnails))
+    shown = page[page.index("<h2>Answers") : page.index("<h2>Under noise")]
+    assert re.findall(r"digits\[(\d)\]</td>", shown) == ["1", "2", "0"]
+    assert shown.count("class='pixels thumb'") == 1
+    many = run_page(without(record, "agreement", kind="infer", answers=answers * 20))
+    assert "The 40 least sure of 60 answers." in many
+
+
+def test_the_page_has_a_dark_mode_and_rules_for_print(record: dict[str, Any]) -> None:
+    page = run_page(record)
+    assert '<meta name="color-scheme" content="light dark">' in page
+    for rule in (
+        "@media screen and (prefers-color-scheme: dark)",
+        "break-inside: avoid",
+        "break-after: avoid",
+    ):
+        assert rule in page

@@ -1,24 +1,21 @@
 from __future__ import annotations
 
-import math
 import re
-import xml.etree.ElementTree as ET
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from sqdr_qiskit.reports.device_map import coordinates, device_map
 from sqdr_qiskit.reports.transpile_page import transpile_markdown, transpile_page
-from sqdr_qiskit.reports.transpile_table import (
+from sqdr_qiskit.reports.transpile_tables import (
     best_rows,
     changes_table,
     percent_of,
     pulses,
     spread,
     transpile_table,
+    verdicts,
 )
-from sqdr_qiskit.reports.transpile_words import verdicts
 from tests.reports.browser import WIDTHS, needs_browser, show
 
 
@@ -170,21 +167,6 @@ def test_markdown_says_the_same() -> None:
     assert "- layout: Tiles win" in text
     assert "| a training step | 144 | 589,824 | 1 | 208 s | 34.7 % |" in text
     assert "`2b-9q-fake.qasm`" in text
-
-
-@pytest.mark.parametrize("n_qubits", [127, 133, 156, 120, 7])
-def test_every_qubit_has_a_place_of_its_own(n_qubits: int) -> None:
-    places = coordinates(n_qubits, [(i, i + 1) for i in range(n_qubits - 1)])
-    assert len(places) == n_qubits
-    assert min(math.dist(a, b) for i, a in enumerate(places) for b in places[:i]) > 0.3
-
-
-def test_the_map_numbers_its_tiles() -> None:
-    drawn = device_map(5, {(0, 1): 0.01, (3, 4): 0.02}, [0.01] * 5, [[0, 1], [3, 4]], title="a <map>")
-    root = ET.fromstring(drawn)
-    texts = [element.text for element in root.iter("{http://www.w3.org/2000/svg}text")]
-    assert texts == ["0", "1", "2", "3", "4", "1", "2"]
-    assert "a &lt;map&gt;" in drawn
 
 
 def test_the_page_needs_nothing_else() -> None:
