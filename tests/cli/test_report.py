@@ -134,7 +134,7 @@ def test_without_a_run_there_is_one_clear_line(
 def test_a_figure_s_suffix_is_judged_before_any_work(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["evaluate", "runs/start", "--limit", "20", "--figure", "a.jpg", "--out", "runs/no"]) == 2
     said = capsys.readouterr().err
-    assert "Argument `figure` must end in .png, .pdf or .svg, but 'a.jpg' ends in .jpg." in said
+    assert "Option `--figure` must end in .png, .pdf or .svg, but 'a.jpg' ends in .jpg." in said
     assert not (here / "runs" / "no").exists()
     assert main(["evaluate", "runs/start", "--limit", "20", "--figure", "a.pdf"]) == 0
     assert (here / "a.pdf").read_bytes().startswith(b"%PDF")
