@@ -1,8 +1,9 @@
-# The project's four words. They need Python 3.11 to 3.13 and make, nothing else.
+# The project's five words. They need Python 3.11 to 3.13 and make, nothing else.
 #
 #   make train   set up, then train on the real digits that come with scikit-learn (a few minutes on two cores)
 #   make test    set up, then run the tests
 #   make lint    set up, then check format, style and types
+#   make docs    set up, then build the documentation as a site in build/site
 #   make bench   set up, then measure speed against other libraries (their environment is one of its own)
 #
 # PYTHON=python3.12 chooses another Python; options go through: make train TRAIN="--dataset mnist --circuit 4b-9q".
@@ -17,7 +18,7 @@ TRAIN ?=
 TEST ?=
 BENCH ?=
 
-.PHONY: train test lint bench clean
+.PHONY: train test lint docs bench clean
 
 train: $(VENV)/.set-up
 	$(BIN)/sqdr-qiskit train $(TRAIN)
@@ -29,6 +30,10 @@ lint: $(VENV)/.set-up-dev
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
+
+docs: $(VENV)/.set-up-docs
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --quiet --strict
+	@echo "Open build/site/index.html"
 
 bench: $(BENCH_VENV)/.set-up
 	$(BENCH_VENV)/bin/python -m benchmarks.run --json runs/bench.json --markdown runs/bench.md $(BENCH)
@@ -43,6 +48,10 @@ $(VENV)/.set-up: pyproject.toml constraints.txt
 
 $(VENV)/.set-up-dev: $(VENV)/.set-up
 	@$(BIN)/python $(PIP) --editable '.[dev]'
+	@touch $@
+
+$(VENV)/.set-up-docs: $(VENV)/.set-up
+	@$(BIN)/python $(PIP) --editable '.[docs]'
 	@touch $@
 
 $(BENCH_VENV)/.set-up: pyproject.toml constraints.txt

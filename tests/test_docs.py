@@ -7,6 +7,10 @@ from pathlib import Path
 
 import pytest
 
+from docs.tables_of_files import PAGE, updated
+from sqdr_qiskit.specs.circuit import read_circuit
+from sqdr_qiskit.specs.job import read_job
+from sqdr_qiskit.specs.noise import read_noise
 from tests.stub.fixtures import stub
 from tests.stub.server import StubServer
 
@@ -55,3 +59,22 @@ def test_the_files_that_a_page_names_are_there(page: Path) -> None:
     """`rooms/of/code.py`, from the package or from the repository's root."""
     for named in re.findall(r"`([\w./-]+/[\w.-]+\.(?:py|md|toml))`", page.read_text(encoding="utf-8")):
         assert any((root / named).exists() for root in (_ROOT / "sqdr_qiskit", _ROOT)), named
+
+
+def test_the_tables_of_files_are_those_that_the_readers_make() -> None:
+    page = PAGE.read_text(encoding="utf-8")
+    assert page == updated(page), "python -m docs.tables_of_files writes them"
+
+
+@pytest.mark.parametrize("page", _PAGES, ids=_NAMES)
+def test_the_files_that_a_page_shows_can_be_read(page: Path, tmp_path: Path) -> None:
+    readers = {"noise": read_noise, "job": read_job, "reupload": read_circuit}
+    for number, text in enumerate(_blocks(page, "toml")):
+        path = tmp_path / f"{number}.toml"
+        path.write_text(text, encoding="utf-8")
+        readers[text.split('kind = "')[1].split('"')[0]](path)
+
+
+def _blocks(page: Path, language: str) -> list[str]:
+    text = page.read_text(encoding="utf-8")
+    return re.findall(rf"^```{language}\n(.*?)^```$", text, flags=re.DOTALL | re.MULTILINE)

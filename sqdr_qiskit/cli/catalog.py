@@ -54,10 +54,18 @@ def show(
     n_channels: Annotated[int, typer.Option("--channels", help="Channels of an image.")] = 1,
     n_classes: Annotated[int, typer.Option("--classes", help="Classes to tell apart.")] = 10,
     head: Annotated[bool, typer.Option(help="Count the linear head.")] = True,
+    as_toml: Annotated[
+        bool, typer.Option("--toml", help="Print the file, to begin one of your own with.")
+    ] = False,
     as_json: JsonOption = False,
 ) -> None:
     """Draw a circuit and count its parts and the whole model's parameters; print a noise model or a job."""
     kind, path = _find(name)
+    if as_toml:
+        if as_json:
+            raise ArgumentError("Option `--toml` must be left out with `--json`, which prints an object.")
+        print_text(_circuit_toml(name) if path is None else path.read_text(encoding="utf-8").rstrip())
+        return
     if kind == "circuits":
         facts, drawing = _circuit_facts(name, n_channels=n_channels, n_classes=n_classes, head=head)
         if as_json:
@@ -118,6 +126,15 @@ def _find(name: str) -> tuple[catalog.CatalogKind, Path | None]:
             raise CatalogError(f"There is nothing called {name!r}; did you mean {close[0]!r}?") from error
         raise
     return "circuits", None
+
+
+def _circuit_toml(name: str) -> str:
+    """The file of a circuit that is known by its name; one is written for a name of the pattern."""
+    from sqdr_qiskit.specs.circuit import circuit_spec, circuit_toml
+
+    if name in catalog.list_names("circuits"):
+        return catalog.find("circuits", name).read_text(encoding="utf-8").rstrip()
+    return circuit_toml(circuit_spec(name)).rstrip()
 
 
 def _kind_in(path: Path) -> str:

@@ -148,7 +148,7 @@ class ModelSettings:
 
     Raises:
         ArgumentError: If a setting is out of range, or the circuit has fewer outputs than classes and no
-        head.
+            head.
     """
 
     circuit: CircuitSpec

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 from collections.abc import Mapping
@@ -12,7 +13,7 @@ from sqdr_qiskit import catalog
 from sqdr_qiskit.errors import ArgumentError, CatalogError
 from sqdr_qiskit.specs.reader import Table, read_document
 
-__all__ = ["CircuitKind", "CircuitSpec", "CIRCUIT_KIND_NAMES", "circuit_spec", "read_circuit"]
+__all__ = ["CircuitKind", "CircuitSpec", "CIRCUIT_KIND_NAMES", "circuit_spec", "circuit_toml", "read_circuit"]
 
 CircuitKind: TypeAlias = Literal["reupload", "hea", "sqnn"]
 CIRCUIT_KIND_NAMES: tuple[str, ...] = get_args(CircuitKind)
@@ -111,6 +112,15 @@ def read_circuit(path: str | os.PathLike[str]) -> CircuitSpec:
         source=document.source,
         **sizes,
     )
+
+
+def circuit_toml(spec: CircuitSpec) -> str:
+    """The text of a circuit file that `read_circuit` reads back as this circuit, but for its name."""
+    first = {"schema": 1, "kind": spec.kind, "title": spec.title, "source": spec.source}
+    sizes = {key: getattr(spec, key) for key in _SIZE_KEYS}
+    # JSON's texts, numbers and booleans are also TOML's.
+    lines = [[f"{key} = {json.dumps(value)}" for key, value in part.items()] for part in (first, sizes)]
+    return "\n".join([*lines[0], "", "[circuit]", *lines[1]]) + "\n"
 
 
 def circuit_spec(circuit: str | os.PathLike[str] | CircuitSpec) -> CircuitSpec:

@@ -10,6 +10,7 @@ import pytest
 
 from sqdr_qiskit import catalog
 from sqdr_qiskit.cli import main
+from sqdr_qiskit.specs.circuit import circuit_spec
 
 
 def _json(capsys: pytest.CaptureFixture[str]) -> dict[str, Any]:
@@ -116,3 +117,23 @@ def test_a_file_that_is_no_toml_is_one_line(tmp_path: Path, capsys: pytest.Captu
 def test_json_before_a_sub_command_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["catalog", "--json", "show", "2b-9q"]) == 2
     assert _json(capsys)["error"].startswith("Option `--json` must stand after")
+
+
+@pytest.mark.parametrize("name", ["2b-9q", "hea-9q", "3b-12q"])
+def test_a_circuit_as_the_file_to_begin_with(
+    name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["catalog", "show", name, "--toml"]) == 0
+    path = tmp_path / f"{name}.toml"
+    path.write_text(capsys.readouterr().out, encoding="utf-8")
+    assert circuit_spec(str(path)) == circuit_spec(name)
+
+
+def test_a_noise_model_as_its_file(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["catalog", "show", "paper", "--toml"]) == 0
+    assert capsys.readouterr().out == catalog.find("noise_models", "paper").read_text(encoding="utf-8")
+
+
+def test_a_file_is_no_json(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["catalog", "show", "paper", "--toml", "--json"]) == 2
+    assert "`--toml` must be left out with `--json`" in _json(capsys)["error"]
