@@ -222,6 +222,14 @@ class JobSpec:
         tasks=_TRAIN,
         feeds="recipe",
     )
+    norm_images: int | None = option(
+        help="Training images that the averaged weights' batch-norm statistics are estimated from; 0 "
+        "averages the running ones.",
+        group="training",
+        at_least=0,
+        tasks=_TRAIN,
+        feeds="recipe",
+    )
     initialisation: str | None = option(
         help="Distribution of the circuit's first weights.",
         group="training",

@@ -23,7 +23,7 @@ from sqdr_qiskit.encoder import SpikingEncoder
 from sqdr_qiskit.model.checkpoint import load_weights, named_weights
 from sqdr_qiskit.model.network import SQDRCNN, ModelSettings
 from sqdr_qiskit.records import digest
-from sqdr_qiskit.training.averaging import MovingAverage, with_weights
+from sqdr_qiskit.training.averaging import MovingAverage, estimate_norms, with_weights
 from sqdr_qiskit.training.checks import check_run, deterministic, not_finite, require_finite
 from sqdr_qiskit.training.files import RunFiles
 from sqdr_qiskit.training.initialisation import initialise
@@ -237,6 +237,7 @@ class _Run:
         """Validate, note, and write: first the state, then what is derived from it."""
         state = self.state
         self._require_finite(epoch)
+        self._estimate_norms(epoch)
         row: dict[str, Any] = {
             "epoch": epoch + 1,
             "loss": state.loss_sum / len(self.labels),
@@ -261,6 +262,15 @@ class _Run:
         state.epoch, state.step, state.loss_sum, state.correct = epoch + 1, 0, 0.0, 0
         self.write_state()
         self.files.write_results(self.state, self.average)
+
+    def _estimate_norms(self, epoch: int) -> None:
+        """Give the averaged weights batch-norm statistics of their own."""
+        if self.recipe.norm_images == 0 or self.frozen:
+            return
+        some = permutation(self.seed, len(self.images), epoch=epoch)[: self.recipe.norm_images]
+        with with_weights(self.model, self.average.values):
+            estimate_norms(self.model.encoder, self.images[some].to(self.device))
+            self.average.load(named_weights(self.model))
 
     def _is_best(self, row: Mapping[str, Any]) -> bool:
         best, accuracy = self.state.best, row["validation_accuracy"]

@@ -51,6 +51,7 @@ class Recipe:
     final: float = 0.001
     averaging: float = 0.0
     norm_momentum: float = math.sqrt(0.1)
+    norm_images: int = 0
     initialisation: str = "uniform-2pi"
     positive: bool = False
     angle_scale: float = 1.0
@@ -129,7 +130,7 @@ RECIPES: Mapping[str, Recipe] = MappingProxyType(
     {
         "ours": Recipe(
             name="ours",
-            epochs=20,
+            epochs=64,
             batch_size=64,
             optimiser="adam",
             learning_rate=2e-2,
@@ -138,6 +139,7 @@ RECIPES: Mapping[str, Recipe] = MappingProxyType(
             warm_up=0.1,
             readout_rate=3.0,
             averaging=0.998,
+            norm_images=8192,
             positive=True,
             angle_scale=math.pi,
             surrogate_slope=2 * math.pi,

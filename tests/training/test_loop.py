@@ -61,6 +61,19 @@ def test_the_best_checkpoint_is_the_first_of_the_best_validation_accuracies(
     assert found.accuracy == max(accuracies)
 
 
+@pytest.mark.parametrize(("norm_images", "kept"), [(0, False), (10_000, True)])
+def test_averaged_weights_have_statistics_of_their_own(
+    norm_images: int, kept: bool, settings: ModelSettings, data: DataSplits, recipe: Recipe, tmp_path: Path
+) -> None:
+    model = build_model(settings, make_backend("exact"))
+    outcome = train(model, settings, data, recipe.changed(norm_images=norm_images), folder=tmp_path)
+    load_weights(model, outcome.last.weights)
+    images = torch.from_numpy(data.train.images)
+    with torch.no_grad():
+        apart = (model.eval().encoder(images) - model.train().encoder(images)).abs()
+    assert (float(apart.mean()) < 1e-3) == kept
+
+
 def test_the_encoders_way_back_is_the_recipes(
     settings: ModelSettings, data: DataSplits, recipe: Recipe, tmp_path: Path
 ) -> None:
