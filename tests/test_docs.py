@@ -78,3 +78,11 @@ def test_the_files_that_a_page_shows_can_be_read(page: Path, tmp_path: Path) -> 
 def _blocks(page: Path, language: str) -> list[str]:
     text = page.read_text(encoding="utf-8")
     return re.findall(rf"^```{language}\n(.*?)^```$", text, flags=re.DOTALL | re.MULTILINE)
+
+
+@pytest.mark.parametrize("page", _PAGES, ids=_NAMES)
+def test_a_page_has_no_tags_by_accident(page: Path) -> None:
+    """`<Z>` outside of code is a tag to browsers, and vanishes."""
+    code = r"^```.*?^```$|^    .*?$|`[^`\n]*`|<!--.*?-->|</?(?:picture|source|img|p|a|br)\b[^>]*>"
+    prose = re.sub(code, "", page.read_text(encoding="utf-8"), flags=re.DOTALL | re.MULTILINE)
+    assert re.findall(r"</?[A-Za-z][^>\n]*>", prose) == []
