@@ -18,7 +18,7 @@ from sqdr_qiskit.backends import make_backend
 from sqdr_qiskit.circuits import build_circuit
 from sqdr_qiskit.data import load_dataset
 from sqdr_qiskit.devices.estimator import DeviceEstimator
-from sqdr_qiskit.jobs.checkpoints import choose_checkpoint
+from sqdr_qiskit.jobs.folders import choose_checkpoint
 from sqdr_qiskit.jobs.settings import limited
 from sqdr_qiskit.model.checkpoint import restore
 

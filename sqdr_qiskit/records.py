@@ -13,14 +13,14 @@ import os
 import platform
 import sys
 import uuid
-from collections.abc import Iterable, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, fields, is_dataclass
 from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from sqdr_qiskit.errors import ArgumentError, StorageError
+from sqdr_qiskit.errors import ArgumentError, CheckpointError, SqdrError, StorageError
 
 __all__ = [
     "RunRecord",
@@ -28,7 +28,9 @@ __all__ = [
     "digest_file",
     "dump_json",
     "host_facts",
+    "intact",
     "public_command",
+    "read_json",
     "versions",
     "write_bytes",
     "write_json",
@@ -91,6 +93,43 @@ def write_text(path: str | os.PathLike[str], content: str) -> Path:
 def write_json(path: str | os.PathLike[str], value: Any) -> Path:
     """Write a JSON file atomically in the layout of `dump_json`."""
     return write_text(path, dump_json(value))
+
+
+def read_json(path: str | os.PathLike[str], what: str) -> dict[str, Any]:
+    """The object that a JSON file of ours holds.
+
+    Args:
+        path: The file.
+        what: What it must be, for the error: `run record`.
+
+    Raises:
+        CheckpointError: It cannot be read, or holds no JSON object of schema 1.
+    """
+    path = Path(path)
+    try:
+        values = json.loads(path.read_bytes())
+    except OSError as error:
+        raise CheckpointError(f"{path.name}: cannot be read: {error.strerror or error}.") from error
+    except (ValueError, RecursionError) as error:  # numbers of 10,000 digits and nested lists among them
+        raise CheckpointError(f"{path.name}: is no intact {what}.") from error
+    if not isinstance(values, dict) or values.get("schema", 1) != 1:
+        raise CheckpointError(f"{path.name}: is no {what} that this version reads.")
+    return values
+
+
+@contextmanager
+def intact(path: str | os.PathLike[str], what: str) -> Iterator[None]:
+    """While what a file holds is taken apart: say that it is damaged where it is not as we write it.
+
+    Raises:
+        CheckpointError: A key is missing, or a value of a wrong type or size.
+    """
+    try:
+        yield
+    except SqdrError:
+        raise
+    except (LookupError, TypeError, ValueError, AttributeError, ArithmeticError, RecursionError) as error:
+        raise CheckpointError(f"{Path(path).name}: is no intact {what}.") from error
 
 
 def dump_json(value: Any) -> str:

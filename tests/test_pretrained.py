@@ -9,7 +9,7 @@ from itertools import product
 import pytest
 
 from sqdr_qiskit.jobs import choose_checkpoint, evaluate_checkpoint
-from sqdr_qiskit.jobs.checkpoints import pretrained_folder, pretrained_names
+from sqdr_qiskit.jobs.folders import pretrained_folder, pretrained_names
 from sqdr_qiskit.specs.job import JobSpec
 
 CIRCUITS = ("2b-9q", "4b-9q", "2b-18q", "4b-18q")

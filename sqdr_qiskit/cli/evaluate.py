@@ -9,14 +9,12 @@ import typer
 
 from sqdr_qiskit.cli.console import JsonOption, Progress, print_json, print_note, print_text
 from sqdr_qiskit.cli.options import Given, OutOption, download_progress, job_options, typed_command
-from sqdr_qiskit.specs.job import JobSpec
+from sqdr_qiskit.specs.job import JobSpec, parse_sweep
 
 if TYPE_CHECKING:
     from sqdr_qiskit.jobs import Chosen
 
 __all__ = ["evaluate", "perform"]
-
-_CHANNELS = ("bit_flip", "depolarizing", "amplitude_damping")  # those of the paper
 
 
 @job_options("evaluate", positional=("checkpoint",))
@@ -44,8 +42,8 @@ def evaluate(
 def perform(job: JobSpec, *, folder: Path | None, as_json: bool, figure: Path | None = None) -> None:
     """Evaluate with progress on stderr, and print what was found."""
     from sqdr_qiskit.jobs import choose_checkpoint, evaluate_checkpoint
-    from sqdr_qiskit.jobs.evaluation import carry_out_evaluation
-    from sqdr_qiskit.jobs.use import settled
+    from sqdr_qiskit.jobs.evaluation import SWEPT, carry_out_evaluation
+    from sqdr_qiskit.jobs.settings import settled
     from sqdr_qiskit.reports import confusion_figure, per_class_table, require_figure_path, save_figure
 
     if figure is not None:
@@ -55,7 +53,7 @@ def perform(job: JobSpec, *, folder: Path | None, as_json: bool, figure: Path | 
     if not as_json:
         print_note(chosen.title)
     if job.noise_sweep is not None:
-        _sweep(chosen, job, job.noise_sweep, job.channel or _CHANNELS, figure, out, as_json=as_json)
+        _sweep(chosen, job, job.noise_sweep, job.channel or SWEPT, figure, out, as_json=as_json)
         return
     with Progress("evaluating", unit="images") as bar:
         shown: Any = {"progress": bar.update, "download_progress": download_progress()}
@@ -109,7 +107,6 @@ def _sweep(
 ) -> None:
     from dataclasses import asdict
 
-    from sqdr_qiskit.jobs import parse_sweep
     from sqdr_qiskit.jobs.evaluation import carry_out_sweep
     from sqdr_qiskit.reports import noise_sweep_figure, noise_sweep_table, save_figure
 

@@ -78,9 +78,10 @@ def perform(job: JobSpec, *, folder: Path | None, resume: bool, as_json: bool, a
 
     On a quantum computer, in its rehearsal under a ceiling, or with a folder named, the run is kept.
     """
-    from sqdr_qiskit.jobs import choose_checkpoint, infer_dataset, infer_files
+    from sqdr_qiskit.jobs import choose_checkpoint
+    from sqdr_qiskit.jobs import infer as classify
     from sqdr_qiskit.jobs.hardware import has_ledger
-    from sqdr_qiskit.jobs.use import settled
+    from sqdr_qiskit.jobs.settings import settled
 
     chosen = choose_checkpoint(job.checkpoint, dataset=job.dataset or None)
     job = settled(job, chosen)
@@ -93,10 +94,8 @@ def perform(job: JobSpec, *, folder: Path | None, resume: bool, as_json: bool, a
     with Progress("classifying", unit="images") as bar:
         if folder is not None:
             answers = _kept(job, chosen, folder, bar)
-        elif job.input:
-            answers = infer_files(chosen, job.input, job, progress=bar.update)
         else:
-            answers = infer_dataset(chosen, job, progress=bar.update, download_progress=download_progress())
+            answers = classify(chosen, job, progress=bar.update, download_progress=download_progress())
     _show(job, chosen, answers, folder, as_csv=as_csv, as_json=as_json)
 
 
@@ -131,11 +130,11 @@ def _on_hardware(
         run = carry_out_inference(
             job,
             chosen,
-            job.input or (),
             hardware=hardware,
             folder=folder,
             resume=resume,
             command=typed_command(),
+            notice=print_note,
             started=lambda path: print_note(f"run {path} on {job.backend}"),
             download_progress=download_progress(),
         )
@@ -162,7 +161,6 @@ def _kept(job: JobSpec, chosen: Chosen, folder: Path, bar: Progress) -> list[Ans
     run = carry_out_inference(
         job,
         chosen,
-        job.input or (),
         folder=folder,
         command=typed_command(),
         progress=bar.update,

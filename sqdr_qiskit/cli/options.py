@@ -154,7 +154,7 @@ def resumed_job(folder: Path, task: Task, given: Given, **own: Any) -> JobSpec:
         CheckpointError: There is no run.
     """
     refuse_with_resume(given, **own)
-    from sqdr_qiskit.jobs.training import job_of_run
+    from sqdr_qiskit.jobs.folders import job_of_run
 
     job = replace(job_of_run(folder), **given)
     if job.task != task:

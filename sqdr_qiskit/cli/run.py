@@ -45,7 +45,7 @@ def run(
 def _run_one(job: JobSpec, *, out: Path | None, resume: Path | None, as_json: bool) -> None:
     from sqdr_qiskit.cli import evaluate, infer, train
     from sqdr_qiskit.errors import CheckpointError
-    from sqdr_qiskit.jobs.training import job_of_run
+    from sqdr_qiskit.jobs.folders import job_of_run
 
     folder = resume or out
     if resume is not None and job_of_run(resume).defining() != job.defining():

@@ -69,6 +69,7 @@ def _train_and_draw(job: JobSpec, *, folder: Path | None, resume: bool) -> Train
             resume=resume,
             command=typed_command(),
             hardware=hardware,
+            notice=print_note,
             started=partial(_announce, job),
             progress=progress,
             download_progress=download_progress(),
@@ -82,7 +83,7 @@ def _train_and_draw(job: JobSpec, *, folder: Path | None, resume: bool) -> Train
 
 
 def _announce(job: JobSpec, folder: Path, inputs: Mapping[str, Any]) -> None:
-    from sqdr_qiskit.jobs.forecast import forecast_training
+    from sqdr_qiskit.jobs.cost import forecast_training
     from sqdr_qiskit.jobs.hardware import has_ledger
 
     data, recipe = inputs["data"], inputs["recipe"]

@@ -8,8 +8,8 @@ from typing import Any
 
 from sqdr_qiskit.backends import make_backend
 from sqdr_qiskit.errors import ArgumentError
-from sqdr_qiskit.jobs.checkpoints import choose_checkpoint
-from sqdr_qiskit.jobs.training import TrainedRun, carry_out_training, job_of_run
+from sqdr_qiskit.jobs.folders import choose_checkpoint, job_of_run
+from sqdr_qiskit.jobs.training import TrainedRun, carry_out_training
 from sqdr_qiskit.model.checkpoint import restore
 from sqdr_qiskit.model.network import SQDRCNN
 from sqdr_qiskit.specs.job import JobSpec

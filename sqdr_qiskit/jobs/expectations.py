@@ -1,30 +1,39 @@
-"""Expectation values that a run got from where it ran, kept so that they can be held against exact ones."""
+"""Expectation values that a run got from where it ran: kept, and held against the exact engine's."""
 
 from __future__ import annotations
 
-import json
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
+from torch.nn import functional
 
 from sqdr_qiskit import records
 from sqdr_qiskit.backends import Backend
 from sqdr_qiskit.errors import CheckpointError
 from sqdr_qiskit.model.network import SQDRCNN
 
-__all__ = ["EXPECTATIONS", "MOST", "Seen", "keep_expectations", "read_expectations", "watched"]
+__all__ = [
+    "EXPECTATIONS",
+    "MOST",
+    "CircuitValues",
+    "agreement",
+    "keep_expectations",
+    "read_expectations",
+    "recorded",
+]
 
 EXPECTATIONS = "expectations.json"
 MOST = 1000  # samples that are kept of a run
 
 
 @dataclass(eq=False)
-class Seen:
+class CircuitValues:
     """What went through a circuit.
 
     Attributes:
@@ -37,24 +46,24 @@ class Seen:
 
 
 @contextmanager
-def watched(model: SQDRCNN, seen: Seen | None = None) -> Iterator[Seen]:
+def recorded(model: SQDRCNN, values: CircuitValues | None = None) -> Iterator[CircuitValues]:
     """While the context lasts, note what goes through the network's circuit and what comes out."""
-    seen = seen if seen is not None else Seen()
+    values = values if values is not None else CircuitValues()
 
     def note(module: torch.nn.Module, inputs: tuple[torch.Tensor, ...], output: torch.Tensor) -> None:
-        seen.angles.append(inputs[0].detach().cpu())
-        seen.expectations.append(output.detach().cpu())
+        values.angles.append(inputs[0].detach().cpu())
+        values.expectations.append(output.detach().cpu())
 
     handle = model.quantum.register_forward_hook(note)
     try:
-        yield seen
+        yield values
     finally:
         handle.remove()
 
 
 def keep_expectations(
     folder: str | os.PathLike[str],
-    seen: Seen,
+    values: CircuitValues,
     backend: Backend,
     *,
     images: Sequence[str],
@@ -64,7 +73,7 @@ def keep_expectations(
 
     Args:
         folder: The folder.
-        seen: What was noted, of the images in order.
+        values: What was noted, of the images in order.
         backend: Where the expectations come from; of backend exact none are kept, they can be had again.
         images: What each image is called.
         truths: Name of each one's class, where it is known.
@@ -74,8 +83,8 @@ def keep_expectations(
     """
     if backend.name == "exact":
         return None
-    angles, expectations = torch.cat(seen.angles)[:MOST], torch.cat(seen.expectations)[:MOST]
-    values = {
+    angles, expectations = torch.cat(values.angles)[:MOST], torch.cat(values.expectations)[:MOST]
+    kept = {
         "schema": 1,
         "backend": backend.name,
         "shots": backend.shots,
@@ -84,7 +93,7 @@ def keep_expectations(
         "angles": angles,
         "expectations": expectations,
     }
-    return records.write_json(Path(folder) / EXPECTATIONS, values)
+    return records.write_json(Path(folder) / EXPECTATIONS, kept)
 
 
 def read_expectations(folder: str | os.PathLike[str]) -> dict[str, Any] | None:
@@ -96,12 +105,78 @@ def read_expectations(folder: str | os.PathLike[str]) -> dict[str, Any] | None:
     path = Path(folder) / EXPECTATIONS
     if not path.is_file():
         return None
-    try:
-        values = json.loads(path.read_text(encoding="utf-8"))
-        n_samples = len(values["expectations"])
-        whole = len(values["angles"]) == len(values["images"]) == n_samples > 0
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise CheckpointError(f"{path.name}: is no intact record of expectation values.") from error
-    if not whole or values.get("schema") != 1:
-        raise CheckpointError(f"{path.name}: is no record of expectation values that this version reads.")
-    return dict(values)
+    values = records.read_json(path, "record of expectation values")
+    with records.intact(path, "record of expectation values"):
+        angles, expectations = (np.asarray(values[key], dtype=float) for key in ("angles", "expectations"))
+        n_samples = len(values["images"])
+        whole = angles.ndim == expectations.ndim == 2 and len(angles) == len(expectations) == n_samples > 0
+        whole = whole and bool(np.isfinite(angles).all() and np.isfinite(expectations).all())
+        truths = values.get("truths")
+        whole = whole and (truths is None or len(truths) == n_samples) and isinstance(values["backend"], str)
+    if not whole:
+        raise CheckpointError(f"{path.name}: is no intact record of expectation values.")
+    return values
+
+
+def agreement(kept: Mapping[str, Any], model: SQDRCNN, class_names: Sequence[str]) -> dict[str, Any]:
+    """How far a run's expectation values are from exact ones, and what that does to its answers.
+
+    With z_ran and z of all samples and outputs: `mean_error` = mean |z_ran - z|, `rms_error` = the root of
+    the mean square, `sampling_error` = sqrt(mean (1 - z_ran^2) / shots), which shots alone would give (None
+    without shots), and `slope` = sum z z_ran / sum z^2, how much of the signal is left.
+
+    Args:
+        kept: What `read_expectations` gave.
+        model: The network, its circuit on backend exact.
+        class_names: One per class.
+
+    Returns:
+        Those figures; `per_output`, each output's mean error; `ran` and `exact`, the expectation values, rows
+        of n_outputs; `labels` and `exact_labels`, the classes they lead to; how many of these `agree`; with
+        `truths` known, how many are `right` and `exact_right`; `images`, `truths`, `backend`, `shots`.
+
+    Raises:
+        CheckpointError: If the values do not fit the network.
+    """
+    angles = torch.tensor(kept["angles"], dtype=torch.float32)
+    ran = torch.tensor(kept["expectations"], dtype=torch.float32)
+    with torch.no_grad():
+        if angles.ndim != 2 or angles.shape[1] != model.encoder.n_features:
+            raise CheckpointError(
+                f"{EXPECTATIONS}: field `angles` must have rows of {model.encoder.n_features} angles, the "
+                f"network's, but has shape {tuple(angles.shape)}."
+            )
+        exact = model.expectations(angles).float()
+        if exact.shape != ran.shape:
+            raise CheckpointError(
+                f"{EXPECTATIONS}: field `expectations` must have shape {tuple(exact.shape)}, the network's, "
+                f"but has {tuple(ran.shape)}."
+            )
+        chances = functional.softmax(model.read_out(ran), dim=1)
+        exact_chances = functional.softmax(model.read_out(exact), dim=1)
+    labels, exact_labels = ([class_names[i] for i in c.argmax(1)] for c in (chances, exact_chances))
+    error = (ran - exact).double()
+    shots, truths = kept.get("shots"), kept.get("truths")
+    spread = float((1.0 - ran.double() ** 2).clamp(min=0.0).mean())
+    return {
+        "backend": kept["backend"],
+        "shots": shots,
+        "n_samples": len(ran),
+        "images": list(kept["images"]),
+        "truths": truths,
+        "ran": ran.tolist(),
+        "exact": exact.tolist(),
+        "labels": labels,
+        "exact_labels": exact_labels,
+        "probabilities": chances.tolist(),
+        "mean_error": float(error.abs().mean()),
+        "rms_error": float((error**2).mean().sqrt()),
+        "sampling_error": (spread / shots) ** 0.5 if shots else None,
+        "slope": float((ran * exact).sum() / (exact**2).sum().clamp(min=1e-12)),
+        "per_output": error.abs().mean(dim=0).tolist(),
+        "agree": sum(a == b for a, b in zip(labels, exact_labels, strict=True)),
+        "right": None if truths is None else sum(a == b for a, b in zip(labels, truths, strict=True)),
+        "exact_right": (
+            None if truths is None else sum(a == b for a, b in zip(exact_labels, truths, strict=True))
+        ),
+    }

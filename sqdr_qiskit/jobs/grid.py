@@ -11,9 +11,9 @@ from typing import Any
 from sqdr_qiskit import records
 from sqdr_qiskit.data import Progress as DownloadProgress
 from sqdr_qiskit.errors import ArgumentError, CheckpointError
-from sqdr_qiskit.jobs.folders import RECORD, is_finished, make_folder, read_record
+from sqdr_qiskit.jobs.folders import RECORD, is_finished, job_of_run, make_folder, read_record
 from sqdr_qiskit.jobs.settings import recipe_of
-from sqdr_qiskit.jobs.training import carry_out_training, job_of_run
+from sqdr_qiskit.jobs.training import carry_out_training
 from sqdr_qiskit.specs.circuit import circuit_spec
 from sqdr_qiskit.specs.job import JobFile, JobSpec
 from sqdr_qiskit.training.outcome import TrainingProgress

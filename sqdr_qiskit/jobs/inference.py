@@ -1,28 +1,70 @@
-"""Inference with a folder: its record, the answers and, on a quantum computer, the ledger of its jobs."""
+"""Inference: what pictures show, by a trained network; and with a folder, its record and its answers."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from time import perf_counter
 from typing import Any
+
+import numpy as np
 
 from sqdr_qiskit import records
 from sqdr_qiskit.data import Progress as DownloadProgress
-from sqdr_qiskit.jobs.checkpoints import Chosen, choose_checkpoint
-from sqdr_qiskit.jobs.expectations import Seen, keep_expectations
-from sqdr_qiskit.jobs.folders import RECORD, make_folder, read_record
+from sqdr_qiskit.data.images import read_image
+from sqdr_qiskit.errors import CheckpointError
+from sqdr_qiskit.jobs.expectations import keep_expectations, recorded
+from sqdr_qiskit.jobs.folders import Chosen, RunFolder
 from sqdr_qiskit.jobs.hardware import Hardware, rehearsal_facts
-from sqdr_qiskit.jobs.settings import backend_of
-from sqdr_qiskit.jobs.use import Answer, infer_dataset, infer_files
+from sqdr_qiskit.jobs.settings import backend_of, contents, fitting_data, settled
+from sqdr_qiskit.model.checkpoint import restore
+from sqdr_qiskit.model.network import SQDRCNN
 from sqdr_qiskit.records import RunRecord
 from sqdr_qiskit.specs.job import JobSpec
+from sqdr_qiskit.training.metrics import class_probabilities
 
-__all__ = ["ANSWERS", "InferredRun", "carry_out_inference", "inference_of_run"]
+__all__ = [
+    "ANSWERS",
+    "Answer",
+    "InferredRun",
+    "carry_out_inference",
+    "infer",
+    "read_pictures",
+]
 
 ANSWERS = "answers.json"
+
+Progress = Callable[[int], None]
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a network says of one image.
+
+    Attributes:
+        image: The file's path as given, or `<data set>[<index>]`.
+        label: Name of the likeliest class.
+        probability: Its probability.
+        probabilities: Of every class, by name.
+        truth: Name of the true class where it is known.
+    """
+
+    image: str
+    label: str
+    probability: float
+    probabilities: dict[str, float]
+    truth: str | None = None
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values."""
+        return {
+            "image": self.image,
+            "class": self.label,
+            "probability": self.probability,
+            "probabilities": self.probabilities,
+            **({"truth": self.truth} if self.truth is not None else {}),
+        }
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -40,32 +82,59 @@ class InferredRun:
     answers: tuple[Answer, ...]
 
 
-def inference_of_run(folder: str | os.PathLike[str]) -> tuple[JobSpec, Chosen, tuple[str, ...]]:
-    """Job, checkpoint and pictures of an inference that was started before.
+@dataclass(frozen=True, eq=False)
+class _Question:
+    """Images to classify, uint8 of shape (N, C, H, W), their names, all classes, and theirs if known."""
+
+    images: np.ndarray
+    titles: tuple[str, ...]
+    class_names: tuple[str, ...]
+    truths: tuple[str, ...] | None
+
+
+def infer(
+    chosen: Chosen,
+    job: JobSpec,
+    *,
+    progress: Progress | None = None,
+    download_progress: DownloadProgress | None = None,
+) -> list[Answer]:
+    """Classify pictures, or held-out images of a data set.
+
+    Args:
+        chosen: The checkpoint.
+        job: Its `input`, pictures of any size and mode, laid out like the checkpoint's training images; or
+            else its `dataset`, of whose test images `limit` are taken, class-balanced; `seed`, `device`, and
+            the backend with its options (see `settings.settled`).
+        progress: Called with the number of images done.
+        download_progress: Called while data are downloaded.
 
     Raises:
-        CheckpointError: The folder holds no run, or the checkpoint is gone.
-        SpecError: The record is damaged.
+        DataError: If a picture cannot be read.
+        CheckpointError: If the checkpoint does not fit the data or does not say how its images lay.
+        InputError: If something else in the job cannot be.
     """
-    inputs = read_record(folder).get("inputs", {})
-    job = JobSpec.from_dict(inputs.get("job", {}), where=RECORD)
-    return job, choose_checkpoint(job.checkpoint), tuple(inputs.get("files", ()))
+    job = settled(job, chosen)
+    backend = backend_of(job)
+    question = _question(chosen, job, download_progress)
+    model = restore(chosen.checkpoint, backend, where=chosen.path.name).to(job.device)
+    return _answers(model, question, job.device, progress)
 
 
 def carry_out_inference(
     job: JobSpec,
     chosen: Chosen,
-    files: Sequence[str] = (),
     *,
     hardware: Hardware | None = None,
     folder: str | os.PathLike[str] | None = None,
     resume: bool = False,
     command: Sequence[str] = (),
+    notice: Callable[[str], None] | None = None,
     started: Callable[[Path], None] | None = None,
-    progress: Callable[[int], None] | None = None,
+    progress: Progress | None = None,
     download_progress: DownloadProgress | None = None,
 ) -> InferredRun:
-    """Classify pictures, or held-out images, and keep the answers.
+    """Classify as `infer` does, and keep the answers.
 
     Nothing is made before the inputs are known to be good, and nothing is sent before the folder with its
     record and its ledger is there.
@@ -73,88 +142,99 @@ def carry_out_inference(
     Args:
         job: The job, of task `infer`.
         chosen: The checkpoint.
-        files: Pictures; none for images of the job's data set.
         hardware: Ledger and watcher, if the job has a ledger (`jobs.hardware.has_ledger`).
         folder: The run's folder; None makes `runs/<time>-infer-<backend>-<circuit>`.
         resume: Go on in `folder`: what its ledger knows is not sent again.
         command: The words typed, for the record.
+        notice: Told what is not as it was when the run is taken up again.
         started: Called with the folder before anything is sent.
         progress: Called with the number of images done.
         download_progress: Called while data are downloaded.
 
     Raises:
-        InputError: If something in the job cannot be.
+        InputError: If something in the job cannot be, or is not what the run was started with.
         BackendError: If the device failed.
         Detached: If the user left.
     """
-    begun = perf_counter()
-    path = Path(folder or ".")
-    if resume:
-        read_record(path)
-        if hardware is not None:
-            hardware.open(path)
+    job = settled(job, chosen)
+    run = RunFolder(job, folder, resume=resume, command=command, notice=notice)
+    if hardware is not None and resume:
+        hardware.open(run.path)
     backend = backend_of(job, hardware)
+    question = _question(chosen, job, download_progress)
+    model = restore(chosen.checkpoint, backend, where=chosen.path.name).to(job.device)
     inputs = {
-        "job": {**job.to_dict(), "checkpoint": os.fspath(chosen.path)},
-        "files": list(files),
+        "files": list(job.input or ()),
         "checkpoint_sha256": records.digest_file(chosen.path),
         "device": backend.name,
     }
-
-    def ready() -> None:
-        nonlocal path
-        if not resume:
-            path = make_folder(folder, "infer", backend.name, chosen.checkpoint.settings.circuit.name)
-            _record(command, inputs, job, {"status": "running"}).write(path / RECORD)
-            if hardware is not None:
-                hardware.open(path)
+    defining = {**contents(job, chosen), "images": question.images.tobytes()}
+    parts = ("infer", backend.name, chosen.checkpoint.settings.circuit.name)
+    with run.opened(inputs, defining, *parts, keep=hardware is not None) as path:
+        if hardware is not None:
+            hardware.open(path)
         if started is not None:
             started(path)
-
-    seen = Seen()
-    if files:
-        answers = infer_files(chosen, files, job, backend=backend, ready=ready, seen=seen, progress=progress)
-    else:
-        answers = infer_dataset(
-            chosen,
-            job,
-            backend=backend,
-            ready=ready,
-            seen=seen,
-            progress=progress,
-            download_progress=download_progress,
-        )
-    records.write_json(path / ANSWERS, {"schema": 1, "answers": [answer.to_dict() for answer in answers]})
-    known = [answer for answer in answers if answer.truth is not None]
-    keep_expectations(
-        path,
-        seen,
-        backend,
-        images=[answer.image for answer in answers],
-        truths=[answer.truth or "" for answer in known] or None,
-    )
-    results = {
-        "status": "finished",
-        "images": len(answers),
-        "right": sum(answer.truth == answer.label for answer in known) if known else None,
-        **(rehearsal_facts(backend) if hardware is None else hardware.facts()),
-    }
-    record = _record(command, inputs, job, results, {"this_sitting": perf_counter() - begun})
-    record.write(path / RECORD)
+        with recorded(model) as values:
+            answers = _answers(model, question, job.device, progress)
+        listed = [answer.to_dict() for answer in answers]
+        records.write_json(path / ANSWERS, {"schema": 1, "answers": listed})
+        keep_expectations(path, values, backend, images=question.titles, truths=question.truths)
+        known = question.truths is not None
+        right = sum(answer.truth == answer.label for answer in answers) if known else None
+        facts = rehearsal_facts(backend) if hardware is None else hardware.facts()
+        record = run.finish({"images": len(answers), "right": right, **facts}, files=(ANSWERS,))
     return InferredRun(folder=path, record=record, answers=tuple(answers))
 
 
-def _record(
-    command: Sequence[str],
-    inputs: Mapping[str, Any],
-    job: JobSpec,
-    results: Mapping[str, Any],
-    timings_s: Mapping[str, float] | None = None,
-) -> RunRecord:
-    return RunRecord(
-        command=records.public_command(command),
-        inputs=inputs,
-        seeds={"run": job.seed},
-        results=results,
-        timings_s=timings_s or {},
+def _question(chosen: Chosen, job: JobSpec, progress: DownloadProgress | None) -> _Question:
+    """The images that a job asks about."""
+    if job.input:
+        images, names = read_pictures(chosen, job.input)
+        return _Question(images, job.input, names, None)
+    data = fitting_data(chosen, job, progress)
+    titles = tuple(f"{data.name}[{number}]" for number in range(len(data.test)))
+    truths = tuple(data.class_names[label] for label in data.test.labels)
+    return _Question(data.test.images, titles, tuple(data.class_names), truths)
+
+
+def read_pictures(chosen: Chosen, files: Sequence[str]) -> tuple[np.ndarray, tuple[str, ...]]:
+    """Pictures laid out like a checkpoint's training images: uint8 of shape (N, C, H, W); class names.
+
+    Raises:
+        DataError: If a picture cannot be read.
+        CheckpointError: If the checkpoint does not say how its images were laid out.
+    """
+    facts = chosen.checkpoint.dataset
+    try:
+        names = tuple(str(name) for name in facts["class_names"])
+        height, width = facts["size"]
+        style = facts["style"]
+    except (KeyError, TypeError, ValueError) as error:
+        raise CheckpointError(
+            f"{chosen.path.name}: field `dataset` must name classes, size and style of the images, but "
+            f"does not."
+        ) from error
+    channels = chosen.checkpoint.settings.in_channels
+    images = np.stack(
+        [read_image(Path(file), channels=channels, size=(height, width), style=style) for file in files]
     )
+    return images, names
+
+
+def _answers(model: SQDRCNN, question: _Question, device: str, progress: Progress | None) -> list[Answer]:
+    chances = class_probabilities(model, question.images, device=device, progress=progress)
+    truths = question.truths or (None,) * len(question.titles)
+    answers = []
+    for title, truth, row in zip(question.titles, truths, chances.tolist(), strict=True):
+        best = int(np.argmax(row))
+        answers.append(
+            Answer(
+                image=title,
+                label=question.class_names[best],
+                probability=row[best],
+                probabilities=dict(zip(question.class_names, row, strict=True)),
+                truth=truth,
+            )
+        )
+    return answers

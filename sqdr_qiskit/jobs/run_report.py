@@ -16,12 +16,10 @@ from sqdr_qiskit.circuits import build_circuit
 from sqdr_qiskit.circuits.picture import picture
 from sqdr_qiskit.data import Progress as DownloadProgress
 from sqdr_qiskit.errors import CheckpointError, SqdrError
-from sqdr_qiskit.jobs.agreement import agreement
-from sqdr_qiskit.jobs.checkpoints import Chosen, choose_checkpoint, pretrained_folder
 from sqdr_qiskit.jobs.evaluation import EVALUATION, SWEEP
 from sqdr_qiskit.jobs.examples import examples, samples_of_run
-from sqdr_qiskit.jobs.expectations import read_expectations
-from sqdr_qiskit.jobs.folders import RECORD, read_record
+from sqdr_qiskit.jobs.expectations import agreement, read_expectations
+from sqdr_qiskit.jobs.folders import RECORD, Chosen, choose_checkpoint, pretrained_folder, read_record
 from sqdr_qiskit.jobs.grid import GRID
 from sqdr_qiskit.jobs.inference import ANSWERS
 from sqdr_qiskit.model.checkpoint import restore

@@ -1,8 +1,10 @@
-"""From a job to what it needs: recipe, backend, data, network."""
+"""From a job to what it needs: recipe, backend, data, network, and what it leaves to its checkpoint."""
 
 from __future__ import annotations
 
+import os
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 
@@ -11,26 +13,36 @@ from sqdr_qiskit.data import DATASETS, DataSplits, ImageSet, load_dataset
 from sqdr_qiskit.data import Progress as DownloadProgress
 from sqdr_qiskit.data.splits import balanced_subset
 from sqdr_qiskit.devices.names import is_hardware
-from sqdr_qiskit.errors import ArgumentError
+from sqdr_qiskit.errors import ArgumentError, CheckpointError
 from sqdr_qiskit.gradients import GradientOptions
+from sqdr_qiskit.jobs.folders import Chosen
 from sqdr_qiskit.jobs.hardware import CEILINGS, Hardware, has_ledger
+from sqdr_qiskit.model.checkpoint import require_fit
 from sqdr_qiskit.model.network import ModelSettings
+from sqdr_qiskit.records import digest_file
 from sqdr_qiskit.specs.circuit import circuit_spec
 from sqdr_qiskit.specs.job import JobSpec
+from sqdr_qiskit.specs.noise import noise_spec
 from sqdr_qiskit.training.recipes import Recipe, find_recipe
 
 __all__ = [
     "HARDWARE_TEST",
     "VALIDATION",
     "backend_of",
+    "contents",
+    "A_FEW",
     "data_of",
     "dataset_facts",
+    "fitted_to_steps",
+    "fitting_data",
     "gradient_options_of",
     "limited",
     "model_settings_of",
     "recipe_of",
+    "settled",
 ]
 
+A_FEW = 10  # held-out images that are shown where none are named
 VALIDATION = 0.1  # share of the training images set aside where the job does not say
 HARDWARE_TEST = 100  # test images on a quantum computer where the job does not say
 
@@ -146,3 +158,70 @@ def model_settings_of(job: JobSpec, recipe: Recipe, data: DataSplits) -> ModelSe
         head=job.head,
         angle_scale=recipe.angle_scale,
     )
+
+
+def contents(job: JobSpec, chosen: Chosen | None = None) -> dict[str, Any]:
+    """What is in the files that a job names, for what defines its run: a path may come to mean another."""
+    return {
+        "checkpoint": None if chosen is None else digest_file(chosen.path),
+        "noise": None if job.noise is None else noise_spec(job.noise).to_dict(),
+    }
+
+
+def fitted_to_steps(data: DataSplits, steps: int, *, batch_size: int, seed: int) -> tuple[DataSplits, int]:
+    """Training images and epochs that make exactly `steps` full batches: as few epochs as the images allow.
+
+    Args:
+        data: The data; its training images are thinned out, class-balanced.
+        steps: Number of steps.
+        batch_size: Images a step.
+        seed: Chooses the images.
+
+    Returns:
+        The data and the number of epochs.
+
+    Raises:
+        ArgumentError: There are fewer training images than a batch has.
+    """
+    n_images = len(data.train)
+    if batch_size > n_images:
+        raise ArgumentError(
+            f"Argument `batch_size` must be at most the number of training images, {n_images}, but is "
+            f"{batch_size}."
+        )
+    epochs = next(n for n in range(1, steps + 1) if steps % n == 0 and steps // n * batch_size <= n_images)
+    return replace(data, train=limited(data.train, steps // epochs * batch_size, seed=seed)), epochs
+
+
+def settled(job: JobSpec, chosen: Chosen) -> JobSpec:
+    """The job with what it leaves to its checkpoint: its path, its data set, and `A_FEW` of its images."""
+    job = replace(job, checkpoint=os.fspath(chosen.path))
+    if job.input:
+        return job
+    few = job.task == "infer" and not job.dataset and job.limit is None
+    return replace(
+        job,
+        dataset=job.dataset or str(chosen.checkpoint.dataset.get("name", "digits")),
+        limit=A_FEW if few else job.limit,
+    )
+
+
+def fitting_data(chosen: Chosen, job: JobSpec, progress: DownloadProgress | None) -> DataSplits:
+    """The job's data, if the checkpoint can take them; of the test images as many as the job wants."""
+    if job.dataset in DATASETS:
+        entry = DATASETS[job.dataset]
+        require_fit(
+            chosen.checkpoint,
+            where=f"{chosen.path.name} for data set {job.dataset}",
+            in_channels=entry.n_channels,
+            n_classes=len(entry.class_names),
+        )
+        known = chosen.checkpoint.dataset.get("size")
+        if known is not None and tuple(known) != entry.size:
+            raise CheckpointError(
+                f"{chosen.path.name} for data set {job.dataset}: field `size` must be {list(entry.size)}, "
+                f"but is {list(known)}."
+            )
+    data = load_dataset(job.dataset, data_dir=job.data_dir, seed=job.seed, progress=progress)
+    test: ImageSet = limited(data.test, job.limit, seed=job.seed)
+    return replace(data, test=test)

@@ -4,40 +4,46 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
-from time import perf_counter
 from typing import Any
 
 import torch
 
 from sqdr_qiskit import records
+from sqdr_qiskit.backends import Backend
+from sqdr_qiskit.data import DataSplits, ImageSet
 from sqdr_qiskit.data import Progress as DownloadProgress
 from sqdr_qiskit.errors import ArgumentError
-from sqdr_qiskit.jobs.checkpoints import choose_checkpoint
-from sqdr_qiskit.jobs.epoch_facts import EpochFacts
-from sqdr_qiskit.jobs.expectations import keep_expectations, watched
-from sqdr_qiskit.jobs.folders import RECORD, make_folder, read_record
+from sqdr_qiskit.gradients import PackedParameterShift, PhysicsAwareGradient
+from sqdr_qiskit.jobs.expectations import keep_expectations, recorded
+from sqdr_qiskit.jobs.folders import Chosen, RunFolder, choose_checkpoint
 from sqdr_qiskit.jobs.hardware import Hardware, rehearsal_facts
 from sqdr_qiskit.jobs.settings import (
     backend_of,
+    contents,
     data_of,
     dataset_facts,
+    fitted_to_steps,
     gradient_options_of,
     model_settings_of,
     recipe_of,
 )
-from sqdr_qiskit.jobs.steps import fitted_to_steps
 from sqdr_qiskit.model.checkpoint import load_weights
-from sqdr_qiskit.model.network import build_model, count_parameters
+from sqdr_qiskit.model.network import SQDRCNN, ModelSettings, build_model, count_parameters
 from sqdr_qiskit.records import RunRecord
 from sqdr_qiskit.specs.job import JobSpec
 from sqdr_qiskit.training.checks import check_run
+from sqdr_qiskit.training.gradient_variance import training_variance
+from sqdr_qiskit.training.initialisation import initialise
 from sqdr_qiskit.training.loop import train
-from sqdr_qiskit.training.metrics import evaluate
-from sqdr_qiskit.training.outcome import BEST, LAST, METRICS, TrainingProgress
+from sqdr_qiskit.training.metrics import Metrics, evaluate
+from sqdr_qiskit.training.outcome import BEST, LAST, METRICS, Outcome, TrainingProgress
+from sqdr_qiskit.training.recipes import Recipe
 
-__all__ = ["TrainedRun", "carry_out_training", "job_of_run"]
+__all__ = ["EpochFacts", "TrainedRun", "carry_out_training"]
+
+_SAMPLES = 64  # images that the gradient's variance is measured on
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -57,17 +63,6 @@ class TrainedRun:
     class_names: tuple[str, ...]
 
 
-def job_of_run(folder: str | os.PathLike[str]) -> JobSpec:
-    """The job of a run that was started before.
-
-    Raises:
-        CheckpointError: If the folder holds no run.
-        SpecError: If its record is damaged.
-    """
-    job = read_record(folder).get("inputs", {}).get("job", {})
-    return JobSpec.from_dict(job, where=RECORD)
-
-
 def carry_out_training(
     job: JobSpec,
     *,
@@ -76,6 +71,7 @@ def carry_out_training(
     command: Sequence[str] = (),
     checkpoint_every_s: float = 60.0,
     hardware: Hardware | None = None,
+    notice: Callable[[str], None] | None = None,
     started: Callable[[Path, Mapping[str, Any]], None] | None = None,
     progress: Callable[[TrainingProgress], None] | None = None,
     download_progress: DownloadProgress | None = None,
@@ -91,6 +87,7 @@ def carry_out_training(
         command: The words typed, for the record.
         checkpoint_every_s: Seconds between two states within an epoch; on a quantum computer each step.
         hardware: What a quantum computer needs, if the job's backend is one.
+        notice: Told what is not as it was when the run is taken up again.
         started: Called with the folder and the run's inputs before training starts.
         progress: Called after every step.
         download_progress: Called while data are downloaded.
@@ -102,16 +99,75 @@ def carry_out_training(
     """
     if job.task != "train":
         raise ArgumentError(f"Argument `job` must have task train, but has {job.task}.")
-    begun = perf_counter()
-    path = Path(folder or ".")
-    if resume:
-        read_record(path)
+    run = RunFolder(job, folder, resume=resume, command=command, notice=notice)
+    if hardware is not None and resume:
+        hardware.open(run.path)
+    plan = _planned(job, hardware, download_progress)
+    before = plan.facts.before(plan.model, plan.recipe, seed=job.seed, initial=plan.initial)
+    inputs = plan.inputs(job)
+    defining = {**contents(job, plan.start), **{key: inputs[key] for key in ("recipe", "model", "data")}}
+    with run.opened(inputs, defining, plan.settings.circuit.name, plan.data.name, so_far=before) as path:
         if hardware is not None:
             hardware.open(path)
+            checkpoint_every_s = 0.0
+        if started is not None:
+            started(path, inputs)
+        outcome = _trained(job, plan, path, resume, checkpoint_every_s, progress)
+        test, metrics = _tested(job, plan, path, outcome)
+        record = run.finish(
+            {
+                **_results(outcome, test, inputs),
+                **before,
+                **({} if hardware is None else hardware.facts()),
+                **(rehearsal_facts(plan.backend) if hardware is None and outcome.sittings == 1 else {}),
+            },
+            files=(BEST, LAST, METRICS),
+            timings_s=outcome.seconds,
+        )
+    return TrainedRun(folder=path, record=record, metrics=metrics, class_names=plan.data.class_names)
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class _Plan:
+    """All that a training is made of, judged and built before its folder is made."""
+
+    recipe: Recipe
+    data: DataSplits
+    settings: ModelSettings
+    backend: Backend
+    model: SQDRCNN
+    start: Chosen | None
+    facts: EpochFacts
+
+    @property
+    def initial(self) -> Mapping[str, torch.Tensor] | None:
+        """Weights to start from; None draws them."""
+        return None if self.start is None else self.start.checkpoint.weights
+
+    def inputs(self, job: JobSpec) -> dict[str, Any]:
+        """The inputs as they were understood, for the record."""
+        start = {} if self.start is None else {"checkpoint_sha256": records.digest_file(self.start.path)}
+        return {
+            "job": job.to_dict(),
+            "recipe": self.recipe.to_dict(),
+            "model": self.settings.to_dict(),
+            "data": self.data.record(),
+            "n_parameters": count_parameters(self.model),
+            "threads": torch.get_num_threads(),
+            **start,
+        }
+
+
+def _planned(job: JobSpec, hardware: Hardware | None, progress: DownloadProgress | None) -> _Plan:
+    """Judge a job and build what it needs.
+
+    Raises:
+        InputError: If something in it cannot be.
+    """
     recipe = recipe_of(job)
     start = None if job.checkpoint is None else choose_checkpoint(job.checkpoint)
     backend = backend_of(job, hardware)
-    data = data_of(job, progress=download_progress)
+    data = data_of(job, progress=progress)
     if job.steps is None:
         recipe = recipe.fitted(len(data.train))
     else:
@@ -130,89 +186,133 @@ def carry_out_training(
         gradient_options=gradient_options_of(job),
         input_gradients=job.freeze is None,
     )
-    inputs = {
-        "job": job.to_dict(),
-        "recipe": recipe.to_dict(),
-        "model": settings.to_dict(),
-        "data": data.record(),
-        "n_parameters": count_parameters(model),
-        "threads": torch.get_num_threads(),
-    }
-    if start is not None:
-        inputs["checkpoint_sha256"] = records.digest_file(start.path)
-    initial = None if start is None else start.checkpoint.weights
     facts = EpochFacts(data.train if job.log_gradient_variance else None)
-    before = facts.before(model, recipe, seed=job.seed, initial=initial)
-    if not resume:
-        path = make_folder(folder, settings.circuit.name, data.name)
-        _record(command, inputs, job, {"status": "running", **before}).write(path / RECORD)
-        if hardware is not None:
-            hardware.open(path)
-    if started is not None:
-        started(path, inputs)
-    outcome = train(
-        model,
-        settings,
-        data,
-        recipe,
+    return _Plan(
+        recipe=recipe, data=data, settings=settings, backend=backend, model=model, start=start, facts=facts
+    )
+
+
+def _trained(
+    job: JobSpec,
+    plan: _Plan,
+    path: Path,
+    resume: bool,
+    checkpoint_every_s: float,
+    progress: Callable[[TrainingProgress], None] | None,
+) -> Outcome:
+    start = None if plan.start is None else records.digest_file(plan.start.path)
+    return train(
+        plan.model,
+        plan.settings,
+        plan.data,
+        plan.recipe,
         folder=path,
         seed=job.seed,
         resume=resume,
         device=job.device,
-        checkpoint_every_s=checkpoint_every_s if hardware is None else 0.0,
-        initial=initial,
+        checkpoint_every_s=checkpoint_every_s,
+        initial=plan.initial,
         freeze_encoder=job.freeze == "encoder",
-        measure=facts,
+        measure=plan.facts,
         context={
-            "dataset": dataset_facts(data),
+            "dataset": dataset_facts(plan.data),
             "versions": records.versions(),
-            "fingerprint": {**job.defining(), "start": inputs.get("checkpoint_sha256")},
+            "fingerprint": {**job.defining(), "start": start},
         },
         progress=progress,
     )
+
+
+def _tested(job: JobSpec, plan: _Plan, path: Path, outcome: Outcome) -> tuple[Metrics, dict[str, Any]]:
+    """Look at the test images with the best weights, and keep what is seen."""
+    data, model = plan.data, plan.model
     load_weights(model, outcome.best.weights, where=BEST)
-    with watched(model) as seen:
+    with recorded(model) as values:
         test = evaluate(model, data.test.images, data.test.labels, device=job.device)
-    names = data.class_names
     titles = [f"{data.name}[{number}]" for number in range(len(data.test))]
-    truths = [names[label] for label in data.test.labels]
-    keep_expectations(path, seen, backend, images=titles, truths=truths)
+    truths = [data.class_names[label] for label in data.test.labels]
+    keep_expectations(path, values, plan.backend, images=titles, truths=truths)
     metrics = {
         "schema": 1,
         "history": list(outcome.history),
         "best": dict(outcome.best.metrics),
         "test": test.to_dict(),
-        "class_names": list(names),
+        "class_names": list(data.class_names),
     }
     records.write_json(path / METRICS, metrics)
-    results = {
-        "status": "finished",
+    return test, metrics
+
+
+def _results(outcome: Outcome, test: Metrics, inputs: Mapping[str, Any]) -> dict[str, Any]:
+    best = outcome.best.metrics
+    return {
         "test_accuracy": test.accuracy,
         "test_loss": test.loss,
-        "validation_accuracy": outcome.best.metrics["validation_accuracy"],
-        "best_epoch": outcome.best.metrics["epoch"],
+        "validation_accuracy": best["validation_accuracy"],
+        "best_epoch": best["epoch"],
         "epochs": len(outcome.history),
         "stopped_early": outcome.stopped_early,
         "n_parameters": inputs["n_parameters"],
         "samples_per_s": outcome.samples_per_s,
         "shares": dict(outcome.shares),
         "sittings": outcome.sittings,
-        **before,
-        **({} if hardware is None else hardware.facts()),
-        **(rehearsal_facts(backend) if hardware is None and outcome.sittings == 1 else {}),
     }
-    record = replace(
-        _record(command, inputs, job, results),
-        digests={name: records.digest_file(path / name) for name in (BEST, LAST, METRICS)},
-        timings_s={**outcome.seconds, "this_sitting": perf_counter() - begun},
-    )
-    record.write(path / RECORD)
-    return TrainedRun(folder=path, record=record, metrics=metrics, class_names=data.class_names)
 
 
-def _record(
-    command: Sequence[str], inputs: Mapping[str, Any], job: JobSpec, results: Mapping[str, Any]
-) -> RunRecord:
-    return RunRecord(
-        command=records.public_command(command), inputs=inputs, seeds={"run": job.seed}, results=results
-    )
+class EpochFacts:
+    """Looks at a network after each epoch.
+
+    Args:
+        images: The first 64 of them serve to measure the gradient's variance; None leaves it out.
+    """
+
+    def __init__(self, images: ImageSet | None) -> None:
+        self._images = images
+        self._seen = 0
+
+    def __call__(self, model: SQDRCNN) -> Mapping[str, Any]:
+        """Facts by name: `gradient` of the last step, where it was measured; `cosines` of the controls since
+        the last look; `gradient_variance`.
+        """
+        network: Any = getattr(model.quantum, "neural_network", None)  # a control may have no circuit
+        gradient = getattr(network, "gradient", None)
+        facts: dict[str, Any] = {}
+        if isinstance(gradient, PackedParameterShift) and gradient.last_report is not None:
+            report = gradient.last_report
+            facts["gradient"] = {
+                "executions": report.executions,
+                "shots": report.shots,
+                "norm": report.norm,
+                "norm_standard_error": report.norm_standard_error,
+            }
+        if isinstance(gradient, PhysicsAwareGradient) and gradient.cosines:
+            facts["cosines"] = [cosine for _, cosine in gradient.cosines[self._seen :]]
+            self._seen = len(gradient.cosines)
+        return {**facts, **self.variance(model)}
+
+    def before(
+        self, model: SQDRCNN, recipe: Recipe, *, seed: int, initial: Mapping[str, torch.Tensor] | None
+    ) -> Mapping[str, Any]:
+        """`gradient_variance` of a network as its training starts, where it is asked for.
+
+        Args:
+            model: The network; it gets the weights that `training.loop.train` gives it too.
+            recipe: How it is trained.
+            seed: The run's seed.
+            initial: Weights to start from, None for `seed`'s.
+        """
+        if self._images is None:
+            return {}
+        initialise(model, circuit=recipe.initialisation, seed=seed, positive=recipe.positive)
+        if initial is not None:
+            load_weights(model, initial, where="checkpoint to start from")
+        return self.variance(model)
+
+    def variance(self, model: SQDRCNN) -> Mapping[str, Any]:
+        """`gradient_variance` of a network as it is (`training_variance`), where it is asked for."""
+        if self._images is None:
+            return {}
+        some = self._images.images[:_SAMPLES], self._images.labels[:_SAMPLES]
+        device = next(model.parameters()).device
+        images, labels = (torch.from_numpy(array).to(device) for array in some)
+        return {"gradient_variance": training_variance(model, images, labels)}

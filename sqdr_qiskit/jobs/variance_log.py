@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 import os
 from collections.abc import Mapping, Sequence
@@ -10,8 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from sqdr_qiskit.errors import ArgumentError, CheckpointError
-from sqdr_qiskit.jobs.folders import read_record
+from sqdr_qiskit import records
+from sqdr_qiskit.errors import ArgumentError
+from sqdr_qiskit.jobs.folders import RECORD, read_record
 from sqdr_qiskit.training.outcome import METRICS
 
 __all__ = ["VarianceLog", "read_variance_logs"]
@@ -50,13 +50,14 @@ def read_variance_logs(folders: Sequence[str | os.PathLike[str]]) -> tuple[Varia
         ArgumentError: A run noted no variance.
     """
     paths = [Path(folder) for folder in folders]
-    records = [read_record(path) for path in paths]
-    rows = [_rows(path, record) for path, record in zip(paths, records, strict=True)]
-    names = _names(paths, [record["inputs"] for record in records])
-    return tuple(
-        VarianceLog(folder=path, name=name, dataset=record["inputs"]["data"]["name"], rows=found)
-        for path, name, record, found in zip(paths, names, records, rows, strict=True)
-    )
+    made = [read_record(path) for path in paths]
+    with records.intact(paths[0] / RECORD, "run record"):
+        rows = [_rows(path, record) for path, record in zip(paths, made, strict=True)]
+        names = _names(paths, [record["inputs"] for record in made])
+        return tuple(
+            VarianceLog(folder=path, name=name, dataset=record["inputs"]["data"]["name"], rows=found)
+            for path, name, record, found in zip(paths, names, made, rows, strict=True)
+        )
 
 
 def _rows(path: Path, record: Mapping[str, Any]) -> tuple[Mapping[str, Any], ...]:
@@ -84,11 +85,9 @@ def _history(path: Path) -> list[dict[str, Any]]:
     """Rows of the finished epochs; none before the first."""
     if not path.exists():
         return []
-    try:
-        rows = json.loads(path.read_text(encoding="utf-8"))["history"]
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise CheckpointError(f"{path}: is no intact file of metrics.") from error
-    return [row for row in rows if _NOTED in row]
+    with records.intact(path, "file of metrics"):
+        rows = records.read_json(path, "file of metrics")["history"]
+        return [dict(row) for row in rows if _NOTED in row]
 
 
 def _names(paths: Sequence[Path], inputs: Sequence[Mapping[str, Any]]) -> list[str]:

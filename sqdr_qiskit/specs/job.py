@@ -25,7 +25,7 @@ from sqdr_qiskit.specs.layout import LayoutSpec, layout_at
 from sqdr_qiskit.specs.options import Option, option, options_of
 from sqdr_qiskit.specs.reader import Table, read_document
 
-__all__ = ["JOB_OPTIONS", "JobFile", "JobSpec", "TASKS", "Task", "read_job"]
+__all__ = ["JOB_OPTIONS", "JobFile", "JobSpec", "TASKS", "Task", "parse_sweep", "read_job"]
 
 Task: TypeAlias = Literal["train", "evaluate", "infer"]
 TASKS: tuple[str, ...] = get_args(Task)
@@ -33,8 +33,41 @@ TASKS: tuple[str, ...] = get_args(Task)
 MOST_RUNS = 100_000
 """More runs than this in one file are a slip of the pen."""
 
+MOST_POINTS = 1000
+"""Strengths of a noise sweep at most."""
+
 _TRAIN = ("train",)
 _ON_HARDWARE = ("train", "infer")
+
+
+def parse_sweep(text: str) -> tuple[float, ...]:
+    """Strengths from `first:last:number`, evenly spaced, both ends included.
+
+    Raises:
+        ArgumentError: If the text does not say that, or a strength lies outside [0, 1].
+    """
+    found = _sweep_at(Table({"noise_sweep": text}), "noise_sweep")
+    assert found is not None
+    first, last, number = found.split(":")
+    step = (float(last) - float(first)) / max(int(number) - 1, 1)
+    return tuple(round(float(first) + step * place, 12) for place in range(int(number)))
+
+
+def _sweep_at(table: Table, key: str) -> str | None:
+    """The text of a noise sweep that a key has, checked."""
+    if key not in table:
+        return table.value(key, default=None)
+    text = table.value(key)
+    try:
+        first, last, number = text.split(":")
+        good = 1 <= int(number) <= MOST_POINTS and all(0.0 <= float(end) <= 1.0 for end in (first, last))
+    except (AttributeError, ValueError):
+        good = False
+    if not good:
+        table.refuse(
+            key, f"must be first:last:number with strengths in [0, 1], such as 0:0.1:11, but is {text!r}"
+        )
+    return str(text)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -317,6 +350,7 @@ class JobSpec:
         group="noise and shots",
         metavar="A:B:N",
         usual="no sweep",
+        reader=_sweep_at,
         tasks=("evaluate",),
     )
     channel: tuple[str, ...] | None = option(
@@ -477,7 +511,7 @@ class JobSpec:
             ("epochs", "steps", "which counts otherwise"),
             *((name, "checkpoint", "which says it") for name in ("circuit", "angle_scale", "initialisation")),
             ("noise", "noise_sweep", "which makes its own noise"),
-            *((name, "input", "where it has no effect") for name in ("dataset", "data_dir", "limit")),
+            *((name, "input", "where it has no effect") for name in ("dataset", "limit")),
         ]
         if self.task != "train":
             contradictions = [row for row in contradictions if row[1] not in ("steps", "checkpoint")]

@@ -15,7 +15,10 @@ from torch.nn import functional
 
 from sqdr_qiskit.errors import ArgumentError
 
-__all__ = ["Metrics", "class_probabilities", "confusion_matrix", "evaluate"]
+__all__ = ["BATCH_SIZE", "Metrics", "class_probabilities", "confusion_matrix", "evaluate"]
+
+BATCH_SIZE = 512
+"""Images that a network is asked for at a time where nothing is learnt."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -68,7 +71,7 @@ def class_probabilities(
     model: nn.Module,
     images: NDArray[np.uint8] | torch.Tensor,
     *,
-    batch_size: int = 512,
+    batch_size: int = BATCH_SIZE,
     device: str | torch.device = "cpu",
     progress: Callable[[int], None] | None = None,
 ) -> torch.Tensor:
@@ -95,7 +98,7 @@ def evaluate(
     images: NDArray[np.uint8] | torch.Tensor,
     labels: NDArray[np.int64] | torch.Tensor,
     *,
-    batch_size: int = 512,
+    batch_size: int = BATCH_SIZE,
     device: str | torch.device = "cpu",
     progress: Callable[[int], None] | None = None,
 ) -> Metrics:

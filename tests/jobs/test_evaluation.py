@@ -12,7 +12,7 @@ from sqdr_qiskit.jobs.evaluation import EVALUATION, SWEEP, carry_out_evaluation,
 from sqdr_qiskit.jobs.expectations import read_expectations
 from sqdr_qiskit.jobs.folders import is_finished, newest_run, read_record
 from sqdr_qiskit.records import digest_file
-from sqdr_qiskit.specs.job import JobSpec
+from sqdr_qiskit.specs.job import JobSpec, parse_sweep
 
 
 def test_an_evaluation_is_kept(run: TrainedRun, job: JobSpec, tmp_path: Path) -> None:
@@ -63,3 +63,17 @@ def test_nothing_stays_of_what_failed(run: TrainedRun, job: JobSpec, tmp_path: P
 
 def test_there_is_no_newest_run_where_there_are_none(tmp_path: Path) -> None:
     assert newest_run(tmp_path) is None
+
+
+def test_strengths_are_evenly_spaced_with_both_ends() -> None:
+    assert parse_sweep("0:0.1:11") == (0.0, 0.01, 0.02, 0.03, 0.04, 0.05, 0.06, 0.07, 0.08, 0.09, 0.1)
+    assert parse_sweep("0.3:0.3:1") == (0.3,)
+    assert parse_sweep("1:0:3") == (1.0, 0.5, 0.0)
+
+
+@pytest.mark.parametrize(
+    "text", ["", "0:1", "0:1:0", "0:2:3", "-1:1:3", "a:b:c", "0:1:2.5", "0:1:9999", "nan:1:3"]
+)
+def test_anything_else_is_refused(text: str) -> None:
+    with pytest.raises(ArgumentError, match="Argument `noise_sweep` must be first:last:number"):
+        parse_sweep(text)

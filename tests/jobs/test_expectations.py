@@ -12,10 +12,10 @@ from sqdr_qiskit.jobs import TrainedRun, choose_checkpoint
 from sqdr_qiskit.jobs.expectations import (
     EXPECTATIONS,
     MOST,
-    Seen,
+    CircuitValues,
     keep_expectations,
     read_expectations,
-    watched,
+    recorded,
 )
 from sqdr_qiskit.model.checkpoint import restore
 
@@ -25,7 +25,7 @@ def test_what_goes_through_the_circuit_is_noted_while_it_is_watched(
 ) -> None:
     model = restore(choose_checkpoint(str(run.folder)).checkpoint, make_backend("exact"))
     images = torch.from_numpy(rng.integers(0, 256, (5, 1, 16, 16), dtype=np.uint8))
-    with torch.no_grad(), watched(model) as seen:
+    with torch.no_grad(), recorded(model) as seen:
         model(images[:3])
         model(images[3:])
     assert [len(part) for part in seen.angles] == [3, 2]
@@ -40,7 +40,7 @@ def test_what_goes_through_the_circuit_is_noted_while_it_is_watched(
 def test_they_are_kept_and_read_back(tmp_path: Path, rng: np.random.Generator) -> None:
     n_samples = MOST + 5
     angles, values = (torch.from_numpy(rng.uniform(-1, 1, (n_samples, width))) for width in (9, 3))
-    seen = Seen([angles[:600], angles[600:]], [values[:600], values[600:]])
+    seen = CircuitValues([angles[:600], angles[600:]], [values[:600], values[600:]])
     names = [f"digits[{number}]" for number in range(n_samples)]
     backend = make_backend("aer", shots=32)
     path = keep_expectations(tmp_path, seen, backend, images=names, truths=["1"] * n_samples)
@@ -53,7 +53,7 @@ def test_they_are_kept_and_read_back(tmp_path: Path, rng: np.random.Generator) -
 
 
 def test_exact_values_are_not_kept_since_they_can_be_had_again(tmp_path: Path) -> None:
-    seen = Seen([torch.zeros(1, 9)], [torch.zeros(1, 3)])
+    seen = CircuitValues([torch.zeros(1, 9)], [torch.zeros(1, 3)])
     assert keep_expectations(tmp_path, seen, make_backend("exact"), images=["a"], truths=None) is None
     assert read_expectations(tmp_path) is None
 

@@ -2,20 +2,28 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from sqdr_qiskit.errors import CheckpointError, StorageError
+from sqdr_qiskit.errors import CheckpointError, SpecError, StorageError
+from sqdr_qiskit.jobs import TrainedRun, choose_checkpoint, folders
 from sqdr_qiskit.jobs.folders import (
     RECORD,
+    RunFolder,
     is_finished,
+    job_of_run,
     make_folder,
     newest_finished_run,
     read_record,
     run_name,
 )
+from sqdr_qiskit.records import digest_file
+from sqdr_qiskit.specs.job import JobSpec
+from sqdr_qiskit.training.outcome import BEST, LAST
 
 
 def make_run(folder: Path, *, status: str = "finished", dataset: str = "digits", age: int = 0) -> Path:
@@ -66,3 +74,158 @@ def test_damaged_records_are_refused(tmp_path: Path) -> None:
         with pytest.raises(CheckpointError, match=message):
             read_record(tmp_path)
         assert not is_finished(tmp_path)
+
+
+@pytest.fixture
+def shipped(run: TrainedRun, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder of pretrained checkpoints, in place of the package's own."""
+    folder = tmp_path / "pretrained"
+    folder.mkdir()
+    shutil.copy(run.folder / BEST, folder / "digits-2b-9q.safetensors")
+    monkeypatch.setattr(folders, "pretrained_folder", lambda: folder)
+    return folder
+
+
+def test_a_file_a_folder_and_a_pretrained_name_are_understood(run: TrainedRun, shipped: Path) -> None:
+    assert choose_checkpoint(str(run.folder / LAST)).path == run.folder / LAST
+    chosen = choose_checkpoint(str(run.folder))
+    assert (chosen.path, chosen.why) == (run.folder / BEST, "named")
+    assert chosen.title.endswith("(named): 2b-3q, trained on digits")
+    named = choose_checkpoint("digits-2b-9q")
+    assert (named.path, named.why) == (shipped / "digits-2b-9q.safetensors", "pretrained")
+
+
+def test_without_a_name_the_newest_finished_run_comes_before_the_pretrained(
+    run: TrainedRun, shipped: Path, tmp_path: Path
+) -> None:
+    root = tmp_path / "runs"
+    chosen = choose_checkpoint(None, root=root)
+    assert chosen.why == "pretrained"
+    assert chosen.title == "checkpoint digits-2b-9q (pretrained): 2b-3q, trained on digits"
+    shutil.copytree(run.folder, root / "mine")
+    assert choose_checkpoint(None, root=root).path == root / "mine" / BEST
+    assert choose_checkpoint(None, root=root).why == "newest finished run in runs/"
+    assert choose_checkpoint(None, dataset="digits", root=root).path == root / "mine" / BEST
+    with pytest.raises(CheckpointError, match=r"no finished run trained on mnist .* 'mnist-2b-9q'"):
+        choose_checkpoint(None, dataset="mnist", root=root)
+
+
+def test_what_is_no_checkpoint_is_refused(tmp_path: Path, shipped: Path) -> None:
+    with pytest.raises(
+        CheckpointError, match=r"There is no checkpoint 'nix'; .* a pretrained one: digits-2b-9q"
+    ):
+        choose_checkpoint("nix")
+    with pytest.raises(CheckpointError, match="There is no checkpoint"):
+        choose_checkpoint(str(tmp_path))
+
+
+class TestRunFolder:
+    """A run's folder from its beginning to its record, and taken up again."""
+
+    def test_it_records_what_came_out(self, tmp_path: Path) -> None:
+        run = RunFolder(JobSpec(seed=4), tmp_path / "a", command=("sqdr-qiskit", "train"))
+        assert not (tmp_path / "a").exists()
+        with run.opened({"data": {"name": "digits"}}, {"data": [1]}, so_far={"known": 1}) as path:
+            assert read_record(path)["results"] == {"status": "running", "known": 1}
+            assert job_of_run(path) == JobSpec(seed=4)
+            (path / "x.txt").write_text("x")
+            record = run.finish({"good": True}, files=("x.txt",))
+        assert read_record(path) == record.to_dict()
+        assert record.digests == {"x.txt": digest_file(path / "x.txt")}
+        assert record.seeds == {"run": 4}
+
+    def test_it_goes_on_with_the_same_run_only(self, tmp_path: Path) -> None:
+        with RunFolder(JobSpec(), tmp_path).opened({}, {"checkpoint": "abc", "noise": None}):
+            pass
+        with RunFolder(JobSpec(), tmp_path, resume=True).opened({}, {"checkpoint": "abc", "noise": None}):
+            pass
+        again = RunFolder(JobSpec(), tmp_path, resume=True)
+        with pytest.raises(CheckpointError, match=r"field `defined_by\.checkpoint` differs"):
+            again.opened({}, {"checkpoint": "abd"}).__enter__()
+        other = RunFolder(JobSpec(shots=5, backend="aer"), tmp_path, resume=True)
+        with pytest.raises(CheckpointError, match=r"the options of this run \(`backend`, `shots`\) must be"):
+            other.opened({}, {"checkpoint": "abc"}).__enter__()
+
+    def test_it_says_that_versions_differ(self, tmp_path: Path) -> None:
+        with RunFolder(JobSpec(), tmp_path).opened({}, {}):
+            pass
+        record = json.loads((tmp_path / RECORD).read_text())
+        record["versions"]["numpy"] = "0.1"
+        (tmp_path / RECORD).write_text(json.dumps(record))
+        said: list[str] = []
+        with RunFolder(JobSpec(), tmp_path, resume=True, notice=said.append).opened({}, {}):
+            pass
+        assert len(said) == 1
+        assert "versions differ from those the run was started with: numpy 0.1 -> " in said[0]
+
+    def test_nobody_else_opens_it_meanwhile(self, tmp_path: Path) -> None:
+        with (
+            RunFolder(JobSpec(), tmp_path).opened({}, {}),
+            pytest.raises(CheckpointError, match="Another process is at work"),
+        ):
+            RunFolder(JobSpec(), tmp_path, resume=True).opened({}, {}).__enter__()
+        with RunFolder(JobSpec(), tmp_path, resume=True).opened({}, {}):
+            pass
+
+    def test_what_cannot_be_taken_up_again_leaves_nothing(self, tmp_path: Path) -> None:
+        class StopError(Exception):
+            pass
+
+        for keep in (False, True):
+            folder = tmp_path / str(keep)
+            with (
+                pytest.raises(StopError),
+                RunFolder(JobSpec(), folder).opened({}, {}, keep=keep),
+            ):
+                raise StopError
+            assert folder.exists() is keep
+
+
+@pytest.mark.parametrize(
+    "edit",
+    [
+        {"inputs": []},
+        {"inputs": {"job": 3}},
+        {"inputs": {"data": "x"}},
+        {"results": "finished"},
+        {"results": {}},
+        {"results": {"status": 3}},
+        {"digests": {"best.safetensors": 7}},
+        {"command": "train"},
+        {"command": [1]},
+        {"versions": None},
+        {"schema": "one"},
+        {"inputs": {"job": {"epochs": "three"}}},
+        {"inputs": {"job": {"task": ["train"]}}},
+        {"inputs": {"job": {"layout": {"lines": 3}}}},
+        {"inputs": {"job": {"input": "a.png"}}},
+        {"inputs": {"job": {"seed": 10**40}}},
+    ],
+    ids=str,
+)
+def test_a_hand_edited_record_is_one_line(run: TrainedRun, tmp_path: Path, edit: dict[str, Any]) -> None:
+    record = json.loads((run.folder / RECORD).read_text())
+    record.update(edit)
+    (tmp_path / RECORD).write_text(json.dumps(record))
+    with pytest.raises((CheckpointError, SpecError), match=r"run\.json") as caught:
+        job_of_run(tmp_path)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("text", ["[" * 100_000, '{"schema": ' + "9" * 10_000 + "}", "\x00", "null", '{"a"'])
+def test_a_file_that_is_no_record_is_one_line(tmp_path: Path, text: str) -> None:
+    (tmp_path / RECORD).write_text(text)
+    with pytest.raises(CheckpointError, match=r"run\.json: is no"):
+        read_record(tmp_path)
+    assert not is_finished(tmp_path)
+
+
+def test_weights_are_what_the_run_wrote(run: TrainedRun, tmp_path: Path) -> None:
+    folder = Path(shutil.copytree(run.folder, tmp_path / "run"))
+    assert choose_checkpoint(str(folder)).path == folder / BEST
+    content = bytearray((folder / BEST).read_bytes())
+    content[-40] ^= 1
+    (folder / BEST).write_bytes(bytes(content))
+    for named in (folder, folder / BEST):
+        with pytest.raises(CheckpointError, match=r"has another SHA-256 than run\.json says"):
+            choose_checkpoint(str(named))

@@ -20,7 +20,7 @@ from sqdr_qiskit.devices.study import (
 )
 from sqdr_qiskit.errors import CheckpointError, SpecError
 from sqdr_qiskit.jobs import carry_out_training
-from sqdr_qiskit.jobs.training import job_of_run
+from sqdr_qiskit.jobs.folders import job_of_run
 from sqdr_qiskit.specs.job import JobSpec
 from sqdr_qiskit.specs.layout import LayoutSpec
 
@@ -71,7 +71,7 @@ def test_a_training_stands_where_the_file_says_and_goes_on_without_it(
     assert kept == job
     turned = tuple(tuple(tuple(line[::-1] for line in copy) for copy in part) for part in choice.lines)
     other = replace(choice, lines=turned)
-    with pytest.raises(CheckpointError, match="field `fingerprint` differs"):
+    with pytest.raises(CheckpointError, match=r"the options of this run \(`layout`\) must be"):
         carry_out_training(replace(job, layout=other), folder=folder, resume=True)
     resumed = carry_out_training(kept, folder=folder, resume=True)
     assert resumed.metrics["history"][-1]["loss"] == whole.metrics["history"][-1]["loss"]

@@ -18,9 +18,9 @@ from sqdr_qiskit.data import load_dataset
 from sqdr_qiskit.encoder import phase_code
 from sqdr_qiskit.errors import CheckpointError, DataError
 from sqdr_qiskit.jobs import TrainedRun, choose_checkpoint
-from sqdr_qiskit.jobs.agreement import agreement
 from sqdr_qiskit.jobs.evaluation import carry_out_sweep
 from sqdr_qiskit.jobs.examples import choose
+from sqdr_qiskit.jobs.expectations import agreement
 from sqdr_qiskit.jobs.inference import carry_out_inference
 from sqdr_qiskit.jobs.run_report import collect_run
 from sqdr_qiskit.model.checkpoint import restore
@@ -214,7 +214,7 @@ def test_another_checkpoint_than_the_runs_is_refused(run: TrainedRun, job: JobSp
     (tmp_path / "inf").rename(moved / "inf")
     assert collect_run(moved / "inf")["left_out"] == {}
     shutil.copy(choose_checkpoint("digits-2b-9q").path, moved / "start" / "best.safetensors")
-    assert "is another checkpoint than the run's" in collect_run(moved / "inf")["left_out"]["examples"]
+    assert "has another SHA-256" in collect_run(moved / "inf")["left_out"]["examples"]
     (moved / "start" / "best.safetensors").unlink()
     assert "There is no checkpoint" in collect_run(moved / "inf")["left_out"]["examples"]
 

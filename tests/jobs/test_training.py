@@ -9,11 +9,9 @@ import pytest
 from sqdr_qiskit import records
 from sqdr_qiskit.errors import ArgumentError, CatalogError, CheckpointError, DataError
 from sqdr_qiskit.jobs import TrainedRun, carry_out_training
-from sqdr_qiskit.jobs.checkpoints import choose_checkpoint
-from sqdr_qiskit.jobs.folders import RECORD
+from sqdr_qiskit.jobs.evaluation import evaluate_checkpoint
+from sqdr_qiskit.jobs.folders import RECORD, choose_checkpoint, job_of_run
 from sqdr_qiskit.jobs.run_report import collect_run
-from sqdr_qiskit.jobs.training import job_of_run
-from sqdr_qiskit.jobs.use import evaluate_checkpoint
 from sqdr_qiskit.model.checkpoint import read_checkpoint
 from sqdr_qiskit.model.network import MODELS
 from sqdr_qiskit.records import RunRecord

@@ -9,7 +9,7 @@ from PIL import Image
 
 from sqdr_qiskit.data import load_dataset
 from sqdr_qiskit.errors import CheckpointError, DataError
-from sqdr_qiskit.jobs import TrainedRun, choose_checkpoint, evaluate_checkpoint, infer_dataset, infer_files
+from sqdr_qiskit.jobs import TrainedRun, choose_checkpoint, evaluate_checkpoint, infer
 from sqdr_qiskit.specs.job import JobSpec
 
 
@@ -22,7 +22,7 @@ def test_an_evaluation_repeats_the_runs_own_result(run: TrainedRun, job: JobSpec
 
 def test_held_out_images_are_classified_with_their_truth(run: TrainedRun, job: JobSpec) -> None:
     chosen = choose_checkpoint(str(run.folder))
-    answers = infer_dataset(chosen, replace(job, task="infer"))
+    answers = infer(chosen, replace(job, task="infer"))
     assert len(answers) == 200
     right = sum(answer.label == answer.truth for answer in answers)
     assert right / 200 == run.metrics["test"]["accuracy"]
@@ -40,8 +40,8 @@ def test_pictures_are_classified_like_the_images_they_hold(
     for number, image in enumerate(images):
         files.append(str(tmp_path / f"{number}.png"))
         Image.fromarray(image[0]).save(files[-1])
-    answers = infer_files(chosen, files, job)
-    expected = infer_dataset(chosen, replace(job, task="infer", limit=None))[:3]
+    answers = infer(chosen, replace(job, task="infer", dataset="", limit=None, input=tuple(files)))
+    expected = infer(chosen, replace(job, task="infer", limit=None))[:3]
     assert [answer.image for answer in answers] == files
     assert [answer.truth for answer in answers] == [None] * 3
     for answer, same in zip(answers, expected, strict=True):
@@ -52,20 +52,22 @@ def test_a_picture_of_another_size_and_mode_is_taken(run: TrainedRun, job: JobSp
     pixels = np.full((50, 70, 3), 255, np.uint8)
     pixels[10:40, 30:36] = (10, 20, 120)
     Image.fromarray(pixels).save(tmp_path / "one.jpg")
-    (answer,) = infer_files(choose_checkpoint(str(run.folder)), [str(tmp_path / "one.jpg")], job)
+    (answer,) = infer(
+        choose_checkpoint(str(run.folder)), JobSpec(task="infer", input=(str(tmp_path / "one.jpg"),))
+    )
     assert answer.label in "0123456789"
 
 
 def test_what_does_not_fit_is_refused(run: TrainedRun, job: JobSpec, tmp_path: Path) -> None:
     chosen = choose_checkpoint(str(run.folder))
     with pytest.raises(DataError, match="There is no data set 'mnits'"):
-        evaluate_checkpoint(chosen, replace(job, dataset="mnits"))
+        evaluate_checkpoint(chosen, replace(job, task="evaluate", dataset="mnits"))
     message = r"for data set mnist: field `size` must be \[28, 28\], but is \[16, 16\]"
     with pytest.raises(CheckpointError, match=message):
-        evaluate_checkpoint(chosen, replace(job, dataset="mnist"))
+        evaluate_checkpoint(chosen, replace(job, task="evaluate", dataset="mnist"))
     (tmp_path / "no.png").write_text("no picture")
     with pytest.raises(DataError, match=r"no.png"):
-        infer_files(chosen, [str(tmp_path / "no.png")], job)
+        infer(chosen, JobSpec(task="infer", input=(str(tmp_path / "no.png"),)))
     nameless = replace(chosen, checkpoint=replace(chosen.checkpoint, dataset={}))
     with pytest.raises(CheckpointError, match="field `dataset` must name classes, size and style"):
-        infer_files(nameless, [str(tmp_path / "no.png")], job)
+        infer(nameless, JobSpec(task="infer", input=(str(tmp_path / "no.png"),)))
