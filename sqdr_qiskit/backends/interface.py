@@ -9,7 +9,6 @@ from qiskit.circuit import QuantumCircuit
 from qiskit.primitives import BaseEstimatorV2
 from qiskit.quantum_info import SparsePauliOp
 
-from sqdr_qiskit.lightcone.operations import ChannelModel, noiseless
 from sqdr_qiskit.simulators.exact import EngineMaker
 from sqdr_qiskit.specs.noise import NoiseSpec
 
@@ -24,9 +23,7 @@ class Backend:
         name: As given to `--backend`.
         estimator: A standard estimator; one broadcast PUB holds a whole batch.
         default_gradient: Key of `gradients.GRADIENTS` used unless another one is asked for.
-        channels: The noise that the expectation values follow, for gradients that compute with it.
-        maker: Makes exact engines under all of the backend's noise, readout included; None where `channels`
-            says all of it.
+        maker: Makes exact engines under all of its noise, readout included; None where there is none.
         noise: The noise model it simulates, if it simulates one.
         shots: Samples per expectation value, None if exact.
         require: Raises for a circuit with its observables that the backend has no place for; None where that
@@ -36,7 +33,6 @@ class Backend:
     name: str
     estimator: BaseEstimatorV2
     default_gradient: str
-    channels: ChannelModel = noiseless
     maker: EngineMaker | None = None
     noise: NoiseSpec | None = None
     shots: int | None = None

@@ -41,6 +41,7 @@ from sqdr_qiskit.devices.sender import (
 )
 from sqdr_qiskit.devices.transpilation import compile_for_device
 from sqdr_qiskit.errors import ArgumentError, BackendError
+from sqdr_qiskit.simulators.circuit_cache import CircuitCache
 from sqdr_qiskit.simulators.exact import distinct_observables
 
 __all__ = ["DEFAULT_SHOTS", "DeviceEstimator", "DeviceJob", "Usage"]
@@ -103,7 +104,7 @@ class DeviceEstimator(BaseEstimatorV2):
             require_device(self.options.choice, chip)
             note_calibration(self.options.choice, chip)
         self.usage = Usage()
-        self._programs: list[tuple[QuantumCircuit, list[SparsePauliOp], DeviceProgram]] = []
+        self._programs: CircuitCache[DeviceProgram] = CircuitCache(_PROGRAMS)
 
     def program(self, circuit: QuantumCircuit, observables: Sequence[SparsePauliOp]) -> DeviceProgram:
         """How a circuit stands on the device; laid out once for equal ones.
@@ -113,18 +114,14 @@ class DeviceEstimator(BaseEstimatorV2):
             SpecError: A layout file is used, which is not for this circuit, or which the device does not
                 carry any more.
         """
-        wanted = list(observables)
-        for place, (known, of, program) in enumerate(self._programs):
-            if wanted == of and (known is circuit or known == circuit):
-                self._programs.insert(0, self._programs.pop(place))
-                return program
-        program = compile_for_device(circuit, wanted, self.chip, self.options)
+        return self._programs.get(circuit, observables, lambda: self._compile(circuit, observables))
+
+    def _compile(self, circuit: QuantumCircuit, observables: Sequence[SparsePauliOp]) -> DeviceProgram:
+        program = compile_for_device(circuit, list(observables), self.chip, self.options)
         if program.note:
             _log.warning(
                 "%s: laid out whole%s.", program.note, "" if self.options.choice else ", not in tiles"
             )
-        self._programs.insert(0, (circuit.copy(), wanted, program))
-        del self._programs[_PROGRAMS:]
         return program
 
     def require(self, circuit: QuantumCircuit, observables: Sequence[SparsePauliOp]) -> None:

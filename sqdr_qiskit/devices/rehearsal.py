@@ -22,6 +22,7 @@ from sqdr_qiskit.devices.chip import Chip
 from sqdr_qiskit.devices.sender import Handle, Request, shots_of
 from sqdr_qiskit.devices.success import schedule
 from sqdr_qiskit.simulators.aer import AerConeEstimator
+from sqdr_qiskit.simulators.circuit_cache import CircuitCache
 
 __all__ = ["LocalHandle", "LocalSender", "noisy_part"]
 
@@ -48,7 +49,7 @@ class LocalSender:
     def __init__(self, chip: Chip, *, seed: int | None = None) -> None:
         self._chip = chip
         self._seed = seed
-        self._known: list[tuple[QuantumCircuit, tuple[int, ...], _Rehearsal]] = []
+        self._known: CircuitCache[_Rehearsal] = CircuitCache(_CIRCUITS)
 
     def announce(self, requests: Sequence[Request]) -> None:
         """Nothing is spent here."""
@@ -78,17 +79,13 @@ class LocalSender:
 
     def _rehearsal(self, pub: EstimatorPub) -> _Rehearsal:
         measured = _support(pub.observables)
-        for place, (circuit, of, known) in enumerate(self._known):
-            if of == measured and (circuit is pub.circuit or circuit == pub.circuit):
-                self._known.insert(0, self._known.pop(place))
-                return known
+        return self._known.get(pub.circuit, (), lambda: self._rehearse(pub, measured), more=measured)
+
+    def _rehearse(self, pub: EstimatorPub, measured: tuple[int, ...]) -> _Rehearsal:
         circuit, model, qubits = noisy_part(pub.circuit, self._chip, measured)
         # Each circuit has a stream of its own, so that the order of circuits does not matter.
         seed = None if self._seed is None else zlib.crc32(f"{self._seed} {pub.circuit.size()}".encode())
-        found = _Rehearsal(circuit, qubits, AerConeEstimator(model, shots=1, seed=seed))
-        self._known.insert(0, (pub.circuit, measured, found))
-        del self._known[_CIRCUITS:]
-        return found
+        return _Rehearsal(circuit, qubits, AerConeEstimator(model, shots=1, seed=seed))
 
 
 @dataclass(frozen=True, eq=False)

@@ -15,6 +15,7 @@ from sqdr_qiskit.devices.fusing import fuse, unfused
 from sqdr_qiskit.devices.programs import DeviceProgram, LayoutOptions, Round, checked, measured_in, on_qubits
 from sqdr_qiskit.devices.success import estimate_success
 from sqdr_qiskit.errors import UnsupportedError
+from sqdr_qiskit.lightcone.angles import prepared
 from sqdr_qiskit.lightcone.cones import pauli_terms, pull
 from sqdr_qiskit.lightcone.operations import NormalForm, normal_form
 from sqdr_qiskit.tiles.tiles import TiledCircuit, tile_circuit
@@ -42,7 +43,7 @@ def whole_logical(
     circuit: QuantumCircuit, observables: Sequence[SparsePauliOp], *, fuse: bool = True
 ) -> TiledCircuit:
     """What the observables need as one circuit, the last CZ layer gone; of U and CZ if Rots are fused."""
-    form = normal_form(circuit)
+    form = normal_form(prepared(circuit)[0])
     terms = {term.paulis for o in observables for term in pauli_terms(o, form) if term.paulis}
     return tile_circuit(circuit, observables, fuse=fuse, groups=[range(len(terms))] if terms else [])
 

@@ -14,7 +14,6 @@ from sqdr_qiskit.gradients.parameter_shift import Allocation, PackedParameterShi
 from sqdr_qiskit.gradients.physics_aware import PhysicsAwareGradient
 from sqdr_qiskit.gradients.shifts.packing import Unit
 from sqdr_qiskit.gradients.spsa import SPSAGradient
-from sqdr_qiskit.lightcone.operations import ChannelModel, noiseless
 from sqdr_qiskit.simulators.exact import ExactEstimator
 from sqdr_qiskit.simulators.noise import Noise, noisy_engine
 from sqdr_qiskit.specs.noise import noise_spec
@@ -44,9 +43,9 @@ class GradientOptions:
         averages: Random perturbations averaged (spsa).
         step: Size of a perturbation, radians (spsa).
         seed: Seed of the perturbations (spsa).
-        model: Noise of the model that gives the derivatives (physics-aware); None takes the backend's own.
-        model_noise: The same as a noise model's catalogue name or path, or `none` for a noiseless model;
-            needed on a device.
+        model_noise: Noise of the model that gives the derivatives (physics-aware), as a noise model's
+            catalogue name or path, or `none` for a noiseless model; None takes the backend's own, which a
+            device has not.
         control_every: Compare the model with a measurement at every so many steps (physics-aware).
     """
 
@@ -55,7 +54,6 @@ class GradientOptions:
     averages: int | None = None
     step: float | None = None
     seed: int | None = None
-    model: ChannelModel | None = None
     model_noise: str | None = None
     control_every: int | None = None
 
@@ -75,7 +73,7 @@ def _exact(backend: Backend, options: GradientOptions) -> BatchedEstimatorGradie
         )
     if isinstance(backend.estimator, ExactEstimator):
         return ExactGradient(estimator=backend.estimator)
-    return ExactGradient(backend.channels, maker=backend.maker)
+    return ExactGradient(ExactEstimator(backend.maker))
 
 
 def _shift(unit: Unit) -> Maker:
@@ -87,46 +85,39 @@ def _shift(unit: Unit) -> Maker:
         if is_device(backend):
             return PackedParameterShift(backend.estimator, assume="virtual-rz", unit=unit, **budget)
         noise = noise_of(backend)
-        if noise is None and backend.channels is noiseless:
+        if noise is None:
             return PackedParameterShift(backend.estimator, assume="ideal", unit=unit, **budget)
         if unit == "gate":
             raise UnsupportedError(
                 f"Gradient `gate-shift` must run on an ideal simulator or a device, but backend "
                 f"{backend.name} has noise after single gates, which it would merge; use `parameter-shift`."
             )
-        return PackedParameterShift(
-            backend.estimator, assume="structural", channels=backend.channels, noise=noise, **budget
-        )
+        return PackedParameterShift(backend.estimator, assume="structural", noise=noise, **budget)
 
     return make
 
 
 def _spsa(backend: Backend, options: GradientOptions) -> BatchedEstimatorGradient:
-    noisy = noise_of(backend) is not None or backend.channels is not noiseless
     return SPSAGradient(
         backend.estimator,
         averages=options.averages or 1,
         step=options.step,
         seed=options.seed or 0,
-        tiling=False if noisy else None,
+        tiling=None if noise_of(backend) is None else False,
     )
 
 
 def _physics_aware(backend: Backend, options: GradientOptions) -> BatchedEstimatorGradient:
-    if options.model is not None and options.model_noise is not None:
-        raise ArgumentError("Argument `model_noise` must be left out with `model`, which says the same.")
     if options.model_noise is not None:
         named = options.model_noise
-        model = ExactGradient(maker=None if named == "none" else noisy_engine(noise_spec(named)))
-    elif options.model is None:
+        model = ExactGradient(ExactEstimator(None if named == "none" else noisy_engine(noise_spec(named))))
+    else:
         if is_device(backend) and backend.maker is None:
             raise ArgumentError(
                 f"Argument `model_noise` must be given with gradient physics-aware on {backend.name}: a "
                 "noise model such as fake-brisbane-median, or `none` for a model without noise."
             )
-        model = ExactGradient(backend.channels, maker=backend.maker)
-    else:
-        model = ExactGradient(options.model)
+        model = ExactGradient(ExactEstimator(backend.maker))
     every = options.control_every or 0
     control = _shift("rotation")(backend, GradientOptions()) if every else None
     return PhysicsAwareGradient(backend.estimator, model, control=control, control_every=every)
@@ -138,7 +129,7 @@ GRADIENTS: dict[str, tuple[Maker, frozenset[str]]] = {
     "parameter-shift": (_shift("rotation"), frozenset({"shots_per_step", "shot_allocation"})),
     "gate-shift": (_shift("gate"), frozenset({"shots_per_step", "shot_allocation"})),
     "spsa": (_spsa, frozenset({"averages", "step", "seed"})),
-    "physics-aware": (_physics_aware, frozenset({"model", "model_noise", "control_every"})),
+    "physics-aware": (_physics_aware, frozenset({"model_noise", "control_every"})),
 }
 
 

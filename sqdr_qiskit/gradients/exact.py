@@ -9,8 +9,7 @@ from numpy.typing import NDArray
 from qiskit.primitives import BaseEstimatorV2
 
 from sqdr_qiskit.gradients.interface import BatchedEstimatorGradient, GradientRequest
-from sqdr_qiskit.lightcone.operations import ChannelModel, noiseless
-from sqdr_qiskit.simulators.exact import EngineMaker, ExactEstimator
+from sqdr_qiskit.simulators.exact import ExactEstimator
 
 __all__ = ["ExactGradient"]
 
@@ -19,22 +18,13 @@ class ExactGradient(BatchedEstimatorGradient):
     """Derivatives to rounding, through the same noise as the expectation values.
 
     Args:
-        channels: The noise that follows the gates.
-        maker: Makes the engines; in place of `channels`, where noise means more than channels.
-        estimator: The exact estimator whose values these are the derivatives of: its engines and its noise
-            are used in place of the two above.
+        estimator: The exact estimator whose values these are the derivatives of, with its noise; a noiseless
+            one if None.
     """
 
-    def __init__(
-        self,
-        channels: ChannelModel = noiseless,
-        *,
-        maker: EngineMaker | None = None,
-        estimator: ExactEstimator | None = None,
-    ) -> None:
-        own = ExactEstimator(channels, maker=maker) if estimator is None else estimator
-        super().__init__(own)
-        self._engines = own.engines
+    def __init__(self, estimator: ExactEstimator | None = None) -> None:
+        self._exact = ExactEstimator() if estimator is None else estimator
+        super().__init__(self._exact)
 
     def gives_values_of(self, estimator: BaseEstimatorV2) -> bool:
         """See `BatchedEstimatorGradient.gives_values_of`: of the exact estimator that it was made for."""
@@ -46,7 +36,7 @@ class ExactGradient(BatchedEstimatorGradient):
         Raises:
             UnsupportedError: The engine cannot take the circuit.
         """
-        engine = self._engines.get(request.circuit, request.observables, same=request.same)
+        engine = self._exact.engine(request.circuit, request.observables, same=request.same)
         values, jacobian = engine.jacobian(request.values, dtype=request.dtype)
         if request.parameters is None:
             return values, jacobian

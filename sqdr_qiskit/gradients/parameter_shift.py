@@ -18,7 +18,6 @@ from sqdr_qiskit.gradients.interface import GradientRequest
 from sqdr_qiskit.gradients.shifts.packing import ShiftPlan, Unit
 from sqdr_qiskit.gradients.shifts.pieces import Assumption
 from sqdr_qiskit.gradients.shifts.plans import PlanBook, PlannedGradient, Results, execute
-from sqdr_qiskit.lightcone.operations import ChannelModel, noiseless
 from sqdr_qiskit.simulators.noise import Noise
 
 __all__ = ["Allocation", "ALLOCATIONS", "GradientReport", "PackedParameterShift", "repetitions"]
@@ -93,7 +92,6 @@ class PackedParameterShift(PlannedGradient):
         unit: `rotation`, or `gate` for fewer executions: turn whole one-qubit gates
             (see `gradients.shifts.probes`).
         tiling: Lay cones side by side; None: yes, unless noise is given.
-        channels: With `structural`, the noise of the estimator.
         noise: With `structural`, the noise of the estimator as a noise file or Aer has it, readout included.
         shots_per_step: Shots for one call, split over its executions; None leaves precision to the caller.
         allocation: How they are split: `even`, or `proportional` to the root of the expected variance that an
@@ -110,12 +108,11 @@ class PackedParameterShift(PlannedGradient):
         assume: Assumption = "ideal",
         unit: Unit = "rotation",
         tiling: bool | None = None,
-        channels: ChannelModel = noiseless,
         noise: Noise | None = None,
         shots_per_step: int | None = None,
         allocation: Allocation = "even",
     ) -> None:
-        book = PlanBook(assume=assume, unit=unit, tiling=tiling, channels=channels, noise=noise)
+        book = PlanBook(assume=assume, unit=unit, tiling=tiling, noise=noise)
         super().__init__(estimator, book)
         if shots_per_step is not None and shots_per_step < 1:
             raise ArgumentError(f"Argument `shots_per_step` must be at least 1, but is {shots_per_step}.")

@@ -13,7 +13,6 @@ from sqdr_qiskit.gradients.shifts.packing import ShiftPlan
 from sqdr_qiskit.gradients.shifts.pieces import Assumption
 from sqdr_qiskit.gradients.shifts.plans import PlanBook, PlannedGradient, execute
 from sqdr_qiskit.gradients.shifts.probes import Point, RotationProbe
-from sqdr_qiskit.lightcone.operations import ChannelModel, noiseless
 
 __all__ = ["SPSAGradient", "spsa_step"]
 
@@ -42,8 +41,7 @@ class SPSAGradient(PlannedGradient):
         step: Perturbation, radians; None chooses it from the precision (`spsa_step`).
         seed: With the parameters' values it determines the signs, so a resumed run draws the same.
         assume: What the estimator computes, and so which rotations may be merged, see `PackedParameterShift`.
-        tiling: Lay cones side by side; None: yes, unless noise is given.
-        channels: The estimator's noise, for what may be merged.
+        tiling: Lay cones side by side; None: yes. Not for an estimator with noise, which knows its qubits.
 
     Raises:
         ArgumentError: A value out of range.
@@ -60,9 +58,8 @@ class SPSAGradient(PlannedGradient):
         seed: int = 0,
         assume: Assumption = "ideal",
         tiling: bool | None = None,
-        channels: ChannelModel = noiseless,
     ) -> None:
-        super().__init__(estimator, PlanBook(assume=assume, tiling=tiling, channels=channels))
+        super().__init__(estimator, PlanBook(assume=assume, tiling=tiling))
         if averages < 1:
             raise ArgumentError(f"Argument `averages` must be at least 1, but is {averages}.")
         if step is not None and not 0.0 < step <= np.pi / 2:
@@ -92,7 +89,7 @@ class SPSAGradient(PlannedGradient):
                 expectations = found[:, 0].T @ tiled.weights.T
             up, down = np.split(found[:, first:], 2, axis=1)
             slope = (up - down) / (2.0 * step)  # (n_terms, averages, batch)
-            point = Point(tiled, tiled.angles(parameters))
+            point = Point(tiled, parameters)
             for place, probe in enumerate(probes):
                 readers = sorted(probe.readers)
                 mean = (slope[readers] * signs[:, :, place]).mean(axis=1)  # (readers, batch)

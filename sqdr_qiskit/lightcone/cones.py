@@ -13,11 +13,10 @@ either set as they are changes no expectation value: RZ before a measurement of 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from qiskit.circuit import QuantumCircuit
 from qiskit.quantum_info import SparsePauliOp
 
 from sqdr_qiskit.errors import UnsupportedError
@@ -26,7 +25,6 @@ from sqdr_qiskit.lightcone.operations import Fixed, NormalForm, Operation, PairC
 __all__ = [
     "Cone",
     "cone",
-    "cone_circuit",
     "Flow",
     "flow",
     "ONLY_IZ",
@@ -148,20 +146,6 @@ def through_cz(own: int, other: int) -> int:
     if other & _XY:
         kept |= (own & _I) << 3 | (own & _Z) >> 3 | (own & _X) << 1 | (own & _Y) >> 1
     return kept
-
-
-def cone_circuit(circuit: QuantumCircuit, form: NormalForm, members: Iterable[Cone]) -> QuantumCircuit:
-    """The circuit of the instructions that the cones need, on all of the circuit's qubits under their own
-    names.
-
-    SWAPs are undone: qubits carry the names that `form` gives them. Parameters keep their names; those that
-    no cone needs are gone.
-    """
-    needed = {index for member in members for index in member.instructions}
-    reduced = QuantumCircuit(circuit.num_qubits)
-    for index in sorted(needed):
-        reduced.append(circuit.data[index].operation, form.instruction_lines[index])
-    return reduced
 
 
 ONLY_IZ = 1 | 8

@@ -7,7 +7,6 @@ microseconds a sample, and channels between the gates change nothing but numbers
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -17,6 +16,7 @@ from qiskit.circuit import QuantumCircuit
 from qiskit.quantum_info import SparsePauliOp
 
 from sqdr_qiskit.errors import ArgumentError
+from sqdr_qiskit.lightcone.angles import AngleStage, check_finite, prepared
 from sqdr_qiskit.lightcone.cones import Cone, cone, pauli_terms
 from sqdr_qiskit.lightcone.deep import DeepCones, cost
 from sqdr_qiskit.lightcone.expansion import TooWideError, expand
@@ -149,7 +149,6 @@ def _table(rows: Sequence[tuple[int, ...]], width: int) -> Table:
 
 
 _LARGEST_CHUNK = 8 * LANES  # samples per call of the kernel; no result depends on it
-_UNUSED = 2  # references to an array that only `_Sheet` knows: its variable and the count's argument
 
 
 class ExactEngine:
@@ -159,6 +158,8 @@ class ExactEngine:
         circuit: See `operations.normal_form` for what it may hold.
         observables: Real sums of Pauli strings on the circuit's qubits.
         channels: The noise that follows the gates.
+        stage: What computes the parameters of `circuit` from those that `values` and `jacobian` take, if its
+            angles are affine already; else any circuit's expressions are seen to here.
 
     Raises:
         UnsupportedError: A gate, an angle or an observable that the engine cannot take, by name.
@@ -169,9 +170,11 @@ class ExactEngine:
         circuit: QuantumCircuit,
         observables: Sequence[SparsePauliOp],
         channels: ChannelModel = noiseless,
+        stage: AngleStage | None = None,
     ) -> None:
-        self._form = normal_form(circuit, channels)
-        self._n_params = circuit.num_parameters
+        inner, self._stage = (circuit, stage) if stage is not None else prepared(circuit)
+        self._form = normal_form(inner, channels)
+        self._n_params = inner.num_parameters
         self._constants = np.zeros(len(observables))
         sites, owner = sites_of(self._form)
         chains = ChainTable(self._form, sites)
@@ -197,7 +200,6 @@ class ExactEngine:
             codes.append(code)
         self._program = assemble(self._form, chains.chains, codes)
         self._deep = DeepCones(self._form, deep) if deep else None
-        self._sheet = _Sheet()
         held = self._deep.methods if self._deep is not None else {}
         self._methods = tuple(
             "+".join((["expansion"] if code.result >= 0 else []) + sorted(held.get(number, set())))
@@ -231,7 +233,7 @@ class ExactEngine:
         Returns:
             Shape (batch, n_outputs).
         """
-        values, _ = self._run(parameters, None)
+        values, _ = self._run(self._inner(parameters), None)
         return values
 
     def jacobian(
@@ -246,25 +248,34 @@ class ExactEngine:
         Returns:
             Values, shape (batch, n_outputs), and Jacobian, shape (batch, n_outputs, n_params), per radian.
         """
-        return self._run(parameters, dtype)
+        inner = self._inner(parameters)
+        if self._stage is None:
+            return self._run(inner, dtype)
+        values, along = self._run(inner, np.float64)
+        jacobian = along @ self._stage.slopes(np.asarray(parameters, dtype=np.float64))
+        return values, jacobian.astype(dtype, copy=False)
+
+    def _inner(self, parameters: RealArray) -> RealArray:
+        """The parameters that angles are affine in."""
+        n_params = self._n_params if self._stage is None else self._stage.n_outer
+        parameters = np.ascontiguousarray(parameters, dtype=np.float64)
+        if parameters.ndim != 2 or parameters.shape[1] != n_params:
+            raise ArgumentError(
+                f"Argument `parameters` must have shape (batch, {n_params}), but has {parameters.shape}."
+            )
+        check_finite(parameters)
+        return parameters if self._stage is None else self._stage.values(parameters)
 
     def _run(
         self, parameters: RealArray, dtype: type[np.floating[Any]] | None
     ) -> tuple[RealArray, NDArray[Any]]:
-        parameters = np.ascontiguousarray(parameters, dtype=np.float64)
-        if parameters.ndim != 2 or parameters.shape[1] != self._n_params:
-            raise ArgumentError(
-                f"Argument `parameters` must have shape (batch, {self._n_params}), but has "
-                f"{parameters.shape}."
-            )
         batch = len(parameters)
         values = np.tile(self._constants, (batch, 1))
         with_jacobian = dtype is not None
         jacobian: NDArray[Any] = np.zeros((0, 0, 0))
         if dtype is not None:
             shape = (batch, self.n_outputs, self._n_params)
-            # Deep cones add to what is there; the tapes set the same entries each time.
-            jacobian = np.zeros(shape, dtype) if self._deep is not None else self._sheet.blank(shape, dtype)
+            jacobian = np.zeros(shape, dtype)
         share = -(-batch // (n_threads() * LANES)) * LANES
         chunk = max(LANES, min(share, _LARGEST_CHUNK))
         angles = _angles(self._form, parameters)
@@ -277,25 +288,6 @@ class ExactEngine:
 
         run_chunks(kernel, batch, chunk=chunk)
         return values, jacobian
-
-
-class _Sheet:
-    """A large array that is zero where nothing is ever written, made once and used again.
-
-    Fresh memory costs a page fault for every 4 kB, more than the numbers that are written there. An array
-    that somebody still holds, itself or a view of it, is never given out a second time.
-    """
-
-    def __init__(self) -> None:
-        self._array: NDArray[Any] | None = None
-
-    def blank(self, shape: tuple[int, ...], dtype: type[np.floating[Any]]) -> NDArray[Any]:
-        """An array of zeros, or one used before, with other values in the entries that are written."""
-        array, self._array = self._array, None  # a second thread finds none, and makes its own
-        if array is None or array.shape != shape or array.dtype != dtype or sys.getrefcount(array) > _UNUSED:
-            array = np.zeros(shape, dtype)
-        self._array = array
-        return array
 
 
 def _angles(

@@ -12,11 +12,14 @@ from functools import lru_cache
 from typing import Protocol, TypeAlias
 
 import numpy as np
-from qiskit.circuit import Instruction, Parameter, ParameterExpression, QuantumCircuit
+from qiskit.circuit import Operation as QiskitOperation
+from qiskit.circuit import ParameterExpression, QuantumCircuit
 from qiskit.circuit.library import CZGate, HGate
 from qiskit.synthesis import TwoQubitBasisDecomposer
 
 from sqdr_qiskit.errors import ArgumentError, UnsupportedError
+from sqdr_qiskit.lightcone.angles import affine
+from sqdr_qiskit.lightcone.instructions import definition_of, is_free, kind_of, matrix_of
 from sqdr_qiskit.lightcone.paulis import ComplexArray, RealArray, unitary_ptm
 
 __all__ = [
@@ -171,14 +174,16 @@ _ROTATIONS: dict[str, tuple[tuple[int, float, int | float], ...]] = {
     "r": ((3, -1.0, 1), (1, 1.0, 0), (3, 1.0, 1)),
 }
 _NOTHING = frozenset({"barrier", "id", "delay"})
+_RESET: RealArray = np.array([[1.0, 0, 0, 0], [0, 0, 0, 0], [0, 0, 0, 0], [1.0, 0, 0, 0]])
 
 
 def normal_form(circuit: QuantumCircuit, channels: ChannelModel = noiseless) -> NormalForm:
     """Rewrite `circuit` as rotations, fixed one-qubit maps, CZs and the channels that follow its gates.
 
     Args:
-        circuit: One-qubit gates, fixed two-qubit gates, and gates whose definitions consist of them. Rotation
-            angles are affine in the circuit's parameters. Starts in |0...0>, does not measure.
+        circuit: One-qubit gates, fixed two-qubit gates, and gates whose definitions consist of them, as
+            `angles.prepared` returns it: angles are affine in its parameters, and nothing is measured. Starts
+            in |0...0>.
         channels: The noise: which channels follow which gate.
 
     Returns:
@@ -220,10 +225,12 @@ class _Writer:
             instruction_lines=tuple(lines),
         )
 
-    def _gate(self, gate: Instruction, wires: tuple[int, ...], index: int) -> None:
-        channels = self._channels.after(gate.label or gate.name, wires)  # Aer attaches noise to labels, too
-        if gate.name not in _NOTHING:
-            self._map(gate, wires, index)
+    def _gate(self, gate: QiskitOperation, wires: tuple[int, ...], index: int) -> None:
+        """An instruction as it stands in the circuit, and what follows it; its parts have no noise of their
+        own, as in Aer, which attaches noise to labels and else to names.
+        """
+        channels = self._channels.after(getattr(gate, "label", None) or gate.name, wires)
+        self._map(gate, wires, index)
         for channel in channels:
             lines = tuple(self._line[q] for q in channel.qubits)
             if len(lines) == 1:
@@ -231,37 +238,48 @@ class _Writer:
             else:
                 self._operations.append(PairChannel((lines[0], lines[1]), channel.ptm, index))
 
-    def _map(self, gate: Instruction, wires: tuple[int, ...], index: int) -> None:
-        free = any(isinstance(p, ParameterExpression) and p.parameters for p in gate.params)
-        if gate.name in _ROTATIONS and free:
-            for axis, sign, which in _ROTATIONS[gate.name]:
+    def _map(self, gate: QiskitOperation, wires: tuple[int, ...], index: int) -> None:
+        kind = kind_of(gate)  # not the name: a user's gate may have any
+        if kind in _NOTHING:
+            return
+        free = any(is_free(p) for p in getattr(gate, "params", ()))
+        if kind in _ROTATIONS and free:
+            for axis, sign, which in _ROTATIONS[kind]:
                 value = gate.params[which] if isinstance(which, int) else which
                 angle = self._angle(value, sign, gate.name)
                 self._operations.append(Rotation(self._line[wires[0]], axis, angle, index))
-        elif gate.name == "cz":
+            return
+        if kind == "cz":
             self._operations.append(CZ((self._line[wires[0]], self._line[wires[1]]), index))
-        elif gate.name == "swap":
+            return
+        if kind == "swap":
             first, second = wires
             self._line[first], self._line[second] = self._line[second], self._line[first]
-        elif not free and len(wires) <= 2 and _matrix(gate) is not None:
-            self._fixed(gate, wires, index)
-        elif gate.definition is not None and not getattr(gate, "blocks", ()):
-            for item in gate.definition.data:
-                inner = tuple(wires[gate.definition.find_bit(q).index] for q in item.qubits)
-                self._gate(item.operation, inner, index)
-        else:
+            return
+        if kind == "reset":
+            self._operations.append(Fixed(self._line[wires[0]], _RESET, None, index))
+            return
+        matrix = matrix_of(gate) if len(wires) <= 2 else None
+        if matrix is not None:
+            self._fixed(kind, matrix, wires, index)
+            return
+        definition = definition_of(gate)
+        if definition is None or definition.num_clbits:
             raise UnsupportedError(
-                f"Gate `{gate.name}` on qubits {list(wires)} must be a one-qubit or fixed two-qubit gate, "
-                f"or made of them, for light cones to be computed; the backend `aer` may run it."
+                f"Instruction `{gate.name}` on qubits {list(wires)} must be a gate, or made of gates, for "
+                f"light cones to be computed; measurements in the middle and classical control are not."
             )
+        for item in definition.data:
+            inner = tuple(wires[definition.find_bit(q).index] for q in item.qubits)
+            self._map(item.operation, inner, index)
 
-    def _fixed(self, gate: Instruction, wires: tuple[int, ...], index: int) -> None:
-        matrix = _matrix(gate)
-        assert matrix is not None
+    def _fixed(self, kind: str, matrix: ComplexArray, wires: tuple[int, ...], index: int) -> None:
+        if np.array_equal(matrix, np.eye(len(matrix))):
+            return
         if len(wires) == 1:
             self._operations.append(Fixed(self._line[wires[0]], unitary_ptm(matrix), matrix, index))
             return
-        if gate.name == "cx":
+        if kind == "cx":
             hadamard = Fixed(
                 self._line[wires[1]], unitary_ptm(HGate().to_matrix()), HGate().to_matrix(), index
             )
@@ -278,34 +296,18 @@ class _Writer:
     def _angle(self, value: ParameterExpression | float, sign: float, gate: str) -> int:
         """Number of the angle sign * value, which must be affine in the parameters."""
         terms: list[tuple[int, float]] = []
-        offset = 0.0
-        if isinstance(value, Parameter):
-            terms.append((self._column[value], sign))
-        elif isinstance(value, ParameterExpression) and value.parameters:
-            for parameter in value.parameters:
-                slope = value.gradient(parameter)
-                if isinstance(slope, ParameterExpression) and slope.parameters:
-                    raise UnsupportedError(
-                        f"Angle `{value}` of gate `{gate}` must be affine in the parameters (a sum of "
-                        f"multiples), but its slope along `{parameter.name}` is `{slope}`; use a "
-                        f"parameter of its own for it."
-                    )
-                terms.append((self._column[parameter], sign * float(slope)))
-            offset = sign * float(value.bind(dict.fromkeys(value.parameters, 0.0)))
+        if is_free(value):
+            found = affine(value)
+            if found is None:
+                raise UnsupportedError(
+                    f"Angle `{value}` of gate `{gate}` must be affine in the parameters here; "
+                    f"`lightcone.angles.prepared` puts a parameter in its place."
+                )
+            terms = [(self._column[parameter], sign * slope) for parameter, slope in found[0].items()]
+            offset = sign * found[1]
         else:
             offset = sign * float(value)
         return self._angles.setdefault((tuple(sorted(terms)), offset), len(self._angles))
-
-
-def _matrix(gate: Instruction) -> ComplexArray | None:
-    """The gate's matrix, or None if it has none (measure, reset, control flow)."""
-    to_matrix = getattr(gate, "to_matrix", None)
-    if to_matrix is None:
-        return None
-    try:
-        return np.asarray(to_matrix(), dtype=complex)
-    except Exception:  # Qiskit raises several types for gates without a matrix; the caller names the gate.
-        return None
 
 
 @lru_cache(maxsize=1)

@@ -16,7 +16,7 @@ from typing import TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["PAULIS", "RealArray", "kraus_ptm", "rotation_ptm", "unitary_ptm"]
+__all__ = ["PAULIS", "RealArray", "kraus_ptm", "unitary_ptm"]
 
 RealArray: TypeAlias = NDArray[np.float64]
 ComplexArray: TypeAlias = NDArray[np.complex128]
@@ -47,16 +47,3 @@ def kraus_ptm(kraus: ComplexArray) -> RealArray:
 def unitary_ptm(unitary: ComplexArray) -> RealArray:
     """PTM of a one-qubit gate given by its matrix, shape (2, 2)."""
     return kraus_ptm(np.asarray(unitary, dtype=complex)[None])
-
-
-def rotation_ptm(axis: int, angle: float) -> RealArray:
-    """PTM of the rotation exp(-i angle P / 2) about `axis` 1 = X, 2 = Y or 3 = Z; `angle` in radians."""
-    ptm = np.eye(4)
-    first, second = (
-        (axis % 3) + 1,
-        ((axis + 1) % 3) + 1,
-    )  # the pair that turns: Z: X -> Y, X: Y -> Z, Y: Z -> X
-    ptm[first, first] = ptm[second, second] = np.cos(angle)
-    ptm[second, first] = np.sin(angle)
-    ptm[first, second] = -np.sin(angle)
-    return ptm

@@ -123,6 +123,11 @@ class NoiseRules:
                     for position, qubit in enumerate(qubits)
                     if wanted is None or qubit in wanted
                 ]
+            elif len(qubits) != 2:
+                raise UnsupportedError(
+                    f"Noise `{self.spec.name}` has a channel on two qubits after gate `{key}`, which acts on "
+                    f"{len(qubits)}; let it follow the gates that `{key}` consists of."
+                )
             elif error.pairs is None or set(qubits) in [
                 {q % self.n_qubits for q in pair} for pair in error.pairs
             ]:

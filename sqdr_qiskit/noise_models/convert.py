@@ -33,7 +33,9 @@ __all__ = [
     "error_ptm",
     "GateChannels",
     "has_readout_error",
+    "is_product",
     "NoiseChannel",
+    "qubit_maps",
     "read_observable",
     "read_terms",
     "readout_after",
@@ -66,7 +68,7 @@ class GateChannels:
         model: Aer noise model. Its local errors go before its all-qubit ones, as in Aer.
 
     Raises:
-        UnsupportedError: An error on more than two qubits; names the gate.
+        UnsupportedError: An error on more than two qubits together; names the gate.
     """
 
     model: NoiseModel
@@ -141,26 +143,52 @@ def error_ptm(error: QuantumError) -> FloatArray:
     """
     n_qubits = error.num_qubits
     ptm = np.asarray(PTM(SuperOp(error)).data).real
-    if n_qubits == 2:  # Qiskit's index is 4 * (second qubit) + (first qubit)
-        ptm = ptm.reshape(4, 4, 4, 4).transpose(1, 0, 3, 2).reshape(16, 16)
+    if n_qubits > 1:  # Qiskit's index has the last qubit slowest
+        backwards = [*reversed(range(n_qubits)), *reversed(range(n_qubits, 2 * n_qubits))]
+        ptm = ptm.reshape((4,) * 2 * n_qubits).transpose(backwards).reshape(ptm.shape)
     return without_rounding(ptm)
 
 
+def qubit_maps(ptm: FloatArray) -> tuple[FloatArray, ...]:
+    """What a trace-preserving map does to each of its qubits, the others traced out: shapes (4, 4).
+
+    Args:
+        ptm: Shape (4^k, 4^k), first qubit slowest.
+    """
+    n_qubits = round(np.log2(len(ptm)) / 2)
+    blocks = ptm.reshape((4,) * 2 * n_qubits)
+    found = []
+    for own in range(n_qubits):
+        index = tuple(slice(None) if q == own else 0 for q in range(n_qubits))
+        found.append(np.ascontiguousarray(blocks[index + index]))
+    return tuple(found)
+
+
+def is_product(ptm: FloatArray) -> bool:
+    """Whether a trace-preserving map acts on each of its qubits by itself."""
+    product = np.eye(1)
+    for own in qubit_maps(ptm):
+        product = np.kron(product, own)
+    return bool(np.max(np.abs(product - ptm)) < _PRODUCT)
+
+
 def _maps(error: QuantumError, gate: str) -> tuple[tuple[tuple[int, ...], FloatArray], ...]:
-    if error.num_qubits > 2:
-        raise UnsupportedError(
-            f"Noise after gate `{gate}` must act on one or two qubits, but acts on {error.num_qubits}; the "
-            f"backend "
-            f"`aer_noisy` may run it."
-        )
     ptm = error_ptm(error)
     if error.num_qubits == 1:
         return (((0,), ptm),)
+    if error.num_qubits > 2:
+        if not is_product(ptm):
+            raise UnsupportedError(
+                f"Noise after gate `{gate}` must act on one or two qubits, or on each by itself, but acts on "
+                f"{error.num_qubits} together; let it follow the gates that `{gate}` consists of."
+            )
+        singles = enumerate(qubit_maps(ptm))
+        return tuple(((place,), part) for place, part in singles if not np.array_equal(part, np.eye(4)))
     parts = split_product(ptm)
     if parts is None:
         return (((0, 1), ptm),)
-    singles = iter((0, 1))  # A comes before B in every form
-    placed = [((0, 1) if part.shape == (16, 16) else (next(singles),), part) for part in parts]
+    places = iter((0, 1))  # A comes before B in every form
+    placed = [((0, 1) if part.shape == (16, 16) else (next(places),), part) for part in parts]
     return tuple((operands, part) for operands, part in placed if not np.array_equal(part, np.eye(len(part))))
 
 

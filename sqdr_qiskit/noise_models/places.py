@@ -94,7 +94,9 @@ def with_places(circuit: QuantumCircuit, places: Iterable[str]) -> QuantumCircui
 
 def _steps(layer: list[CircuitInstruction]) -> list[list[CircuitInstruction]]:
     """Two-qubit gates packed into steps of disjoint gates; only diagonal gates may overtake one another."""
-    diagonal = all(instruction.operation.name in ("cz", "cp", "rzz", "crz") for instruction in layer)
+    # `cp:turned` is a `cp` that the parameter-shift rule wrote out (`tiles.writer`)
+    names = [instruction.operation.name.partition(":")[0] for instruction in layer]
+    diagonal = all(name in ("cz", "cp", "rzz", "crz") for name in names)
     steps: list[list[CircuitInstruction]] = []
     busy: list[set[Qubit]] = []
     for instruction in layer:

@@ -6,6 +6,7 @@ import hashlib
 import math
 import os
 import secrets
+from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,14 +28,17 @@ from qiskit.quantum_info import SparsePauliOp
 from qiskit_aer import AerSimulator
 
 from sqdr_qiskit.errors import ArgumentError, BackendError, UnsupportedError
+from sqdr_qiskit.lightcone.angles import AngleStage, check_finite, prepared
 from sqdr_qiskit.lightcone.cones import PauliTerm, cone, pauli_terms
+from sqdr_qiskit.lightcone.instructions import kind_of
 from sqdr_qiskit.lightcone.operations import normal_form
 from sqdr_qiskit.noise_models.convert import readout_after
 from sqdr_qiskit.parallel import n_threads
 from sqdr_qiskit.simulators.aer_runner import AerRunner, Measurement, measurements_for
+from sqdr_qiskit.simulators.circuit_cache import CircuitCache
 from sqdr_qiskit.simulators.cone_programs import ConeProgram, NoiseLabels, build_programs
 from sqdr_qiskit.simulators.exact import distinct_observables
-from sqdr_qiskit.simulators.noise import CircuitNoise, Noise, circuit_noise
+from sqdr_qiskit.simulators.noise import CircuitNoise, Noise, aer_circuit, circuit_noise
 
 __all__ = ["AerConeEstimator", "check_memory", "free_memory", "readable", "state_bytes"]
 
@@ -95,8 +99,8 @@ def readable(n_bytes: int) -> str:
     return f"{size:.3g} {unit}"
 
 
+_SHOT = 200  # bytes that Aer holds for each sample (measured: about 100 on narrow cones, more on wide ones)
 _LARGEST_DENSITY_MATRIX = 1 << 29  # bytes; above, samples come from trajectories of state vectors
-_PLANS = 16
 
 
 class AerConeEstimator(BaseEstimatorV2):
@@ -139,9 +143,15 @@ class AerConeEstimator(BaseEstimatorV2):
         self.shots = shots
         self.seed = seed
         self._device = device
-        self._plans: list[tuple[QuantumCircuit, list[SparsePauliOp], _Plan]] = []
-        self._asked: dict[bytes, int] = {}
+        self._plans: CircuitCache[_Plan] = CircuitCache()
+        self._asked: Counter[bytes] = Counter()
         self._lock = Lock()
+
+    def __getstate__(self) -> dict[str, object]:
+        return {name: value for name, value in vars(self).items() if name != "_lock"}
+
+    def __setstate__(self, state: dict[str, object]) -> None:
+        self.__dict__.update(state, _lock=Lock())
 
     def run(
         self, pubs: Iterable[EstimatorPubLike], *, precision: float | None = None
@@ -157,11 +167,6 @@ class AerConeEstimator(BaseEstimatorV2):
         job._submit()
         return job
 
-    def cone_sizes(self, circuit: QuantumCircuit, observables: Sequence[SparsePauliOp]) -> tuple[int, ...]:
-        """Numbers of qubits of the circuits that Aer runs for these observables, largest first."""
-        plan = self._plan(circuit, list(observables))
-        return tuple(sorted((program.n_qubits for program in plan.programs), reverse=True))
-
     def _evaluate(self, pubs: list[EstimatorPub]) -> PrimitiveResult[PubResult]:
         return PrimitiveResult([self._pub(pub) for pub in pubs], metadata={"version": 2})
 
@@ -173,6 +178,9 @@ class AerConeEstimator(BaseEstimatorV2):
         parameters = np.ascontiguousarray(
             parameters.reshape(batch, pub.circuit.num_parameters), dtype=np.float64
         )
+        check_finite(parameters)
+        if plan.stage is not None:
+            parameters = plan.stage.values(parameters)
         shots = self._shots(pub.precision)
         if shots is None:
             terms = plan.expectations(parameters)
@@ -195,7 +203,15 @@ class AerConeEstimator(BaseEstimatorV2):
     def _shots(self, precision: float | None) -> int | None:
         if self.shots is None or not precision:
             return self.shots
-        return math.ceil(1.0 / precision**2)
+        shots = math.ceil(1.0 / precision**2)
+        needed, free = _SHOT * shots, free_memory()
+        if needed > free:
+            raise ArgumentError(
+                f"Argument `precision` must be at least {math.sqrt(_SHOT / free):.1g} here, but is "
+                f"{precision:.3g}: Aer would hold {shots:,} samples at once, {readable(needed)}, and "
+                f"{readable(free)} is free; without `shots` values are exact."
+            )
+        return shots
 
     def _seed_for(self, parameters: NDArray[np.float64], circuit: QuantumCircuit, shots: int) -> int:
         """A seed from the own one, what is asked and how often it was asked before: nothing to resume."""
@@ -205,22 +221,18 @@ class AerConeEstimator(BaseEstimatorV2):
         digest.update(f"{self.seed} {shots} {circuit.num_qubits} {circuit.size()}".encode())
         key = digest.digest()
         with self._lock:
-            times = self._asked.get(key, 0)
-            self._asked[key] = times + 1
+            times = self._asked[key]
+            self._asked[key] += 1
         digest.update(str(times).encode())
         return int.from_bytes(digest.digest()[:4], "little") >> 1
 
     def _plan(self, circuit: QuantumCircuit, observables: list[SparsePauliOp]) -> _Plan:
         """What to run for a circuit and its observables; made once for equal ones."""
-        with self._lock:
-            for place, (known, of, plan) in enumerate(self._plans):
-                if observables == of and circuit == known:
-                    self._plans.insert(0, self._plans.pop(place))
-                    return plan
-            plan = _make_plan(circuit, observables, self.noise, self.shots is not None, self._device)
-            self._plans.insert(0, (circuit.copy(), observables, plan))
-            del self._plans[_PLANS:]
-            return plan
+        return self._plans.get(
+            circuit,
+            observables,
+            lambda: _make_plan(circuit, observables, self.noise, self.shots is not None, self._device),
+        )
 
 
 @dataclass(frozen=True)
@@ -232,6 +244,7 @@ class _Plan:
     weights: NDArray[np.float64]
     constants: NDArray[np.float64]
     runner: AerRunner
+    stage: AngleStage | None
 
     def expectations(self, parameters: NDArray[np.float64]) -> NDArray[np.float64]:
         """Exact expectation of every term, shape (batch, n_terms)."""
@@ -268,9 +281,11 @@ def _make_plan(
 ) -> _Plan:
     bound = None if noise is None else circuit_noise(noise, circuit)
     if bound is None:
+        inner, stage = prepared(circuit)
+        circuit = aer_circuit(inner, None)
         form = normal_form(circuit)
     else:
-        circuit = bound.circuit
+        circuit, stage = bound.circuit, bound.stage
         form = normal_form(circuit, bound.channels)
         if not sampled:  # samples get their readout error from Aer, exact values from the observable
             observables = [bound.read(observable) for observable in observables]
@@ -290,7 +305,8 @@ def _make_plan(
     cones = [cone(form, PauliTerm(1.0, paulis)) for paulis in numbers]
     programs = build_programs(circuit, form, cones, None if bound is None else bound.model, labels)
     widest = max((program.n_qubits for program in programs), default=1)
-    method = _method(widest, noisy=bound is not None, sampled=sampled)
+    resets = any(kind_of(item.operation) == "reset" for item in circuit.data)
+    method = _method(widest, noisy=bound is not None or resets, sampled=sampled)
     _check_size(widest, method, sampled)
     measurements: tuple[tuple[Measurement, ...], ...] = ()
     if sampled:
@@ -299,7 +315,12 @@ def _make_plan(
             measurements_for(program.outputs, _readout(program, wire, bound, labels)) for program in programs
         )
     return _Plan(
-        programs, measurements, weights, constants, AerRunner(labels.model, method=method, device=device)
+        programs,
+        measurements,
+        weights,
+        constants,
+        AerRunner(labels.model, method=method, device=device),
+        stage,
     )
 
 

@@ -15,17 +15,19 @@ from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
-from qiskit.circuit import Instruction, Parameter, ParameterExpression, QuantumCircuit
+from qiskit.circuit import Instruction, ParameterExpression, QuantumCircuit
 from qiskit.circuit.library import IGate, RZGate, UnitaryGate
 from qiskit.quantum_info import Kraus
 from qiskit_aer.noise import NoiseModel, QuantumError
 
 from sqdr_qiskit.errors import UnsupportedError
+from sqdr_qiskit.lightcone.angles import affine
 from sqdr_qiskit.lightcone.cones import Cone
+from sqdr_qiskit.lightcone.instructions import is_free, kind_of, labelled
 from sqdr_qiskit.lightcone.operations import Fixed, NormalForm, Operation, Rotation
 from sqdr_qiskit.noise_models.build import attach
 from sqdr_qiskit.noise_models.channels import ptm_to_kraus
-from sqdr_qiskit.noise_models.convert import error_after, error_ptm, split_product
+from sqdr_qiskit.noise_models.convert import error_after, error_ptm, is_product, qubit_maps
 from sqdr_qiskit.noise_models.places import gate_key
 
 __all__ = ["build_programs", "ConeProgram", "NoiseLabels", "Pauli", "Step"]
@@ -51,14 +53,13 @@ class NoiseLabels:
         return label
 
     def part(self, gate: str, error: QuantumError, position: int) -> str | None:
-        """The label for what `error` does to one of its two qubits; None if that is nothing.
+        """The label for what `error` does to one of its qubits; None if that is nothing.
 
-        Right where the other qubit is not looked at afterwards: it is traced out.
+        Right where the other qubits are not looked at afterwards: they are traced out.
         """
         place = (id(error), position)
         if place not in self._labels:
-            blocks = error_ptm(error).reshape(4, 4, 4, 4)
-            ptm = np.ascontiguousarray(blocks[:, 0, :, 0] if position == 0 else blocks[0, :, 0, :])
+            ptm = qubit_maps(error_ptm(error))[position]
             nothing = np.array_equal(ptm, np.eye(4))
             kraus = None if nothing else QuantumError(Kraus(list(ptm_to_kraus(ptm))))
             self._labels[place] = None if kraus is None else self._new(gate, kraus)
@@ -66,12 +67,11 @@ class NoiseLabels:
         return self._labels[place]
 
     def is_product(self, error: QuantumError) -> bool:
-        """Whether a two-qubit error acts on each qubit by itself, so that `part` of both is all of it."""
-        if error.num_qubits != 2:
+        """Whether an error acts on each of its qubits by itself, so that all its `part`s are all of it."""
+        if error.num_qubits < 2:
             return False
         if id(error) not in self._products:
-            parts = split_product(error_ptm(error))
-            self._products[id(error)] = parts is not None and len(parts) == 2
+            self._products[id(error)] = is_product(error_ptm(error))
             self._alive.append(error)
         return self._products[id(error)]
 
@@ -179,7 +179,7 @@ def build_programs(
     A cone whose qubits all belong to another one's is computed with it.
 
     Args:
-        circuit: The circuit that `form` was made of.
+        circuit: The circuit that `form` was made of, as `simulators.noise.aer_circuit` returns it.
         form: Its normal form, noise included.
         cones: One for each term.
         model: The noise; None for none.
@@ -242,7 +242,7 @@ class _Writer:
         wires = tuple(self._circuit.find_bit(qubit).index for qubit in item.qubits)
         where = self._form.instruction_lines[index]
         error = None if self._model is None else error_after(self._model, gate_key(item), wires)
-        if item.operation.name == "swap":  # the normal form renames instead; its noise stays
+        if kind_of(item.operation) == "swap":  # the normal form renames instead; its noise stays
             if error is None:
                 return []
             return [(UnitaryGate(np.eye(4), label=self._labels.whole("swap", error)), where[::-1])]
@@ -251,15 +251,15 @@ class _Writer:
         turned = any(isinstance(part, Rotation) for part in self._parts[index])
         if len(inside) == len(where) or turned:
             if error is not None and self._labels.is_product(error):
-                # two maps on one qubit each are cheaper than one on two
-                drafts = [(_labelled(item.operation, None), where)]
+                # maps on one qubit each are cheaper than one on two
+                drafts = [] if _is_identity(item.operation) else [(labelled(item.operation, None), where)]
                 for position, name in enumerate(where):
                     label = self._labels.part(gate_key(item), error, position)
                     if label is not None:
                         drafts.append((IGate(label=label), (name,)))
                 return drafts
             label = None if error is None else self._labels.whole(gate_key(item), error)
-            return [(_labelled(item.operation, label), where)]
+            return [(labelled(item.operation, label), where)]
         # What remains of a two-qubit gate outside of which the cone ends: the fixed turns of its one qubit,
         # and noise.
         drafts = []
@@ -285,7 +285,7 @@ class _Writer:
         key: list[object] = [operation.name, operation.label]
         columns: list[int | None] = []
         for value in operation.params:
-            if isinstance(value, ParameterExpression) and value.parameters:
+            if is_free(value):
                 columns.append(len(rows))
                 key.append(("column", len(rows)))
                 rows.append(self._affine(value, operation.name))
@@ -296,19 +296,17 @@ class _Writer:
 
     def _affine(self, value: ParameterExpression, gate: str) -> tuple[dict[int, float], float]:
         """An angle as slopes along the parameters and an offset."""
-        if isinstance(value, Parameter):
-            return {self._number[value]: 1.0}, 0.0
-        slopes: dict[int, float] = {}
-        for parameter in value.parameters:
-            slope = value.gradient(parameter)
-            if isinstance(slope, ParameterExpression) and slope.parameters:
-                raise UnsupportedError(
-                    f"Angle `{value}` of gate `{gate}` must be affine in the parameters; use a parameter "
-                    f"of its own "
-                    "for it."
-                )
-            slopes[self._number[parameter]] = float(slope)
-        return slopes, float(value.bind(dict.fromkeys(value.parameters, 0.0)))
+        found = affine(value)
+        if found is None:
+            raise UnsupportedError(f"Angle `{value}` of gate `{gate}` must be affine in the parameters here.")
+        return {self._number[parameter]: slope for parameter, slope in found[0].items()}, found[1]
+
+
+def _is_identity(operation: Instruction) -> bool:
+    """Whether an instruction is a mere marker, for noise."""
+    if kind_of(operation) != "unitary":
+        return False
+    return np.array_equal(operation.params[0], np.eye(2**operation.num_qubits))
 
 
 def _local_numbers(
@@ -326,12 +324,3 @@ def _local_numbers(
         for name in where:
             local.setdefault(name, len(local))
     return local
-
-
-def _labelled(operation: Instruction, label: str | None) -> Instruction:
-    """The instruction with this label and no other (noise is found by label alone)."""
-    if operation.label == label:
-        return operation
-    changed = operation.to_mutable()
-    changed.label = label
-    return changed

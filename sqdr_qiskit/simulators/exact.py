@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from functools import partial
-from threading import Lock
 from typing import TypeAlias
 from uuid import uuid4
 
@@ -25,9 +23,9 @@ from qiskit.providers import JobStatus
 from qiskit.quantum_info import SparsePauliOp
 
 from sqdr_qiskit.lightcone.engine import ExactEngine
-from sqdr_qiskit.lightcone.operations import ChannelModel, noiseless
+from sqdr_qiskit.simulators.circuit_cache import CircuitCache
 
-__all__ = ["distinct_observables", "EngineCache", "EngineMaker", "ExactEstimator", "FinishedJob"]
+__all__ = ["distinct_observables", "EngineMaker", "ExactEstimator", "FinishedJob"]
 
 
 class FinishedJob(BasePrimitiveJob[PrimitiveResult[PubResult], JobStatus]):
@@ -76,72 +74,37 @@ EngineMaker: TypeAlias = Callable[[QuantumCircuit, Sequence[SparsePauliOp]], Exa
 """What makes the engine of a circuit and its observables; `ExactEngine` is the noiseless one."""
 
 
-class EngineCache:
-    """Compiled engines, so that a circuit is taken apart once and not for every batch.
-
-    Args:
-        channels: The noise that follows the gates.
-        maker: Makes the engines; in place of `channels`, where noise means more than channels.
-        size: Engines kept; the one not used for longest goes first.
-    """
-
-    def __init__(
-        self, channels: ChannelModel = noiseless, *, maker: EngineMaker | None = None, size: int = 16
-    ) -> None:
-        self._make = partial(ExactEngine, channels=channels) if maker is None else maker
-        self._size = size
-        self._engines: list[tuple[QuantumCircuit, list[SparsePauliOp], ExactEngine]] = []
-        self._last: tuple[QuantumCircuit, Sequence[SparsePauliOp], ExactEngine] | None = None
-        self._lock = Lock()
-
-    def get(
-        self, circuit: QuantumCircuit, observables: Sequence[SparsePauliOp], *, same: bool = False
-    ) -> ExactEngine:
-        """The engine of `circuit` and `observables`; equal circuits share one, a changed one never does.
-
-        Args:
-            circuit: The circuit.
-            observables: The observables, on its qubits.
-            same: Whether both are objects that nobody changes: the last such pair is known without a look.
-
-        Raises:
-            UnsupportedError: The engine cannot take the circuit.
-        """
-        wanted = list(observables)
-        with self._lock:
-            last = self._last
-            if same and last is not None and last[0] is circuit and last[1] is observables:
-                return last[2]
-            engine = self._find(circuit, wanted)
-            if engine is None:
-                engine = self._make(circuit, wanted)
-                self._engines.insert(0, (circuit.copy(), wanted, engine))
-                del self._engines[self._size :]
-            if same:
-                self._last = circuit, observables, engine
-            return engine
-
-    def _find(self, circuit: QuantumCircuit, observables: list[SparsePauliOp]) -> ExactEngine | None:
-        for place, (known, of, engine) in enumerate(self._engines):
-            if observables == of and circuit == known:
-                self._engines.insert(0, self._engines.pop(place))
-                return engine
-        return None
-
-
 class ExactEstimator(BaseEstimatorV2):
     """Expectation values to rounding, from light cones; noise enters as channels.
 
     Any requested precision is met: the standard errors are zero.
 
     Args:
-        channels: The noise that follows the gates.
-        maker: Makes the engines; in place of `channels`, where noise means more than channels.
+        maker: Makes the engines; `ExactEngine` is the noiseless one, `simulators.noise.noisy_engine(noise)`
+            one under noise.
     """
 
-    def __init__(self, channels: ChannelModel = noiseless, *, maker: EngineMaker | None = None) -> None:
-        self.engines = EngineCache(channels, maker=maker)
+    def __init__(self, maker: EngineMaker | None = None) -> None:
+        self._make: EngineMaker = ExactEngine if maker is None else maker
+        self._engines: CircuitCache[ExactEngine] = CircuitCache()
         self._last: tuple[ObservablesArray, list[SparsePauliOp], NDArray[np.int64]] | None = None
+
+    def engine(
+        self, circuit: QuantumCircuit, observables: Sequence[SparsePauliOp], *, same: bool = False
+    ) -> ExactEngine:
+        """The engine of a circuit and its observables, made once for equal ones.
+
+        Args:
+            circuit: The circuit.
+            observables: The observables, on its qubits.
+            same: See `CircuitCache.get`.
+
+        Raises:
+            UnsupportedError: The engine cannot take the circuit.
+        """
+        return self._engines.get(
+            circuit, observables, lambda: self._make(circuit, list(observables)), same=same
+        )
 
     def run(self, pubs: Iterable[EstimatorPubLike], *, precision: float | None = None) -> FinishedJob:
         """Evaluate `pubs`; observables and parameters broadcast as Qiskit's interface says.
@@ -156,7 +119,7 @@ class ExactEstimator(BaseEstimatorV2):
         last = self._last
         if last is None or last[0] is not pub.observables:
             last = self._last = (pub.observables, *distinct_observables(pub.observables))
-        engine = self.engines.get(pub.circuit, last[1])
+        engine = self.engine(pub.circuit, last[1])
         parameters = pub.parameter_values.as_array(pub.circuit.parameters)
         values = engine.values(parameters.reshape(pub.parameter_values.size, pub.circuit.num_parameters))
         rows = np.arange(len(values)).reshape(pub.parameter_values.shape)

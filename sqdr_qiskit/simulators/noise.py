@@ -7,21 +7,24 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import TypeAlias
 
 from qiskit.circuit import QuantumCircuit
 from qiskit.quantum_info import SparsePauliOp
 from qiskit_aer.noise import NoiseModel
 
+from sqdr_qiskit.lightcone.angles import AngleStage, prepared
 from sqdr_qiskit.lightcone.engine import ExactEngine
+from sqdr_qiskit.lightcone.instructions import written_out
 from sqdr_qiskit.lightcone.operations import Channel
 from sqdr_qiskit.noise_models.build import build_noise_model, noisy_circuit
 from sqdr_qiskit.noise_models.check import probe
-from sqdr_qiskit.noise_models.convert import GateChannels, read_observable
+from sqdr_qiskit.noise_models.convert import GateChannels, error_after, read_observable
 from sqdr_qiskit.simulators.exact import EngineMaker
 from sqdr_qiskit.specs.noise import NoiseSpec
 
-__all__ = ["CircuitNoise", "Noise", "circuit_noise", "noisy_engine"]
+__all__ = ["aer_circuit", "CircuitNoise", "Noise", "circuit_noise", "noisy_engine"]
 
 Noise: TypeAlias = NoiseSpec | NoiseModel
 """Noise as a backend takes it: a file's description, or any Aer noise model."""
@@ -32,12 +35,15 @@ class CircuitNoise:
     """The noise of one circuit.
 
     Attributes:
-        circuit: The circuit, with markers where the noise names places; same qubits and parameters.
+        circuit: The circuit as Aer runs it (`aer_circuit`), with markers where the noise names places, its
+            angles affine in its parameters; same qubits.
         model: Aer noise model for it.
+        stage: Computes its parameters from the original circuit's; None if they are the same.
     """
 
     circuit: QuantumCircuit
     model: NoiseModel
+    stage: AngleStage | None
 
     @property
     def channels(self) -> _EngineChannels:
@@ -71,13 +77,35 @@ def circuit_noise(noise: Noise, circuit: QuantumCircuit) -> CircuitNoise:
         BackendError: Aer ignores the noise.
         UnsupportedError: A device snapshot and a circuit that was not transpiled for the device.
     """
+    inner, stage = prepared(circuit)
     if isinstance(noise, NoiseModel):
-        marked, model = circuit, noise
+        marked, model = inner, noise
     else:
-        marked = noisy_circuit(noise, circuit)
+        marked = noisy_circuit(noise, inner)
         model = build_noise_model(noise, marked)
-    probe(model, marked)
-    return CircuitNoise(marked, model)
+    flat = aer_circuit(marked, model)
+    probe(model, flat)
+    return CircuitNoise(flat, model, stage)
+
+
+# What Aer 0.18 binds rightly by itself, fixed and free. It takes the free angles of controlled rotations
+# (crx, cp, cu, ...) for zero without a word (qiskit-aer issues 2323, 2391, 2403), so these are written out,
+# as is all that it does not know.
+_FREE = frozenset({"rx", "ry", "rz", "p", "u", "u1", "u2", "u3", "r", "rxx", "ryy", "rzz", "rzx"})
+_FIXED = _FREE | {
+    *("id", "x", "y", "z", "h", "s", "sdg", "sx", "sxdg", "t", "tdg"),
+    *("cx", "cy", "cz", "ecr", "swap", "unitary", "reset"),
+}
+
+
+def aer_circuit(circuit: QuantumCircuit, model: NoiseModel | None) -> QuantumCircuit:
+    """A circuit in gates on one and two qubits that Aer knows and binds, noise where it was.
+
+    Raises:
+        UnsupportedError: An instruction that is no gate and not made of gates.
+    """
+    is_marked = None if model is None else lambda key, wires: error_after(model, key, wires) is not None
+    return written_out(circuit, free=_FREE, fixed=_FIXED, is_marked=is_marked)
 
 
 def noisy_engine(noise: Noise) -> EngineMaker:
@@ -92,9 +120,9 @@ def noisy_engine(noise: Noise) -> EngineMaker:
         What `ExactEstimator` and `ExactGradient` take as `maker`. Called with a circuit that the noise
         does not fit, it raises what `circuit_noise` raises.
     """
+    return partial(_noisy_engine, noise)
 
-    def make(circuit: QuantumCircuit, observables: Sequence[SparsePauliOp]) -> ExactEngine:
-        bound = circuit_noise(noise, circuit)
-        return ExactEngine(bound.circuit, [bound.read(o) for o in observables], bound.channels)
 
-    return make
+def _noisy_engine(noise: Noise, circuit: QuantumCircuit, observables: Sequence[SparsePauliOp]) -> ExactEngine:
+    bound = circuit_noise(noise, circuit)
+    return ExactEngine(bound.circuit, [bound.read(o) for o in observables], bound.channels, bound.stage)

@@ -10,24 +10,19 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 from qiskit.circuit import QuantumCircuit
 from qiskit.quantum_info import SparsePauliOp
 
 from sqdr_qiskit.errors import ArgumentError, UnsupportedError
+from sqdr_qiskit.lightcone.angles import AngleStage, prepared
 from sqdr_qiskit.lightcone.cones import Cone, PauliTerm, cone, pauli_terms, tight_cone
-from sqdr_qiskit.lightcone.operations import (
-    Channel,
-    ChannelModel,
-    NormalForm,
-    Rotation,
-    noiseless,
-    normal_form,
-)
+from sqdr_qiskit.lightcone.operations import ChannelModel, NormalForm, Rotation, normal_form
 from sqdr_qiskit.lightcone.paulis import RealArray
 from sqdr_qiskit.lightcone.runs import Run, euler_angles
-from sqdr_qiskit.tiles.writer import Written, elementary, write_fused, write_plain, write_register
+from sqdr_qiskit.tiles.writer import Written, plain, write_fused, write_plain, write_register
 
-__all__ = ["Tile", "tile_circuit", "TiledChannels", "TiledCircuit", "whole_register", "write_run"]
+__all__ = ["Tile", "tile_circuit", "TiledCircuit", "whole_register", "write_run"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -73,7 +68,10 @@ class TiledCircuit:
         constants: Shape (n_observables,).
         tiles: The blocks.
         form: Normal form of the original circuit.
-        coefficients: Shape (n_rotations, n_params): rotation angles = coefficients @ parameters + offsets.
+        stage: Computes the parameters that angles are affine in from the original circuit's; None if they are
+            the same.
+        coefficients: Shape (n_rotations, n_inner): rotation angles = coefficients @ inner + offsets, where
+            inner = stage(parameters).
         offsets: Shape (n_rotations,), radians.
         runs: The runs of one-qubit gates, one `u` gate each; None if the circuit's own gates were kept.
         columns: Without runs: the rotation that each parameter of `circuit` is the angle of.
@@ -86,6 +84,7 @@ class TiledCircuit:
     constants: RealArray
     tiles: tuple[Tile, ...]
     form: NormalForm
+    stage: AngleStage | None
     coefficients: RealArray
     offsets: RealArray
     runs: tuple[Run, ...] | None
@@ -102,7 +101,27 @@ class TiledCircuit:
         Args:
             parameters: In the order of the original circuit's parameters.
         """
-        return np.asarray(parameters @ self.coefficients.T + self.offsets)
+        inner = parameters if self.stage is None else self.stage.values(parameters)
+        return np.asarray(inner @ self.coefficients.T + self.offsets)
+
+    def slopes(self, parameters: RealArray) -> RealArray:
+        """Derivatives of the rotation angles along the original circuit's parameters.
+
+        Args:
+            parameters: Shape (batch, n_params), in the order of the original circuit's parameters.
+
+        Returns:
+            Shape (batch or 1, n_rotations, n_params): 1 where they are the same for all.
+        """
+        if self.stage is None:
+            return self.coefficients[None]
+        return np.asarray(np.einsum("ri,bip->brp", self.coefficients, self.stage.slopes(parameters)))
+
+    @property
+    def depends(self) -> NDArray[np.bool_]:
+        """Which rotation depends on which of the original circuit's parameters, (n_rotations, n_params)."""
+        moved = self.coefficients != 0.0
+        return moved if self.stage is None else moved @ self.stage.depends
 
     def bind(self, angles: RealArray) -> RealArray:
         """The circuit's parameter values for rotation angles, shifted or not.
@@ -132,30 +151,6 @@ def write_run(run: Run, gate: RealArray, values: RealArray) -> None:
             values[..., column] = angle
 
 
-@dataclass(frozen=True)
-class TiledChannels:
-    """Noise of the original circuit's qubits, on the tiles' qubits.
-
-    Args:
-        channels: The original circuit's noise.
-        tiles: The tiles.
-    """
-
-    channels: ChannelModel
-    tiles: tuple[Tile, ...]
-
-    def after(self, gate: str, qubits: tuple[int, ...]) -> tuple[Channel, ...]:
-        """Channels that follow the gate on the tiles' qubits."""
-        original = {w: name for tile in self.tiles for w, name in zip(tile.wires, tile.qubits, strict=True)}
-        back = {original[qubit]: qubit for qubit in qubits}
-        found = self.channels.after(gate, tuple(original[qubit] for qubit in qubits))
-        if any(q not in back for channel in found for q in channel.qubits):
-            raise UnsupportedError(
-                f"Noise after gate `{gate}` must act on the gate's own qubits to be laid in tiles."
-            )
-        return tuple(Channel(tuple(back[q] for q in channel.qubits), channel.ptm) for channel in found)
-
-
 _Pauli = tuple[tuple[int, int], ...]
 
 
@@ -164,31 +159,29 @@ def tile_circuit(
     observables: Sequence[SparsePauliOp],
     *,
     fuse: bool = True,
-    channels: ChannelModel = noiseless,
     groups: Sequence[Sequence[int]] | None = None,
 ) -> TiledCircuit:
     """Lay the cones of `observables` side by side.
 
     Args:
-        circuit: RX, RY, RZ, P and U rotations, fixed one- and two-qubit gates, and gates made of them.
+        circuit: Gates, as the exact engine takes them.
         observables: Real sums of Pauli strings on the circuit's qubits; they need not commute.
         fuse: One `u` gate for all one-qubit gates between two CZs, which makes a chip's circuit as shallow as
-            can be; else the circuit's own gates with their labels, as noise that follows gates needs it.
-        channels: The noise; run the result under `TiledChannels(channels, tiled.tiles)`.
+            can be; else the circuit's own gates.
         groups: Which Pauli terms share a tile, by number in order of appearance; None gives each its own, but
             a term whose cone lies wholly within another's joins it.
 
     Raises:
-        UnsupportedError: A gate or an observable that cones cannot be computed of, by name; noise with
-            `fuse`; terms of a group that do not commute qubit by qubit.
+        UnsupportedError: A gate or an observable that cones cannot be computed of, by name; terms
+            of a group that do not commute qubit by qubit.
         ArgumentError: `groups` that do not hold every term once.
     """
-    flat = elementary(circuit, channels)
-    form = normal_form(flat, channels)
+    inner, stage = prepared(circuit)
+    flat = inner if fuse else plain(inner)
+    form = normal_form(flat)
     if fuse and form.has_channels:
         raise UnsupportedError(
-            "Argument `fuse` must be false with noise that follows the circuit's gates, because fused they "
-            "are other gates."
+            "Instruction `reset` must stand at the beginning of a circuit whose cones lie side by side."
         )
     terms = _distinct(observables, form)
     cones = [tight_cone(form, PauliTerm(1.0, paulis)) for paulis in terms]
@@ -232,7 +225,7 @@ def tile_circuit(
             entries.append(("", [], constant))
         sums.append(SparsePauliOp.from_sparse_list(entries, n_wires))
     single = [SparsePauliOp.from_sparse_list([(*strings[i], 1.0)], n_wires) for i in range(len(terms))]
-    return _assemble(written, form, tiles, sums, single, weights, constants, circuit)
+    return _assemble(written, form, tiles, sums, single, weights, constants, stage)
 
 
 def whole_register(
@@ -254,14 +247,13 @@ def whole_register(
         UnsupportedError: A gate or an observable that cones cannot be computed of, by name; observables that
             do not commute qubit by qubit.
     """
-    flat = elementary(circuit, noiseless if noise is None else noise(circuit)[1])
-    marked, channels = (flat, noiseless) if noise is None else noise(flat)
-    plain = normal_form(flat)
-    form = plain if noise is None else normal_form(marked, channels)
-    terms = _distinct(observables, plain)
+    flat, stage = prepared(circuit)
+    ideal = normal_form(flat)
+    form = ideal if noise is None else normal_form(*noise(flat))
+    terms = _distinct(observables, ideal)
     _check_groups([tuple(range(len(terms)))], terms)
     single = []
-    back = {name: wire for wire, name in enumerate(plain.line)}
+    back = {name: wire for wire, name in enumerate(ideal.line)}
     for paulis in terms:
         letters, wires = "".join("IXYZ"[letter] for _, letter in paulis), [back[qubit] for qubit, _ in paulis]
         single.append(SparsePauliOp.from_sparse_list([(letters, wires, 1.0)], circuit.num_qubits))
@@ -280,8 +272,8 @@ def whole_register(
         operations=block.operations,
         rotations=block.rotations,
     )
-    weights, constants = _weights(observables, plain, terms)
-    return _assemble(written, form, (tile,), list(observables), single, weights, constants, circuit)
+    weights, constants = _weights(observables, ideal, terms)
+    return _assemble(written, form, (tile,), list(observables), single, weights, constants, stage)
 
 
 def _assemble(
@@ -292,7 +284,7 @@ def _assemble(
     terms: Sequence[SparsePauliOp],
     weights: RealArray,
     constants: RealArray,
-    circuit: QuantumCircuit,
+    stage: AngleStage | None,
 ) -> TiledCircuit:
     rows = [form.operations[operation] for tile in tiles for operation in tile.rotations]
     numbers = [op.angle for op in rows if isinstance(op, Rotation)]
@@ -304,7 +296,8 @@ def _assemble(
         constants=constants,
         tiles=tiles,
         form=form,
-        coefficients=form.coefficients[numbers].reshape(len(numbers), circuit.num_parameters),
+        stage=stage,
+        coefficients=form.coefficients[numbers].reshape(len(numbers), form.coefficients.shape[1]),
         offsets=form.offsets[numbers],
         runs=written.runs,
         columns=written.columns,

@@ -2,23 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections import defaultdict
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from qiskit.circuit import Instruction, ParameterExpression, ParameterVector, QuantumCircuit
+from qiskit.circuit import Gate, Operation, Parameter, ParameterVector, QuantumCircuit
+from qiskit.circuit.library import PermutationGate, RXGate, RYGate, RZGate, UnitaryGate
 
 from sqdr_qiskit.errors import UnsupportedError
 from sqdr_qiskit.lightcone.cones import ONLY_IZ, Cone, flow
-from sqdr_qiskit.lightcone.operations import CZ, ChannelModel, Fixed, NormalForm, Rotation, noiseless
+from sqdr_qiskit.lightcone.instructions import is_free, kind_of, written_out
+from sqdr_qiskit.lightcone.operations import CZ, Fixed, NormalForm, Rotation, normal_form
 from sqdr_qiskit.lightcone.paulis import RealArray
 from sqdr_qiskit.lightcone.runs import Run, euler_angles, quaternion_of
 
 __all__ = [
     "Block",
-    "elementary",
-    "is_free",
-    "ROTATION_SLOTS",
+    "plain",
     "split_runs",
     "write_fused",
     "write_plain",
@@ -29,7 +30,7 @@ __all__ = [
 
 # Gates that turn once by each of their parameters -> their slots in the order in which the rotations act (a
 # number stands for a rotation by that constant), as `operations.normal_form` writes them.
-ROTATION_SLOTS: dict[str, tuple[int | None, ...]] = {
+_ROTATION_SLOTS: dict[str, tuple[int | None, ...]] = {
     "rx": (0,),
     "ry": (0,),
     "rz": (0,),
@@ -39,68 +40,6 @@ ROTATION_SLOTS: dict[str, tuple[int | None, ...]] = {
     "u": (2, 0, 1),
     "u3": (2, 0, 1),
 }
-
-
-def is_free(value: object) -> bool:
-    """Whether a gate's parameter depends on a parameter of the circuit."""
-    return isinstance(value, ParameterExpression) and bool(value.parameters)
-
-
-def elementary(circuit: QuantumCircuit, channels: ChannelModel = noiseless) -> QuantumCircuit:
-    """`circuit` with every gate that has free angles and is not in `ROTATION_SLOTS` taken apart.
-
-    Args:
-        circuit: Any circuit that the exact engine takes.
-        channels: The noise; a gate that it follows cannot be taken apart.
-
-    Returns:
-        A circuit that does the same, on the same qubits.
-
-    Raises:
-        UnsupportedError: A gate with free angles that has no definition, or has noise, by name.
-    """
-    if not any(_is_compound(item.operation) for item in circuit.data):
-        return circuit
-    flat = circuit.copy_empty_like()
-    for item in circuit.data:
-        wires = tuple(circuit.find_bit(qubit).index for qubit in item.qubits)
-        for operation, where in _parts(item.operation, wires, channels):
-            flat.append(operation, where)
-    return flat
-
-
-def _is_compound(gate: Instruction) -> bool:
-    return gate.name not in ROTATION_SLOTS and any(is_free(value) for value in gate.params)
-
-
-def _parts(
-    gate: Instruction, wires: tuple[int, ...], channels: ChannelModel
-) -> Iterator[tuple[Instruction, tuple[int, ...]]]:
-    if not _is_compound(gate):
-        yield gate, wires
-        return
-    if gate.definition is None or getattr(gate, "blocks", None):
-        raise UnsupportedError(
-            f"Gate `{gate.name}` on qubits {list(wires)} must consist of RX, RY, RZ, P or U rotations and "
-            f"fixed gates for the parameter-shift rule; write it out as such gates, or use the gradient "
-            f"`exact` or `spsa`."
-        )
-    if channels.after(gate.label or gate.name, wires):
-        raise UnsupportedError(
-            f"Gate `{gate.name}` on qubits {list(wires)} must not have noise of its own, because its angle "
-            f"turns more than one rotation, each to be shifted alone; attach the noise to the gates that it "
-            f"consists of."
-        )
-    for item in gate.definition.data:
-        inner = tuple(wires[gate.definition.find_bit(qubit).index] for qubit in item.qubits)
-        part = item.operation
-        if gate.name == "r" and channels.after(part.label or part.name, inner):
-            # the one gate that runs whole elsewhere: its part would bring noise that it does not have
-            raise UnsupportedError(
-                f"Gate `r` on qubits {list(wires)} must be written as rx and rz, or as u, where gate "
-                f"`{part.name}` has noise: the parameter-shift rule cannot turn it whole."
-            )
-        yield from _parts(part, inner, channels)
 
 
 @dataclass(frozen=True)
@@ -192,7 +131,14 @@ def _step(form: NormalForm, block: Block, number: int) -> tuple[int, int] | Real
 
 
 def write_plain(circuit: QuantumCircuit, form: NormalForm, groups: Sequence[Sequence[Cone]]) -> Written:
-    """The instructions that the cones need, whole, every free angle a parameter of its own."""
+    """The instructions that the cones need, whole, every free angle a parameter of its own.
+
+    Args:
+        circuit: Of gates that turn once by each of their angles, and of fixed gates on one or two qubits
+            (`plain`).
+        form: Its normal form.
+        groups: The cones that share a tile.
+    """
     needs, touched = [], []
     for cones in groups:
         instructions = {index for member in cones for index in member.instructions}
@@ -205,66 +151,107 @@ def write_plain(circuit: QuantumCircuit, form: NormalForm, groups: Sequence[Sequ
     for block in blocks:
         wire = dict(zip(block.qubits, block.wires, strict=True))
         for index in sorted({form.operations[number].instruction for number in block.operations}):
-            if circuit.data[index].operation.name == "swap":
-                raise UnsupportedError("Noise on gate `swap` must be left out to lay cones side by side.")
-            slots.write(
-                circuit, index, [wire[name] for name in form.instruction_lines[index]], block, written
-            )
+            wires = [wire[name] for name in form.instruction_lines[index]]
+            slots.write(circuit.data[index].operation, wires, slots.turns[index], block, written)
     return Written(written, blocks, None, slots.columns(written))
+
+
+def plain(circuit: QuantumCircuit) -> QuantumCircuit:
+    """`circuit` as `write_plain` takes it."""
+    return written_out(circuit, free=_ROTATION_SLOTS, fixed=None)
 
 
 def write_register(circuit: QuantumCircuit, form: NormalForm) -> Written:
     """The circuit as it is on all its qubits, every free angle a parameter of its own.
 
-    `form` may be of a circuit with further instructions between (markers of noise), as long as they do not
-    turn.
+    Instruction for instruction: a gate whose angle turns several rotations becomes a gate of the same name
+    and label whose definition has a parameter for each of them, so that noise, which follows instructions,
+    stays where it was. `form` may be of a circuit with further instructions between (markers of noise), as
+    long as they do not turn.
     """
     numbers = [i for i, op in enumerate(form.operations) if isinstance(op, Rotation)]
     rotations = {number: row for row, number in enumerate(numbers)}
     wires = tuple(range(circuit.num_qubits))
     block = Block(wires, form.line, tuple(range(len(form.operations))), rotations)
     written = QuantumCircuit(circuit.num_qubits)
-    slots = _Slots(form, len(numbers), in_turn=True)
-    for index, item in enumerate(circuit.data):
+    slots = _Slots(form, len(numbers))
+    used = 0
+    for item in circuit.data:
         where = [circuit.find_bit(qubit).index for qubit in item.qubits]
-        slots.write(circuit, index, where, block, written)
+        used += slots.write(item.operation, where, numbers[used:], block, written)
     return Written(written, (block,), None, slots.columns(written))
 
 
 class _Slots:
     """Gives free angles parameters of their own, and remembers which rotation each is the angle of."""
 
-    def __init__(self, form: NormalForm, n_rotations: int, *, in_turn: bool = False) -> None:
+    def __init__(self, form: NormalForm, n_rotations: int) -> None:
         self._vector = ParameterVector("angle", n_rotations)
-        self._rotation: list[int] = []
-        self._turns: dict[int, list[int]] = {}
-        self._all = [number for number, op in enumerate(form.operations) if isinstance(op, Rotation)]
-        self._in_turn = in_turn
-        self._next = 0
-        for number in self._all:
-            self._turns.setdefault(form.operations[number].instruction, []).append(number)
+        self.turns: dict[int, list[int]] = defaultdict(list)
+        for number, op in enumerate(form.operations):
+            if isinstance(op, Rotation):
+                self.turns[op.instruction].append(number)
+        self._rotation_of: dict[Parameter, int] = {}
 
     def write(
-        self, circuit: QuantumCircuit, index: int, wires: list[int], block: Block, written: QuantumCircuit
-    ) -> None:
-        operation = circuit.data[index].operation
+        self,
+        operation: Operation,
+        wires: Sequence[int],
+        numbers: Sequence[int],
+        block: Block,
+        written: QuantumCircuit,
+    ) -> int:
+        """Append an instruction; `numbers` begins with its rotations. How many these are."""
+        turned = 0
         if any(is_free(value) for value in operation.params):
-            operation = operation.to_mutable()
-            slots = ROTATION_SLOTS[operation.name]
-            numbers = self._turns.get(index, [])
-            if self._in_turn:
-                numbers = self._all[self._next : self._next + len(slots)]
-                self._next += len(slots)
-            for number, slot in zip(numbers, slots, strict=True):
-                if slot is not None and is_free(operation.params[slot]):
-                    operation.params[slot] = self._vector[len(self._rotation)]
-                    self._rotation.append(block.rotations[number])
+            slots = _ROTATION_SLOTS.get(kind_of(operation))
+            if slots is None:
+                operation, turned = self._composite(operation, numbers, block)
+            else:
+                operation = operation.to_mutable()
+                turned = len(slots)
+                for number, slot in zip(numbers, slots, strict=False):
+                    if slot is not None and is_free(operation.params[slot]):
+                        operation.params[slot] = self._parameter(number, block)
         written.append(operation, wires)
+        return turned
+
+    def _parameter(self, number: int, block: Block) -> Parameter:
+        parameter = self._vector[len(self._rotation_of)]
+        self._rotation_of[parameter] = block.rotations[number]
+        return parameter
+
+    def _composite(self, operation: Operation, numbers: Sequence[int], block: Block) -> tuple[Gate, int]:
+        """The gate with a parameter for each rotation of its normal form, which it is written from."""
+        alone = QuantumCircuit(operation.num_qubits)
+        alone.append(operation, alone.qubits)
+        form = normal_form(alone)
+        inner = QuantumCircuit(operation.num_qubits)
+        turned = 0
+        for op in form.operations:
+            if isinstance(op, Rotation):
+                turn = (RXGate, RYGate, RZGate)[op.axis - 1]
+                inner.append(turn(self._parameter(numbers[turned], block)), [op.qubit])
+                turned += 1
+            elif isinstance(op, CZ):
+                inner.cz(*op.qubits)
+            elif isinstance(op, Fixed) and op.unitary is not None:
+                inner.append(UnitaryGate(op.unitary, check_input=False), [op.qubit])
+            else:
+                raise UnsupportedError(
+                    f"Instruction `{operation.name}` must consist of gates for the parameter-shift rule."
+                )
+        if form.line != tuple(range(inner.num_qubits)):
+            inner.append(PermutationGate(list(form.line)), inner.qubits)
+        # another name, so that nobody takes it for the gate of that name with fewer parameters
+        label = getattr(operation, "label", None) or operation.name
+        gate = Gate(f"{operation.name}:turned", operation.num_qubits, list(inner.parameters), label=label)
+        gate.definition = inner
+        return gate, turned
 
     def columns(self, written: QuantumCircuit) -> tuple[int, ...]:
         """For each parameter of `written`, the rotation that it is the angle of."""
-        which = dict(zip(self._vector, self._rotation, strict=False))
-        return tuple(which[parameter] for parameter in written.parameters)
+        return tuple(self._rotation_of[parameter] for parameter in written.parameters)
 
 
 def _blocks(

@@ -7,17 +7,15 @@ from qiskit_machine_learning.neural_networks import EstimatorQNN
 
 from sqdr_qiskit.catalog import find
 from sqdr_qiskit.circuits import build_circuit
-from sqdr_qiskit.errors import ArgumentError, UnsupportedError
+from sqdr_qiskit.errors import ArgumentError
 from sqdr_qiskit.gradients import PackedParameterShift
 from sqdr_qiskit.gradients.interface import GradientRequest
 from sqdr_qiskit.lightcone.engine import ExactEngine
-from sqdr_qiskit.lightcone.operations import Channel
 from sqdr_qiskit.simulators.aer import AerConeEstimator
 from sqdr_qiskit.simulators.exact import ExactEstimator
 from sqdr_qiskit.simulators.noise import noisy_engine
 from sqdr_qiskit.specs.noise import NoiseSpec, read_noise
 from tests.gradients.counting import CountingEstimator
-from tests.lightcone.dense import GateNoise, pauli_channel
 
 
 def _noise(name: str) -> NoiseSpec:
@@ -106,33 +104,9 @@ def test_noisy_aer_on_every_kind_of_circuit(name: str, rng: np.random.Generator)
     assert np.abs(gradient.jacobian(model.circuit, model.observables, parameters) - exact).max() < 1e-9
 
 
-@pytest.mark.parametrize("tiling", [True, False])
-def test_channels_by_name_in_structural_mode(tiling: bool, rng: np.random.Generator) -> None:
-    channels = GateNoise({"u": pauli_channel(scale=(1.0, 0.96, 0.96))})
-    model = build_circuit("2b-10q")
-    parameters = rng.uniform(-np.pi, np.pi, (2, model.circuit.num_parameters))
-    _, exact = ExactEngine(model.circuit, model.observables, channels).jacobian(parameters)
-    gradient = PackedParameterShift(
-        ExactEstimator(channels), assume="structural", channels=channels, tiling=tiling
-    )
-    assert gradient.plan(model.circuit, model.observables).n_executions == 36
-    assert np.abs(gradient.jacobian(model.circuit, model.observables, parameters) - exact).max() < 1e-10
-
-
 def test_noise_that_knows_its_qubits_is_not_laid_in_tiles() -> None:
-    class OnQubitTwo:
-        def after(self, gate: str, qubits: tuple[int, ...]) -> tuple[Channel, ...]:
-            return tuple(Channel((q,), pauli_channel(scale=(1.0, 0.9, 0.9))) for q in qubits if q == 2)
-
-    model = build_circuit("2b-4q")
-    gradient = PackedParameterShift(
-        ExactEstimator(OnQubitTwo()), assume="structural", channels=OnQubitTwo(), tiling=True
-    )
-    with pytest.raises(UnsupportedError, match="differs from qubit to qubit"):
-        gradient.plan(model.circuit, model.observables)
-    gradient = PackedParameterShift(ExactEstimator(), assume="structural", noise=_noise("paper"), tiling=True)
-    with pytest.raises(UnsupportedError, match="`tiling` must be false with a noise file"):
-        gradient.plan(model.circuit, model.observables)
+    with pytest.raises(ArgumentError, match="`tiling` must be false with noise"):
+        PackedParameterShift(ExactEstimator(), assume="structural", noise=_noise("paper"), tiling=True)
 
 
 @pytest.mark.parametrize("allocation", ["even", "proportional"])

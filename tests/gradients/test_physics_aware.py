@@ -1,25 +1,30 @@
 from __future__ import annotations
 
+from functools import partial
+
 import numpy as np
 import pytest
 
 from sqdr_qiskit.circuits import build_circuit
 from sqdr_qiskit.errors import ArgumentError
 from sqdr_qiskit.gradients import ExactGradient, PackedParameterShift, PhysicsAwareGradient
+from sqdr_qiskit.lightcone.engine import ExactEngine
 from sqdr_qiskit.simulators.exact import ExactEstimator
 from tests.gradients.counting import CountingEstimator
 from tests.lightcone.dense import GateNoise, pauli_channel
 
-_NOISE = GateNoise({"u": pauli_channel(scale=(0.9, 0.9, 0.95))})
+_NOISY = ExactEstimator(
+    partial(ExactEngine, channels=GateNoise({"u": pauli_channel(scale=(0.9, 0.9, 0.95))}))
+)
 
 
 def test_the_jacobian_is_the_models_and_costs_nothing(rng: np.random.Generator) -> None:
     model = build_circuit("2b-4q")
     parameters = rng.uniform(-3, 3, (3, model.circuit.num_parameters))
     estimator = CountingEstimator(ExactEstimator())
-    gradient = PhysicsAwareGradient(estimator, ExactGradient(_NOISE))
+    gradient = PhysicsAwareGradient(estimator, ExactGradient(_NOISY))
     found = gradient.jacobian(model.circuit, model.observables, parameters)
-    assert np.array_equal(found, ExactGradient(_NOISE).jacobian(model.circuit, model.observables, parameters))
+    assert np.array_equal(found, ExactGradient(_NOISY).jacobian(model.circuit, model.observables, parameters))
     assert estimator.executions == 0
 
 
@@ -29,7 +34,7 @@ def test_the_control_compares_at_every_kth_call(rng: np.random.Generator) -> Non
     estimator = CountingEstimator(ExactEstimator())
     gradient = PhysicsAwareGradient(
         estimator,
-        ExactGradient(_NOISE),
+        ExactGradient(_NOISY),
         control=PackedParameterShift(estimator),
         control_every=2,
         control_samples=2,

@@ -2,19 +2,11 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from qiskit.circuit.library import RXGate, RYGate, RZGate
-from qiskit.quantum_info import PTM, Operator, random_unitary
+from qiskit.quantum_info import PTM, random_unitary
 
 from sqdr_qiskit.errors import ArgumentError
 from sqdr_qiskit.lightcone.operations import Channel
-from sqdr_qiskit.lightcone.paulis import kraus_ptm, rotation_ptm, unitary_ptm
-
-
-@pytest.mark.parametrize(("axis", "gate"), [(1, RXGate), (2, RYGate), (3, RZGate)])
-def test_rotations_equal_qiskit_gates(axis: int, gate: type, rng: np.random.Generator) -> None:
-    angle = float(rng.uniform(-7, 7))
-    assert np.allclose(rotation_ptm(axis, angle), PTM(Operator(gate(angle))).data.real, atol=1e-14)
-    assert np.allclose(rotation_ptm(axis, angle), unitary_ptm(gate(angle).to_matrix()), atol=1e-14)
+from sqdr_qiskit.lightcone.paulis import kraus_ptm, unitary_ptm
 
 
 def test_random_gate_equals_qiskit(rng: np.random.Generator) -> None:

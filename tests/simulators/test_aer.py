@@ -74,7 +74,8 @@ def test_noisy_cones_are_the_engine(circuit_name: str, rng: np.random.Generator)
     values, _ = ask(estimator, model.circuit, list(model.observables), points)
     engine = noisy_engine(noise_spec("paper"))(model.circuit, list(model.observables))
     np.testing.assert_allclose(values, engine.values(points), atol=1e-9)
-    assert set(estimator.cone_sizes(model.circuit, model.observables)) == {3 if "2b" in circuit_name else 7}
+    plan = estimator._plan(model.circuit, list(model.observables))
+    assert {program.n_qubits for program in plan.programs} == {3 if "2b" in circuit_name else 7}
 
 
 @pytest.mark.parametrize("circuit_name", ["2b-9q", "3b-9q", "sqnn-9q", "hea-9q"])
@@ -170,7 +171,8 @@ def test_what_remains_of_a_gate_at_which_a_cone_ends(gate: str, rng: np.random.G
     observables = [SparsePauliOp(word) for word in ("IX", "IY", "IZ", "XI", "YI", "ZI")]
     points = random_points(circuit, rng, 1)
     estimator = AerConeEstimator(noise)
-    assert any(estimator.cone_sizes(circuit, [observable]) == (1,) for observable in observables)
+    plans = [estimator._plan(circuit, [observable]) for observable in observables]
+    assert any([program.n_qubits for program in plan.programs] == [1] for plan in plans)
     for observable in observables:  # one by one: together they would share a program of both qubits
         values, _ = ask(estimator, circuit, [observable], points)
         expected = whole_register(noise, circuit, [observable], points[0])

@@ -2,13 +2,14 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from qiskit.circuit import Parameter, QuantumCircuit
+from qiskit.circuit import Clbit, IfElseOp, Parameter, QuantumCircuit
 from qiskit.primitives import BaseEstimatorV2, StatevectorEstimator
 
 from sqdr_qiskit.backends import BACKENDS, make_backend
 from sqdr_qiskit.circuits import build_circuit
 from sqdr_qiskit.errors import ArgumentError, UnsupportedError
-from sqdr_qiskit.simulators.exact import EngineCache, ExactEstimator
+from sqdr_qiskit.simulators.circuit_cache import CircuitCache
+from sqdr_qiskit.simulators.exact import ExactEstimator
 
 SHAPES = [
     ((), ()),
@@ -58,24 +59,22 @@ def test_a_circuit_changed_in_place_is_compiled_again() -> None:
 
 
 def test_equal_circuits_share_an_engine_and_old_ones_go() -> None:
-    cache = EngineCache(size=2)
-    engines = []
-    for name in ("2b-2q", "2b-3q", "2b-2q", "2b-4q", "2b-3q"):
-        model = build_circuit("2b-2q") if name == "2b-2q" else build_circuit(name)
-        engines.append(cache.get(model.circuit, model.observables))
-    first = build_circuit("2b-4q")
-    again = cache.get(first.circuit, first.observables)
-    assert again is not engines[3]  # other parameters, though of the same names
-    circuit = build_circuit("2b-5q")
-    assert cache.get(circuit.circuit, circuit.observables) is cache.get(
-        circuit.circuit.copy(), circuit.observables
-    )
+    cache: CircuitCache[object] = CircuitCache(2)
+    models = [build_circuit(name) for name in ("2b-2q", "2b-3q", "2b-4q")]
+    made = [cache.get(model.circuit, model.observables, object) for model in models]
+    for model, own in zip(models[1:], made[1:], strict=True):
+        assert cache.get(model.circuit.copy(), model.observables, object) is own
+    assert cache.get(models[0].circuit, models[0].observables, object) is not made[0]  # the oldest went
+    again = build_circuit("2b-4q")  # other parameters, though of the same names
+    assert cache.get(again.circuit, again.observables, object) is not made[2]
 
 
 def test_refusal_reaches_the_caller_as_it_is() -> None:
     circuit = QuantumCircuit(1)
-    circuit.reset(0)
-    with pytest.raises(UnsupportedError, match="Gate `reset`"):
+    clbit = Clbit()
+    circuit.add_bits([clbit])
+    circuit.append(IfElseOp((clbit, 1), QuantumCircuit(1)), [0])
+    with pytest.raises(UnsupportedError, match="Instruction `if_else`"):
         ExactEstimator().run([(circuit, "Z")]).result()
 
 

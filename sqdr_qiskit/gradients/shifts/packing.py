@@ -156,7 +156,7 @@ class ShiftPlan:
             Shape (n_executions (+ 1), batch, tiled.circuit.num_parameters): first that without turns, then
             for each pair plus and minus.
         """
-        point = Point(self.tiled, self.tiled.angles(parameters))
+        point = Point(self.tiled, parameters)
         first = int(with_values)
         values = np.repeat(point.values[None], self.n_executions + first, axis=0)
         for pair, probes in enumerate(self.pairs):
@@ -205,7 +205,7 @@ class ShiftPlan:
         return shares / norm
 
     def _slopes(self, parameters: RealArray) -> Iterator[tuple[int, list[int], RealArray]]:
-        point = Point(self.tiled, self.tiled.angles(parameters))
+        point = Point(self.tiled, parameters)
         for pair, probes in enumerate(self.pairs):
             for probe in probes:
                 yield pair, sorted(probe.readers), probe.slopes(point)[:, self.wanted]
@@ -280,8 +280,8 @@ def pack(
         raise ArgumentError(
             "Argument `unit` must be `rotation` where the circuit's own gates are kept, but is `gate`."
         )
-    columns = tuple(range(tiled.coefficients.shape[1])) if wanted is None else tuple(wanted)
-    moving = {int(row) for row in np.flatnonzero((tiled.coefficients[:, columns] != 0.0).any(axis=1))}
+    columns = tuple(range(tiled.depends.shape[1])) if wanted is None else tuple(wanted)
+    moving = {int(row) for row in np.flatnonzero(tiled.depends[:, columns].any(axis=1))}
     pairs: list[list[Probe]] = []
     n_probed = n_merged = fewest = 0
     for tile in tiled.tiles:

@@ -14,18 +14,17 @@ from qiskit.primitives import BaseEstimatorV2
 from qiskit.primitives.containers.observables_array import ObservablesArray
 from qiskit.quantum_info import SparsePauliOp
 
-from sqdr_qiskit.errors import UnsupportedError
+from sqdr_qiskit.errors import ArgumentError
 from sqdr_qiskit.gradients.interface import BatchedEstimatorGradient, GradientRequest
 from sqdr_qiskit.gradients.shifts.packing import ShiftPlan, Unit, pack
 from sqdr_qiskit.gradients.shifts.pieces import Assumption
-from sqdr_qiskit.lightcone.operations import ChannelModel, noiseless
+from sqdr_qiskit.lightcone.angles import check_finite
+from sqdr_qiskit.lightcone.operations import ChannelModel
+from sqdr_qiskit.simulators.circuit_cache import CircuitCache
 from sqdr_qiskit.simulators.noise import Noise, circuit_noise
 from sqdr_qiskit.tiles.tiles import TiledCircuit, tile_circuit, whole_register
 
 __all__ = ["execute", "PlanBook", "PlannedGradient", "Results"]
-
-
-_KEPT = 16
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,8 +43,10 @@ class PlanBook:
         assume: See `gradients.shifts.pieces`.
         unit: See `gradients.shifts.packing`.
         tiling: Whether cones lie side by side; None: yes, unless there is noise, which knows its qubits.
-        channels: The noise that follows the gates, by name.
-        noise: The noise as a noise file or an Aer noise model has it.
+        noise: With `structural`, the noise as a noise file or an Aer noise model has it.
+
+    Raises:
+        ArgumentError: Tiles under noise.
     """
 
     def __init__(
@@ -54,13 +55,16 @@ class PlanBook:
         assume: Assumption = "ideal",
         unit: Unit = "rotation",
         tiling: bool | None = None,
-        channels: ChannelModel = noiseless,
         noise: Noise | None = None,
     ) -> None:
-        self.assume, self.unit, self.channels, self.noise = assume, unit, channels, noise
-        noisy = noise is not None or channels is not noiseless
-        self.tiling = not noisy if tiling is None else tiling
-        self._plans: list[tuple[QuantumCircuit, list[SparsePauliOp], tuple[int, ...], ShiftPlan]] = []
+        self.assume, self.unit, self.noise = assume, unit, noise
+        self.tiling = noise is None if tiling is None else tiling
+        if self.tiling and noise is not None:
+            raise ArgumentError(
+                "Argument `tiling` must be false with noise, because cones side by side would have the noise "
+                "of other qubits."
+            )
+        self._plans: CircuitCache[ShiftPlan] = CircuitCache()
 
     def get(
         self, circuit: QuantumCircuit, observables: Sequence[SparsePauliOp], wanted: Sequence[int]
@@ -70,39 +74,26 @@ class PlanBook:
         Raises:
             UnsupportedError: The circuit or the observables cannot be taken, by name.
         """
-        operators, columns = list(observables), tuple(wanted)
-        for place, (known, of, by, plan) in enumerate(self._plans):
-            if by == columns and operators == of and circuit == known:
-                self._plans.insert(0, self._plans.pop(place))
-                return plan
-        plan = pack(self._lay_out(circuit, operators), assume=self.assume, unit=self.unit, wanted=columns)
-        self._plans.insert(0, (circuit.copy(), operators, columns, plan))
-        del self._plans[_KEPT:]
-        return plan
+        columns = tuple(wanted)
+
+        def make() -> ShiftPlan:
+            tiled = self._lay_out(circuit, observables)
+            return pack(tiled, assume=self.assume, unit=self.unit, wanted=columns)
+
+        return self._plans.get(circuit, observables, make, more=columns)
 
     def _lay_out(self, circuit: QuantumCircuit, observables: Sequence[SparsePauliOp]) -> TiledCircuit:
-        if self.assume != "structural":
-            if self.tiling:
-                return tile_circuit(circuit, observables)
+        if self.tiling:
+            return tile_circuit(circuit, observables)
+        if self.noise is None or self.assume != "structural":
             return whole_register(circuit, observables)
-        if self.noise is not None:
-            if self.tiling:
-                raise UnsupportedError(
-                    "Argument `tiling` must be false with a noise file, because cones side by side would "
-                    "have the noise of other qubits."
-                )
-            noise = self.noise
+        noise = self.noise
 
-            def mark(plain: QuantumCircuit) -> tuple[QuantumCircuit, ChannelModel]:
-                bound = circuit_noise(noise, plain)
-                return bound.circuit, bound.channels
+        def mark(plain: QuantumCircuit) -> tuple[QuantumCircuit, ChannelModel]:
+            bound = circuit_noise(noise, plain)
+            return bound.circuit, bound.channels
 
-            return whole_register(circuit, observables, noise=mark, read=circuit_noise(noise, circuit).read)
-        if not self.tiling:
-            return whole_register(circuit, observables, noise=lambda plain: (plain, self.channels))
-        tiled = tile_circuit(circuit, observables, fuse=False, channels=self.channels)
-        _check_places(tiled, self.channels)
-        return tiled
+        return whole_register(circuit, observables, noise=mark, read=circuit_noise(noise, circuit).read)
 
 
 def execute(
@@ -132,27 +123,6 @@ def execute(
     return Results(values, errors, None if per_row is None else per_row * int(np.prod(shape)))
 
 
-def _check_places(tiled: TiledCircuit, channels: ChannelModel) -> None:
-    """Refuse noise that differs from qubit to qubit: tiles stand on others than the circuit did."""
-    original = {
-        wire: name for tile in tiled.tiles for wire, name in zip(tile.wires, tile.qubits, strict=True)
-    }
-    for item in tiled.circuit.data:
-        wires = tuple(tiled.circuit.find_bit(qubit).index for qubit in item.qubits)
-        name = item.operation.label or item.operation.name
-        here = channels.after(name, wires)
-        there = channels.after(name, tuple(original[wire] for wire in wires))
-        same = len(here) == len(there) and all(
-            tuple(original[q] for q in one.qubits) == other.qubits and np.array_equal(one.ptm, other.ptm)
-            for one, other in zip(here, there, strict=False)
-        )
-        if not same:
-            raise UnsupportedError(
-                f"Argument `tiling` must be false with noise that differs from qubit to qubit, as that "
-                f"after gate `{name}` does."
-            )
-
-
 class PlannedGradient(BatchedEstimatorGradient):
     """A gradient from the estimator that gives the values, by a plan for each circuit.
 
@@ -175,6 +145,7 @@ class PlannedGradient(BatchedEstimatorGradient):
         Raises:
             UnsupportedError: A gate, an angle or observables that cannot be taken, by name.
         """
+        check_finite(request.values)
         plan = self._book.get(request.circuit, request.observables, request.columns)
         values, jacobian = self._measure(
             plan, request.values, request.precision, with_values=request.with_values

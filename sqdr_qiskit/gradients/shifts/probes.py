@@ -34,12 +34,13 @@ class Point:
 
     Args:
         tiled: The tiled circuit.
-        angles: Rotation angles, shape (batch, n_rotations), radians.
+        parameters: Of the original circuit, shape (batch, n_params), radians.
     """
 
-    def __init__(self, tiled: TiledCircuit, angles: RealArray) -> None:
+    def __init__(self, tiled: TiledCircuit, parameters: RealArray) -> None:
         self.tiled = tiled
-        self.angles = angles
+        self.angles = tiled.angles(parameters)
+        self._parameters = parameters
         self._gates: dict[int, RealArray] = {}
 
     def gate(self, run: int) -> RealArray:
@@ -48,6 +49,11 @@ class Point:
             assert self.tiled.runs is not None
             self._gates[run] = self.tiled.runs[run].compose(self.angles)
         return self._gates[run]
+
+    @cached_property
+    def slopes(self) -> RealArray:
+        """d(rotation angles) / d(parameters), shape (batch or 1, n_rotations, n_params)."""
+        return self.tiled.slopes(self._parameters)
 
     @cached_property
     def values(self) -> RealArray:
@@ -103,8 +109,8 @@ class RotationProbe:
 
     def slopes(self, point: Point) -> RealArray:
         """See `Probe.slopes`."""
-        rows = [sign * point.tiled.coefficients[rotation] for rotation, sign in self.piece.members]
-        return np.sum(rows, axis=0)[None]
+        rows = [sign * point.slopes[:, rotation] for rotation, sign in self.piece.members]
+        return np.asarray(np.sum(rows, axis=0))
 
 
 @dataclass(frozen=True, eq=False)
@@ -138,10 +144,10 @@ class GateProbe:
         """See `Probe.slopes`."""
         assert point.tiled.runs is not None
         axis = self._axis(point)
-        slopes = np.zeros((axis.shape[1], point.tiled.coefficients.shape[1]))
+        slopes = np.zeros((axis.shape[1], point.slopes.shape[2]))
         for number, vector in _axes_behind(point.tiled.runs[self.run], point.angles).items():
             if number in self.rotations:
-                slopes += np.sum(vector * axis, axis=0)[:, None] * point.tiled.coefficients[number]
+                slopes += np.sum(vector * axis, axis=0)[:, None] * point.slopes[:, number]
         return slopes
 
     def _axis(self, point: Point) -> RealArray:

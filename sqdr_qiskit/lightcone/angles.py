@@ -1,0 +1,289 @@
+"""Angles as functions of a circuit's parameters: affine ones, which cost nothing, and all others.
+
+Let phi be the angles of a circuit, functions of its parameters x. The engine, the shift rules, Aer and chips
+work with circuits whose angles are affine in their parameters. Any other expression becomes a parameter of
+its own of such a circuit; a stage before it computes phi(x) and, by Qiskit's own derivatives of its
+expressions, d phi / dx for the chain rule
+
+    d<O>/dx = sum over phi of d<O>/d phi * d phi/dx.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+
+import numpy as np
+from qiskit.circuit import (
+    ControlFlowOp,
+    Gate,
+    Instruction,
+    Operation,
+    Parameter,
+    ParameterExpression,
+    QuantumCircuit,
+)
+
+from sqdr_qiskit.errors import ArgumentError
+from sqdr_qiskit.lightcone.instructions import is_free, kind_of, unmeasured
+from sqdr_qiskit.lightcone.paulis import RealArray
+
+__all__ = ["affine", "AngleStage", "check_finite", "prepared"]
+
+
+def check_finite(parameters: RealArray) -> None:
+    """Refuse parameters that are no numbers.
+
+    Raises:
+        ArgumentError: A value that is infinite or not a number; says where.
+    """
+    if not np.isfinite(parameters).all():
+        place = tuple(int(i) for i in np.argwhere(~np.isfinite(parameters))[0])
+        raise ArgumentError(
+            f"Argument `parameters` must be finite numbers, but is {parameters[place]} at {place}."
+        )
+
+
+def affine(value: ParameterExpression) -> tuple[dict[Parameter, float], float] | None:
+    """An angle as slopes along its parameters and an offset, radians; None if it is not affine."""
+    if isinstance(value, Parameter):
+        return {value: 1.0}, 0.0
+    slopes: dict[Parameter, float] = {}
+    for parameter in value.parameters:
+        slope = value.gradient(parameter)
+        if is_free(slope):
+            return None
+        number = _number(slope)
+        if number.imag:
+            return None
+        slopes[parameter] = number.real
+    offset = _number(value.bind_all(dict.fromkeys(value.parameters, 0.0)))
+    return None if offset.imag else (slopes, offset.real)
+
+
+def _number(value: ParameterExpression | complex) -> complex:
+    """The number that an expression without parameters is."""
+    return complex(value.numeric() if isinstance(value, ParameterExpression) else value)
+
+
+class AngleStage:
+    """phi(x) and its derivatives, for a batch.
+
+    Args:
+        outer: The circuit's parameters x, in its order.
+        inner: The parameters of the circuit with affine angles, in its order.
+        expressions: What those are that are not among `outer`.
+    """
+
+    def __init__(
+        self,
+        outer: Sequence[Parameter],
+        inner: Sequence[Parameter],
+        expressions: Mapping[Parameter, ParameterExpression],
+    ) -> None:
+        column = {parameter: i for i, parameter in enumerate(outer)}
+        self.n_outer, self.n_inner = len(outer), len(inner)
+        self._copied = [(i, column[p]) for i, p in enumerate(inner) if p not in expressions]
+        self._computed = [
+            (i, _compiled(expressions[p], column)) for i, p in enumerate(inner) if p in expressions
+        ]
+        self._slopes = [
+            (i, column[x], _compiled(expressions[p].gradient(x), column))
+            for i, p in enumerate(inner)
+            if p in expressions
+            for x in sorted(expressions[p].parameters, key=column.__getitem__)
+        ]
+        self._depends = np.zeros((self.n_inner, self.n_outer), dtype=bool)
+        for i, j in self._copied:
+            self._depends[i, j] = True
+        for i, j, _ in self._slopes:
+            self._depends[i, j] = True
+
+    @property
+    def depends(self) -> np.ndarray:
+        """Which inner parameter depends on which outer one, shape (n_inner, n_outer)."""
+        return self._depends
+
+    def values(self, parameters: RealArray) -> RealArray:
+        """phi: shape (..., n_outer) -> (..., n_inner), radians.
+
+        Raises:
+            ArgumentError: An expression that is infinite or not a number there.
+        """
+        found = np.zeros((*parameters.shape[:-1], self.n_inner))
+        with np.errstate(all="ignore"):
+            for i, j in self._copied:
+                found[..., i] = parameters[..., j]
+            for i, function in self._computed:
+                found[..., i] = function(parameters)
+        if not np.isfinite(found).all():
+            raise ArgumentError(
+                "Argument `parameters` must lie where the circuit's expressions are finite, but one is not."
+            )
+        return found
+
+    def slopes(self, parameters: RealArray) -> RealArray:
+        """D phi / dx: shape (batch, n_outer) -> (batch, n_inner, n_outer)."""
+        found = np.zeros((len(parameters), self.n_inner, self.n_outer))
+        for i, j in self._copied:
+            found[:, i, j] = 1.0
+        with np.errstate(all="ignore"):
+            for i, j, function in self._slopes:
+                found[:, i, j] = function(parameters)
+        if not np.isfinite(found).all():
+            raise ArgumentError(
+                "Argument `parameters` must lie where the circuit's expressions have derivatives, but one "
+                "has none."
+            )
+        return found
+
+
+_Function = Callable[[RealArray], RealArray]
+
+_BINARY: dict[str, Callable[[RealArray, RealArray], RealArray]] = {
+    "ADD": lambda a, b: a + b,
+    "SUB": lambda a, b: a - b,
+    "MUL": lambda a, b: a * b,
+    "DIV": lambda a, b: a / b,
+    "POW": lambda a, b: a**b,
+    "RSUB": lambda a, b: b - a,
+    "RDIV": lambda a, b: b / a,
+    "RPOW": lambda a, b: b**a,
+}
+_UNARY: dict[str, Callable[[RealArray], RealArray]] = {
+    "SIN": np.sin,
+    "COS": np.cos,
+    "TAN": np.tan,
+    "ASIN": np.arcsin,
+    "ACOS": np.arccos,
+    "ATAN": np.arctan,
+    "EXP": np.exp,
+    "LOG": np.log,
+    "ABS": np.abs,
+    "SIGN": np.sign,
+    "CONJ": np.conj,
+}
+
+
+def _compiled(value: ParameterExpression | complex, column: Mapping[Parameter, int]) -> _Function:
+    """An expression as a function of a batch, shape (..., n_outer) -> (...).
+
+    Qiskit keeps each expression as a list of operations on a stack. Running that list on whole columns is
+    some hundred times faster than binding row by row; where it does not give what binding gives (an operation
+    we do not know), rows are bound.
+    """
+    if not is_free(value):
+        constant = _number(value).real
+        return lambda parameters: np.full(parameters.shape[:-1], constant)
+    assert isinstance(value, ParameterExpression)
+    if isinstance(value, Parameter):
+        place = column[value]
+        return lambda parameters: parameters[..., place]
+    names = list(value.parameters)
+
+    def bound(parameters: RealArray) -> RealArray:
+        rows = parameters.reshape(-1, parameters.shape[-1])
+        found = [_number(value.bind_all({p: float(row[column[p]]) for p in names})).real for row in rows]
+        return np.array(found).reshape(parameters.shape[:-1])
+
+    try:
+        steps = [(str(step.op).rpartition(".")[2], step.lhs, step.rhs) for step in value._qpy_replay]
+    except AttributeError:
+        return bound
+
+    def replayed(parameters: RealArray) -> RealArray:
+        stack: list[RealArray] = []
+
+        def operand(given: object) -> RealArray:
+            if given is None:
+                return stack.pop()
+            if isinstance(given, Parameter):
+                return parameters[..., column[given]]
+            return np.asarray(float(given))  # type: ignore[arg-type]
+
+        for name, left, right in steps:
+            if name in _UNARY:
+                stack.append(_UNARY[name](operand(left)))
+                continue
+            second = operand(right)
+            stack.append(_BINARY[name](operand(left), second))
+        (result,) = stack
+        return np.broadcast_to(result, parameters.shape[:-1])
+
+    rng = np.random.default_rng(7)
+    points = rng.uniform(0.1, 0.9, (3, len(column)))
+    try:
+        same = np.allclose(replayed(points), bound(points), rtol=1e-12, atol=1e-13, equal_nan=True)
+    except Exception:  # an operation, or an operand, that is new to us
+        return bound
+    return replayed if same else bound
+
+
+def prepared(circuit: QuantumCircuit) -> tuple[QuantumCircuit, AngleStage | None]:
+    """A circuit for everything that computes: no final measurements, every angle affine in its parameters.
+
+    Args:
+        circuit: Any circuit.
+
+    Returns:
+        The circuit (the same object if nothing is to be done), and what computes its parameters from those of
+        `circuit`; None if they are the same.
+
+    Raises:
+        UnsupportedError: See `instructions.unmeasured`.
+    """
+    plain = unmeasured(circuit)
+    writer = _Writer()
+    written = writer.circuit(plain)
+    if not writer.expressions:
+        return plain, None
+    stage = AngleStage(list(circuit.parameters), list(written.parameters), writer.expressions)
+    return written, stage
+
+
+class _Writer:
+    """Puts a parameter in the place of each expression that is not affine; equal ones share it."""
+
+    def __init__(self) -> None:
+        self.expressions: dict[Parameter, ParameterExpression] = {}
+        self._of: dict[tuple[str, frozenset[Parameter]], Parameter] = {}
+
+    def circuit(self, circuit: QuantumCircuit) -> QuantumCircuit:
+        """`circuit` with affine angles; the same object if it has no others."""
+        operations = [self._operation(item.operation) for item in circuit.data]
+        if all(new is None for new in operations):
+            return circuit
+        written = QuantumCircuit(circuit.qubits, circuit.clbits, metadata=circuit.metadata)
+        for item, new in zip(circuit.data, operations, strict=True):
+            written.append(item.operation if new is None else new, item.qubits, item.clbits)
+        return written
+
+    def _operation(self, operation: Operation) -> Instruction | None:
+        """The operation with affine angles; None if it has no others."""
+        params = getattr(operation, "params", ())
+        if not any(is_free(value) for value in params) or isinstance(operation, ControlFlowOp):
+            return None
+        if kind_of(operation):
+            new = [self._value(value) if is_free(value) else value for value in params]
+            if all(after is before for after, before in zip(new, params, strict=True)):
+                return None
+            changed = operation.to_mutable()
+            changed.params = new
+            return changed
+        definition = operation.definition
+        written = None if definition is None else self.circuit(definition)
+        if written is None or written is definition:
+            return None
+        composite = Gate(
+            operation.name, operation.num_qubits, list(written.parameters), label=operation.label
+        )
+        composite.definition = written
+        return composite
+
+    def _value(self, value: ParameterExpression) -> ParameterExpression:
+        if affine(value) is not None:
+            return value
+        key = (str(value), frozenset(value.parameters))
+        if key not in self._of:
+            self._of[key] = Parameter(f"~angle {len(self._of)}")
+            self.expressions[self._of[key]] = value
+        return self._of[key]
