@@ -166,9 +166,9 @@ def qubit_maps(ptm: FloatArray) -> tuple[FloatArray, ...]:
 
 def is_product(ptm: FloatArray) -> bool:
     """Whether a trace-preserving map acts on each of its qubits by itself."""
-    product = np.eye(1)
+    product: FloatArray = np.eye(1)
     for own in qubit_maps(ptm):
-        product = np.kron(product, own)
+        product = np.asarray(np.kron(product, own), dtype=np.float64)
     return bool(np.max(np.abs(product - ptm)) < _PRODUCT)
 
 

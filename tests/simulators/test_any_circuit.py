@@ -431,5 +431,5 @@ def test_feature_map_with_products_of_its_data(rng: np.random.Generator) -> None
     exact = ExactGradient().jacobian(circuit, observables, rows)
     np.testing.assert_allclose(exact, _differences(circuit, observables, rows), atol=1e-6)
     for unit in ("rotation", "gate"):
-        gradient = PackedParameterShift(ExactEstimator(), unit=unit)  # type: ignore[arg-type]
+        gradient = PackedParameterShift(ExactEstimator(), unit=unit)
         np.testing.assert_allclose(gradient.jacobian(circuit, observables, rows), exact, atol=1e-9)
