@@ -46,7 +46,7 @@ def _values(
 
 def _differences(
     circuit: QuantumCircuit, observables: list[SparsePauliOp], rows: NDArray[np.float64]
-) -> object:
+) -> NDArray[np.float64]:
     step = 1e-6
     found = []
     for column in range(rows.shape[1]):
@@ -58,7 +58,7 @@ def _differences(
             estimator, circuit, observables, down
         )
         found.append(difference / (2 * step))
-    return np.stack(found, axis=2)
+    return np.asarray(np.stack(found, axis=2))
 
 
 def _prepared(build: str) -> QuantumCircuit:
