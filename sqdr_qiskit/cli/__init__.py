@@ -26,6 +26,8 @@ COMMANDS: Mapping[str, str] = {
     "evaluate": "sqdr_qiskit.cli.evaluate:evaluate",
     "infer": "sqdr_qiskit.cli.infer:infer",
     "run": "sqdr_qiskit.cli.run:run",
+    "runs": "sqdr_qiskit.cli.report:runs",
+    "compare": "sqdr_qiskit.cli.report:compare",
     "report": "sqdr_qiskit.cli.report:report",
     "noise": "sqdr_qiskit.cli.noise:app",
     "backends": "sqdr_qiskit.cli.backends:backends",

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.axis import Axis
 from matplotlib.colors import PowerNorm
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, MaxNLocator
@@ -30,6 +31,7 @@ __all__ = [
     "line_style",
     "noise_sweep_figure",
     "output_error_figure",
+    "percent_axis",
     "standard_error",
     "training_curves",
 ]
@@ -194,7 +196,7 @@ def noise_sweep_figure(
             axes.set_xscale("log")
             axes.set_xticks(sorted({float(point["strength"]) for point in shown}))
             axes.minorticks_off()
-        axes.xaxis.set_major_formatter(_SHORT_PERCENT)
+        percent_axis(axes.xaxis)
         axes.set_xlabel("noise strength after each gate")
         accuracy_axis(axes)
         figure.legend(loc="outside lower center", ncols=2)
@@ -282,7 +284,7 @@ def error_budget_figure(budgets: Mapping[str, Mapping[str, float]]) -> Figure:
                 _percent_short(end), (end, place), (3, 0), textcoords="offset points", va="center", fontsize=7
             )
         axes.set_xlim(0.0, 1.17 * float(ends.max()) or 1.0)
-        axes.xaxis.set_major_formatter(_SHORT_PERCENT)
+        percent_axis(axes.xaxis)
         axes.set_xlabel("probability of an error")
         figure.legend(loc="outside lower center", ncols=2)
     return figure
@@ -313,7 +315,7 @@ def standard_error(accuracy: ArrayLike, n_images: ArrayLike) -> NDArray[np.float
 
 def accuracy_axis(axes: Axes, *, label: str = "accuracy") -> None:
     """Per cent, from 0 if the lower half of the axis is in use; where it starts higher, it says so."""
-    axes.yaxis.set_major_formatter(_SHORT_PERCENT)
+    percent_axis(axes.yaxis)
     axes.set_ylabel(label)
     low, high = axes.get_ylim()
     if low < 0.45:
@@ -321,6 +323,11 @@ def accuracy_axis(axes: Axes, *, label: str = "accuracy") -> None:
         return
     axes.set_ylim(low, min(high, 1.0 + 0.02 * (1.0 - low)))
     axes.set_ylabel(f"{label} (axis cut)".strip())
+
+
+def percent_axis(axis: Axis) -> None:
+    """Ticks in per cent."""
+    axis.set_major_formatter(_SHORT_PERCENT)
 
 
 def _percent_short(value: float) -> str:

@@ -138,3 +138,56 @@ def test_a_figure_s_suffix_is_judged_before_any_work(here: Path, capsys: pytest.
     assert not (here / "runs" / "no").exists()
     assert main(["evaluate", "runs/start", "--limit", "20", "--figure", "a.pdf"]) == 0
     assert (here / "a.pdf").read_bytes().startswith(b"%PDF")
+
+
+def test_runs_are_listed_the_newest_first(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (here / "runs" / "broken").mkdir(exist_ok=True)
+    (here / "runs" / "broken" / "run.json").write_text("{", encoding="utf-8")
+    assert main(["runs", "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)["runs"]
+    assert found[0]["run"] == "broken"
+    assert found[0]["state"] == "damaged"
+    start = next(row for row in found if row["run"] == "start")
+    assert (start["task"], start["state"], start["circuit"], start["dataset"]) == (
+        "train",
+        "finished",
+        "2b-3q",
+        "digits",
+    )
+    metrics = json.loads((here / "runs" / "start" / "metrics.json").read_text())
+    assert start["accuracy"] == metrics["test"]["accuracy"]
+    assert main(["runs"]) == 0
+    assert "2b-3q    digits" in capsys.readouterr().out
+    assert main(["runs", "nowhere"]) == 2
+    assert "There is no folder 'nowhere'." in capsys.readouterr().err
+    (here / "runs" / "broken" / "run.json").unlink()
+    (here / "runs" / "broken").rmdir()
+
+
+def test_runs_and_grids_are_compared(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (here / "two.toml").write_text(
+        'schema = 1\nkind = "job"\ntitle = "t"\nsource = "s"\n[job]\ntask = "train"\ncircuit = "2b-3q"\n'
+        "limit = 60\nepochs = 1\n[grid]\nangle_scale = [1.0, 3.0]\nseed = [0, 1]\n",
+        encoding="utf-8",
+    )
+    assert main(["run", "two.toml", "--out", "runs/grid"]) == 0
+    capsys.readouterr()
+    assert main(["report", "runs/grid"]) == 0
+    said = capsys.readouterr().out
+    assert "angle scale 1 " in said
+    assert "so few seeds cannot establish a difference by this test" in said
+    assert {"report.html", "report.tex", "runs.csv", "seeds.pdf"} <= {
+        p.name for p in (here / "runs" / "grid").iterdir()
+    }
+    before = {path: path.stat().st_mtime_ns for path in here.rglob("*")}
+    assert main(["compare", "runs/grid", "runs/start", "--json"]) == 0
+    assert len(json.loads(capsys.readouterr().out)["groups"]) == 3
+    assert {path: path.stat().st_mtime_ns for path in here.rglob("*")} == before  # nothing was written
+    assert main(["compare", "runs/grid", "--reference", "nix"]) == 2
+    assert (
+        "`--reference` must be one of angle scale 1; angle scale 3, but is 'nix'" in capsys.readouterr().err
+    )
+    assert main(["compare", "runs/grid", "nowhere"]) == 2
+    assert "There is no run in 'nowhere'" in capsys.readouterr().err
+    assert main(["report", "runs/grid", "runs/start"]) == 2
+    assert "`--out` must name a folder" in capsys.readouterr().err

@@ -11,6 +11,21 @@ def test_markdown() -> None:
     assert table.markdown() == "| name | value |\n| --- | ---: |\n| a\\|b | 1 |\n| c | 22 |\n"
 
 
+def test_csv_quotes_what_needs_it() -> None:
+    table = Table(("name", "value"), (('a "b", c', "1 ± 2"),))
+    assert table.csv() == 'name,value\n"a ""b"", c",1 ± 2\n'
+
+
+def test_latex_escapes_everything_and_uses_booktabs() -> None:
+    table = Table(("a_b", "50 %"), (("x & y \\\\ {z}", "1 ± 2"), ("#1 ~ $^", "− –")), frozenset({1}), "Title")
+    assert table.latex() == (
+        "% Title: needs \\usepackage{booktabs}\n\\begin{tabular}{lr}\n\\toprule\n"
+        "a\\_b & 50 \\% \\\\\n\\midrule\n"
+        "x \\& y \\textbackslash{}\\textbackslash{} \\{z\\} & 1 $\\pm$ 2 \\\\\n"
+        "\\#1 \\textasciitilde{} \\$\\textasciicircum{} & $-$ -- \\\\\n\\bottomrule\n\\end{tabular}\n"
+    )
+
+
 def test_text_lines_columns_up() -> None:
     table = Table(("name", "value"), (("a", "1"), ("long name", "22")), frozenset({1}), "Title")
     assert table.text() == "Title\nname       value\na              1\nlong name     22\n"

@@ -1,0 +1,205 @@
+"""Runs side by side: what each folder of runs holds, as plain values; nothing is computed anew."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from sqdr_qiskit import records
+from sqdr_qiskit.errors import CheckpointError, SqdrError
+from sqdr_qiskit.jobs.evaluation import EVALUATION, SWEEP
+from sqdr_qiskit.jobs.folders import RECORD, RUNS, read_record
+from sqdr_qiskit.jobs.grid import GRID
+from sqdr_qiskit.specs.job import JobSpec
+from sqdr_qiskit.training.outcome import BEST, METRICS
+
+__all__ = ["collect_runs", "is_grid", "list_runs", "run_row"]
+
+
+def list_runs(root: str | os.PathLike[str] | None = None) -> list[dict[str, Any]]:
+    """All runs under a folder, those of grids among them, the newest first.
+
+    Args:
+        root: Folder of runs, by default `runs` in the working directory.
+
+    Returns:
+        Their rows, see `run_row`; of one whose record is damaged only `run`, `folder`, `state` and `written`.
+
+    Raises:
+        CheckpointError: If there is no such folder.
+    """
+    top = Path(root) if root is not None else RUNS
+    if root is not None and not top.is_dir():
+        raise CheckpointError(f"There is no folder {os.fspath(top)!r}.")
+    folders = {
+        path.parent for pattern in (RECORD, f"*/{RECORD}", f"*/*/{RECORD}") for path in top.glob(pattern)
+    }
+    rows = [_row_or_damage(folder, top) for folder in folders]
+    return sorted(rows, key=lambda row: (row["written"], row["run"]), reverse=True)
+
+
+def run_row(folder: str | os.PathLike[str]) -> dict[str, Any]:
+    """A run in one row.
+
+    Returns:
+        `run` (its name), `folder`, `task`, `state` (finished or unfinished), `circuit`, `dataset`, `backend`,
+        `noise`, `recipe`, `seed`, `parameters`, `accuracy` (on test images, of an inference on those whose
+        truth is known, of a sweep without noise; None where there is none), `n_images`,
+        `validation_accuracy`, `epochs` done, `seconds`, `written` (ISO 8601, UTC), `command`.
+
+    Raises:
+        CheckpointError: If the folder is no run, or its record is damaged.
+    """
+    path = Path(folder)
+    record = read_record(path)
+    inputs, results = record.get("inputs", {}), record["results"]
+    job, kept = inputs.get("job", {}), _read(path / METRICS)
+    accuracy, n_images = _accuracy(path, results, kept)
+    timings = record.get("timings_s", {})
+    seconds = sum(value for stage, value in timings.items() if stage != "this_sitting")
+    if results.get("sittings", 1) == 1:
+        seconds = timings.get("this_sitting", seconds)
+    history = kept.get("history", [])
+    circuit = (inputs.get("model") or {}).get("circuit") or {}
+    return {
+        "run": path.resolve().name,
+        "folder": os.fspath(path),
+        "task": job.get("task"),
+        "state": "finished" if results.get("status") == "finished" else "unfinished",
+        "circuit": circuit.get("name", job.get("circuit")),
+        "dataset": (inputs.get("data") or {}).get("name", job.get("dataset")),
+        "backend": job.get("backend"),
+        "noise": job.get("noise"),
+        "recipe": (inputs.get("recipe") or {}).get("name"),
+        "seed": job.get("seed"),
+        "parameters": results.get("n_parameters", inputs.get("n_parameters")),
+        "accuracy": accuracy,
+        "n_images": n_images,
+        "validation_accuracy": (kept.get("best") or {}).get("validation_accuracy"),
+        "epochs": len(history) if history else None,
+        "seconds": seconds or None,
+        "written": _written(path),
+        "command": " ".join(records.public_command(record.get("command", ()))),
+    }
+
+
+def collect_runs(folders: Sequence[str | os.PathLike[str]]) -> list[dict[str, Any]]:
+    """Runs with what is compared of them; a grid's folder stands for all of its runs.
+
+    Args:
+        folders: Folders of runs and of grids, each once.
+
+    Returns:
+        For each run its row (`run_row`) with `job` and `recipe_settings` (as they were understood), `history`
+        and `sweeps` (its own noise sweep, and those beside it that were made of its checkpoint).
+
+    Raises:
+        CheckpointError: If one is no run, its record is damaged, or a grid has no run yet.
+    """
+    places: dict[Path, Path] = {}
+    for folder in map(Path, folders):
+        for place in _expanded(folder):
+            places.setdefault(place.resolve(), place)
+    sweeps = _sweeps_beside(places.values())
+    found = []
+    for place in places.values():
+        record = read_record(place)
+        own = _read(place / SWEEP)
+        best = place / BEST
+        made = sweeps.get(records.digest_file(best), []) if sweeps and best.is_file() else []
+        found.append(
+            {
+                **run_row(place),
+                "job": _understood(record.get("inputs", {}).get("job", {})),
+                "recipe_settings": record.get("inputs", {}).get("recipe", {}),
+                "history": _read(place / METRICS).get("history", []),
+                "sweeps": [own] if own else made,
+            }
+        )
+    return found
+
+
+def is_grid(folder: str | os.PathLike[str]) -> bool:
+    """Whether a folder holds a grid of runs, not a run."""
+    return (Path(folder) / GRID).is_file() and not (Path(folder) / RECORD).is_file()
+
+
+def _understood(job: Mapping[str, Any]) -> dict[str, Any]:
+    """A record's job with the defaults of options that came after it."""
+    try:
+        return JobSpec.from_dict(job, where=RECORD).to_dict()
+    except SqdrError:  # of another version: what it says is compared as it stands
+        return dict(job)
+
+
+def _expanded(folder: Path) -> list[Path]:
+    """The runs of a grid, or the one run that the folder is."""
+    if not is_grid(folder):
+        read_record(folder)  # says what is wrong with it
+        return [folder]
+    runs = sorted(path.parent for path in folder.glob(f"*/{RECORD}"))
+    if not runs:
+        raise CheckpointError(f"The grid {os.fspath(folder)!r} has no run yet.")
+    return runs
+
+
+def _sweeps_beside(places: Iterable[Path]) -> dict[str, list[dict[str, Any]]]:
+    """Noise sweeps in the folders that the runs lie in, by the SHA-256 of the checkpoint they are of."""
+    found: dict[str, list[dict[str, Any]]] = {}
+    for parent in {place.resolve().parent for place in places}:
+        for file in sorted(parent.glob(f"*/{SWEEP}")):
+            try:
+                digest = read_record(file.parent).get("inputs", {}).get("checkpoint_sha256")
+                found.setdefault(str(digest), []).append(_read(file))
+            except CheckpointError:
+                continue  # another run's fault is no fault of these
+    return found
+
+
+def _row_or_damage(folder: Path, top: Path) -> dict[str, Any]:
+    try:
+        row = run_row(folder)
+    except CheckpointError:
+        row = {"folder": os.fspath(folder), "state": "damaged", "written": _written(folder)}
+    name = folder.resolve().name if folder == top else folder.relative_to(top).as_posix()
+    return {**row, "run": name}
+
+
+def _accuracy(
+    path: Path, results: Mapping[str, Any], kept: Mapping[str, Any]
+) -> tuple[float | None, int | None]:
+    """Accuracy and the number of images it was found on."""
+    tested = kept.get("test") or _read(path / EVALUATION).get("test") or {}
+    if tested:
+        return tested.get("accuracy"), sum(map(sum, tested.get("confusion", [])))
+    if results.get("right") is not None and results.get("images"):
+        return results["right"] / results["images"], results["images"]
+    if results.get("noiseless_accuracy") is not None:
+        return results["noiseless_accuracy"], _read(path / SWEEP).get("n_images")
+    return None, None
+
+
+def _read(path: Path) -> dict[str, Any]:
+    """A JSON file's object; empty if there is no such file.
+
+    Raises:
+        CheckpointError: It is damaged.
+    """
+    if not path.is_file():
+        return {}
+    try:
+        values = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise CheckpointError(f"{path}: is no intact file of this run.") from error
+    if not isinstance(values, dict):
+        raise CheckpointError(f"{path}: is no file of this version.")
+    return values
+
+
+def _written(folder: Path) -> str:
+    moment = datetime.fromtimestamp((folder / RECORD).stat().st_mtime, UTC)
+    return moment.isoformat(timespec="seconds")

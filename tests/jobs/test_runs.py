@@ -1,0 +1,67 @@
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+
+from sqdr_qiskit.errors import CheckpointError
+from sqdr_qiskit.jobs import TrainedRun, choose_checkpoint
+from sqdr_qiskit.jobs.evaluation import carry_out_sweep
+from sqdr_qiskit.jobs.runs import collect_runs, is_grid, list_runs, run_row
+from sqdr_qiskit.specs.job import JobSpec
+
+
+def test_a_training_in_a_row(run: TrainedRun) -> None:
+    row = run_row(run.folder)
+    facts = [row[key] for key in ("task", "state", "circuit", "dataset")]
+    assert facts == ["train", "finished", "2b-3q", "digits"]
+    assert row["accuracy"] == run.metrics["test"]["accuracy"]
+    assert row["n_images"] == sum(map(sum, run.metrics["test"]["confusion"]))
+    assert (row["epochs"], row["seed"], row["parameters"]) == (2, 3, 545)
+    assert row["seconds"] > 0
+
+
+def test_a_sweep_goes_with_the_run_whose_checkpoint_it_is_of(run: TrainedRun, tmp_path: Path) -> None:
+    copied = Path(shutil.copytree(run.folder, tmp_path / "copied"))
+    job = JobSpec(task="evaluate", backend="exact_noisy", limit=20)
+    carry_out_sweep(choose_checkpoint(str(copied)), job, (0.0, 0.1), ["bit_flip"], folder=tmp_path / "sweep")
+    (found,) = collect_runs([copied])
+    assert [point["strength"] for point in found["sweeps"][0]["points"]] == [0.0, 0.1]
+    assert found["history"] == run.metrics["history"]
+    assert found["job"]["circuit"] == "2b-3q"
+    assert len(collect_runs([copied, copied])) == 1
+    assert [row["run"] for row in list_runs(tmp_path)] == ["sweep", "copied"]
+    assert run_row(tmp_path / "sweep")["accuracy"] == found["sweeps"][0]["noiseless"]
+
+
+def test_an_unfinished_and_a_damaged_run_are_listed(run: TrainedRun, tmp_path: Path) -> None:
+    one = Path(shutil.copytree(run.folder, tmp_path / "one"))
+    record = json.loads((one / "run.json").read_text())
+    (one / "run.json").write_text(json.dumps({**record, "results": {"status": "running"}}))
+    (tmp_path / "two").mkdir()
+    (tmp_path / "two" / "run.json").write_text("{")
+    states = {row["run"]: row["state"] for row in list_runs(tmp_path)}
+    assert states == {"one": "unfinished", "two": "damaged"}
+    with pytest.raises(CheckpointError, match="is no intact run record"):
+        collect_runs([one, tmp_path / "two"])
+
+
+def test_a_grid_stands_for_its_runs(run: TrainedRun, tmp_path: Path) -> None:
+    (tmp_path / "grid.json").write_text("{}")
+    assert is_grid(tmp_path)
+    assert not is_grid(run.folder)
+    with pytest.raises(CheckpointError, match="has no run yet"):
+        collect_runs([tmp_path])
+    for name in ("a", "b"):
+        shutil.copytree(run.folder, tmp_path / name)
+    assert [found["run"] for found in collect_runs([tmp_path])] == ["a", "b"]
+
+
+def test_what_is_not_there_is_said(tmp_path: Path) -> None:
+    assert list_runs(tmp_path) == []
+    with pytest.raises(CheckpointError, match="There is no folder"):
+        list_runs(tmp_path / "nowhere")
+    with pytest.raises(CheckpointError, match="There is no run in"):
+        collect_runs([tmp_path])
