@@ -24,7 +24,7 @@ from sqdr_qiskit.reports.statistics import Paired, Spread, compare_pairs, spread
 from sqdr_qiskit.reports.style import COLOURS, COLUMN, PAGE, figure_img, house_style, new_figure, save_figure
 from sqdr_qiskit.reports.tables import NONE, Table, channel_name, duration, percent
 
-__all__ = ["Comparison", "Group", "compare_runs", "runs_table", "write_comparison"]
+__all__ = ["Comparison", "Group", "compare_runs", "comparison_figures", "runs_table", "write_comparison"]
 
 Run = Mapping[str, Any]
 
