@@ -16,8 +16,8 @@ from sqdr_qiskit.specs.layout import LayoutSpec
 from sqdr_qiskit.specs.noise import NoiseSpec, noise_spec
 
 if TYPE_CHECKING:  # the runtime's client takes a second to import
-    from sqdr_qiskit.runtime.book import Book
-    from sqdr_qiskit.runtime.options import RuntimeSettings
+    from sqdr_qiskit.runtime.estimators import RuntimeSettings
+    from sqdr_qiskit.runtime.ledger import Ledger
 
 __all__ = ["BACKENDS", "DEFAULT_NOISE", "Backend", "BackendOptions", "ExactEstimator", "make_backend"]
 
@@ -45,7 +45,7 @@ class BackendOptions:
     seed: int | None = None
     layout: str | LayoutSpec | None = None
     device: str | None = None
-    ledger: Book | None = None
+    ledger: Ledger | None = None
     runtime: RuntimeSettings | None = None
 
 
@@ -88,7 +88,7 @@ def _hardware(name: str, options: BackendOptions) -> Backend:
     from sqdr_qiskit.backends.devices import runtime_backend
     from sqdr_qiskit.devices.layout_file import layout_options
     from sqdr_qiskit.runtime.accounts import Connection
-    from sqdr_qiskit.runtime.options import RuntimeSettings
+    from sqdr_qiskit.runtime.estimators import RuntimeSettings
     from sqdr_qiskit.runtime.sender import RuntimeSender
 
     if options.ledger is None:
@@ -127,7 +127,7 @@ def make_backend(
     seed: int | None = None,
     layout: str | LayoutSpec | None = None,
     device: str | None = None,
-    ledger: Book | None = None,
+    ledger: Ledger | None = None,
     runtime: RuntimeSettings | None = None,
 ) -> Backend:
     """The backend called `name`.

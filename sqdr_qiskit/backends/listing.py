@@ -67,8 +67,9 @@ def account_devices() -> list[Listed]:
         BackendError: IBM cannot be reached.
     """
     from sqdr_qiskit.errors import SqdrError
-    from sqdr_qiskit.runtime.accounts import LEAST_BUSY, Connection, quiet_client
+    from sqdr_qiskit.runtime.accounts import LEAST_BUSY, Connection
     from sqdr_qiskit.runtime.errors import translated
+    from sqdr_qiskit.runtime.waiting import quiet_client
 
     service = Connection(LEAST_BUSY).service
     found = []

@@ -45,7 +45,7 @@ def cost(
     """Executions, shots, jobs and quantum seconds of a plan, beside what stock EstimatorQNN would need."""
     from sqdr_qiskit.errors import ArgumentError
     from sqdr_qiskit.jobs.cost import plan_cost, within
-    from sqdr_qiskit.runtime.ceiling import Ceiling
+    from sqdr_qiskit.runtime.budget import Ceiling
 
     if freeze not in (None, "encoder"):
         raise ArgumentError(f"Option `--freeze` must be encoder, but is {freeze!r}.")

@@ -13,7 +13,7 @@ from sqdr_qiskit.errors import CatalogError
 
 if TYPE_CHECKING:
     from sqdr_qiskit.jobs.hardware import Collected
-    from sqdr_qiskit.runtime.book import Entry
+    from sqdr_qiskit.runtime.ledger import Entry
 
 __all__ = ["app", "cancel", "collect", "list_all", "show"]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import threading
 import time
@@ -56,24 +57,36 @@ def on_hardware(backend: str) -> Iterator[Hardware]:
 
 @contextmanager
 def leaving_allowed(attention: Attention) -> Iterator[None]:
-    """Let Ctrl-C end the waiting, not the jobs: once detaches, twice cancels, three times ends all."""
+    """Let Ctrl-C end the program wherever it is, not the jobs: once detaches, twice cancels, then ends all.
+
+    The run's folder is enough to go on from any point, so nothing has to be waited for.
+    """
     if threading.current_thread() is not threading.main_thread():
         yield
         return
 
     def leave(number: int, frame: Any) -> None:
-        times = attention.ask()
-        if times == 1:
+        if attention.asked == 0:
             print_note(
                 f"Leaving; the jobs go on. Ctrl-C again within {attention.grace_s:.0f} s cancels them."
             )
-        elif times == 2:
+        elif attention.asked == 1:
             print_note("Cancelling the jobs that are under way.")
-        else:
-            raise KeyboardInterrupt
+        attention.ask()
 
     before = signal.signal(signal.SIGINT, leave)
     try:
-        yield
+        with private_files():
+            yield
     finally:
         signal.signal(signal.SIGINT, before)
+
+
+@contextmanager
+def private_files() -> Iterator[None]:
+    """Let files be readable by their owner alone, as those of a run on hardware are."""
+    before = os.umask(0o077)
+    try:
+        yield
+    finally:
+        os.umask(before)

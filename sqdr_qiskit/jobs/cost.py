@@ -15,7 +15,7 @@ from sqdr_qiskit.devices.sender import MOST_EXECUTIONS, MOST_INSTRUCTIONS, plann
 from sqdr_qiskit.errors import ArgumentError, CatalogError
 from sqdr_qiskit.gradients.shifts.packing import ShiftPlan, Unit, pack
 from sqdr_qiskit.jobs.hardware import ceiling_of
-from sqdr_qiskit.runtime.ceiling import Ceiling
+from sqdr_qiskit.runtime.budget import Ceiling
 from sqdr_qiskit.specs.circuit import CircuitSpec
 from sqdr_qiskit.specs.job import JobSpec
 from sqdr_qiskit.tiles.tiles import TiledCircuit, tile_circuit

@@ -99,6 +99,7 @@ class RunFolder:
         *parts: str,
         so_far: Mapping[str, Any] | None = None,
         keep: bool = True,
+        prepare: Callable[[Path], None] | None = None,
     ) -> Iterator[Path]:
         """Make the folder and write that the run is under way; taken up again, see that it is the same run.
 
@@ -108,6 +109,8 @@ class RunFolder:
             parts: What the run is, for a new folder's name.
             so_far: Results that are known already.
             keep: Whether an unfinished run stays, because it can be taken up again.
+            prepare: Called with a new folder before its record is written: what a run that has a record must
+                have too.
 
         Raises:
             ArgumentError: The folder has something in it.
@@ -126,6 +129,8 @@ class RunFolder:
         )
         with locked(self.path):
             if not self.resumed:
+                if prepare is not None:
+                    prepare(self.path)
                 self._record.write(self.path / RECORD)
             try:
                 yield self.path

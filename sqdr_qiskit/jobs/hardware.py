@@ -5,21 +5,22 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 from sqdr_qiskit.backends import Backend, make_backend
 from sqdr_qiskit.devices.names import is_hardware
-from sqdr_qiskit.errors import RunError, SqdrError
-from sqdr_qiskit.runtime.ledger import Ledger
+from sqdr_qiskit.errors import RunError, SqdrError, StorageError
+from sqdr_qiskit.runtime.ledger import UNDER_WAY, Entry, Ledger
 from sqdr_qiskit.specs.job import JOB_OPTIONS, JobSpec
 
 if TYPE_CHECKING:  # the runtime's client takes a second to import
-    from sqdr_qiskit.runtime.book import Entry
-    from sqdr_qiskit.runtime.ceiling import Ceiling
+    from sqdr_qiskit.runtime.accounts import Connection
+    from sqdr_qiskit.runtime.budget import Ceiling
     from sqdr_qiskit.runtime.sender import RuntimeSender
-    from sqdr_qiskit.runtime.service import Line
-    from sqdr_qiskit.runtime.waiting import Attention, Waiting
+    from sqdr_qiskit.runtime.service import JobService
+    from sqdr_qiskit.runtime.waiting import Attention, Detached, Waiting
 
 __all__ = [
     "CEILINGS",
@@ -29,6 +30,7 @@ __all__ = [
     "ceiling_of",
     "collect_jobs",
     "has_ledger",
+    "left",
     "rehearsal_facts",
     "runtime_settings",
 ]
@@ -50,20 +52,30 @@ class Hardware:
 
     Attributes:
         watch: Told what happens.
-        attention: Whether the user wants to leave.
+        attention: How often the user wanted to leave; None leaves Ctrl-C what it is.
         ledger: Opened when the run's folder is known.
     """
 
     watch: Callable[[Waiting], None] | None = None
     attention: Attention | None = None
     ledger: Ledger = field(default_factory=Ledger)
+    _connection: Connection | None = None
     _sender: RuntimeSender | None = None
     _rehearsed: bool = False
 
-    def open(self, folder: str | os.PathLike[str]) -> None:
-        """Open the ledger of the run's folder, if it is not open yet."""
+    def open(self, folder: str | os.PathLike[str], *, resume: bool = False) -> None:
+        """Open the ledger of the run's folder, if it is not open yet; from then on the folder is private.
+
+        Args:
+            folder: The run's folder.
+            resume: The run was there before, and its ledger with it.
+
+        Raises:
+            CheckpointError: The ledger is damaged, gone, or another process's.
+        """
         if not self.ledger.is_open:
-            self.ledger.open(folder)
+            self.ledger.open(folder, resume=resume)
+            _make_private(Path(folder))
 
     def backend(self, job: JobSpec) -> Backend:
         """The job's device as a backend, or its rehearsal; as the run met it first, if the ledger knows.
@@ -75,28 +87,22 @@ class Hardware:
         """
         from sqdr_qiskit.backends.devices import runtime_backend
         from sqdr_qiskit.devices.layout_file import layout_options
-        from sqdr_qiskit.runtime.accounts import Connection
         from sqdr_qiskit.runtime.sender import RuntimeSender
         from sqdr_qiskit.runtime.waiting import nobody
 
         if not is_hardware(job.backend):
             return self._rehearsal(job)
         settings = runtime_settings(job)
-        known = self.ledger.is_open
-        connection = Connection(
-            (known and self.ledger.kept("device")) or job.backend,
-            calibrated=self.ledger.kept("calibrated") if known else None,
-        )
-        self._sender = RuntimeSender(
-            connection, self.ledger, settings, watch=self.watch or nobody, attention=self.attention
-        )
+        connection = _connection(self.ledger, job.backend, self.watch or nobody)
+        self._connection = connection
+        self._sender = RuntimeSender(connection, self.ledger, settings, watch=self.watch or nobody)
         layout = layout_options(job.layout)
         return runtime_backend(connection, self._sender, shots=job.shots, layout=layout)
 
     def _rehearsal(self, job: JobSpec) -> Backend:
-        """A snapshot whose requests are booked as the device's would be."""
+        """A snapshot whose requests are written down as the device's would be."""
         from sqdr_qiskit.devices.estimator import DeviceEstimator
-        from sqdr_qiskit.runtime.rehearsal import BookedSender
+        from sqdr_qiskit.runtime.rehearsal import RehearsalSender
         from sqdr_qiskit.runtime.waiting import nobody
 
         backend = make_backend(
@@ -104,7 +110,7 @@ class Hardware:
         )
         assert isinstance(backend.estimator, DeviceEstimator)
         self._rehearsed = True
-        backend.estimator.sender = BookedSender(
+        backend.estimator.sender = RehearsalSender(
             backend.estimator.sender,
             self.ledger,
             device=backend.name,
@@ -139,9 +145,18 @@ class Hardware:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if self._sender is not None:
-            self._sender.close()
-        self.ledger.close()
+        from sqdr_qiskit.runtime.waiting import Leaving
+
+        try:
+            if isinstance(error, Leaving) and self.attention is not None and self.ledger.is_open:
+                jobs = None
+                if self._connection is not None:
+                    jobs = _service(self._connection, self.ledger, self.watch, hurried=True)
+                raise left(self.ledger, jobs, self.attention) from None
+            if self._sender is not None and error is None:
+                self._sender.close()
+        finally:
+            self.ledger.close()
 
 
 def rehearsal_facts(backend: Backend) -> dict[str, Any]:
@@ -165,7 +180,7 @@ def ceiling_of(job: JobSpec) -> Ceiling:
     Raises:
         ArgumentError: A setting is out of range.
     """
-    from sqdr_qiskit.runtime.ceiling import Ceiling
+    from sqdr_qiskit.runtime.budget import Ceiling
 
     if not is_hardware(job.backend):
         return Ceiling(max_qpu_seconds=job.max_qpu_seconds, max_executions=job.max_executions)
@@ -179,7 +194,7 @@ def runtime_settings(job: JobSpec) -> Any:
     Raises:
         ArgumentError: A setting is out of range or has no effect.
     """
-    from sqdr_qiskit.runtime.options import RuntimeSettings
+    from sqdr_qiskit.runtime.estimators import RuntimeSettings
 
     given = job.feeding("runtime")
     if job.job_tags is not None:
@@ -214,24 +229,34 @@ def collect_jobs(
         CheckpointError: The folder has no ledger.
         SqdrError: The account does not work, or the user left.
     """
-    from sqdr_qiskit.runtime.fetching import finish
+    from sqdr_qiskit.runtime.sender import wait_for_result
+    from sqdr_qiskit.runtime.waiting import Leaving
 
     failed: list[tuple[Entry, str]] = []
     with _writing(folder) as ledger:
-        for entry in _under_way(ledger):
-            line = _line(entry, ledger, watch, attention)
-            if entry.state == "planned":
-                job_id = line.look_for(entry)
-                if job_id is None:
-                    failed.append((entry, "it was never sent; --resume sends it"))
+        jobs = _service_of(ledger, watch)
+        try:
+            for entry in _under_way(ledger):
+                if entry.state == "planned":
+                    job_id = jobs.find(entry)
+                    if job_id is None:
+                        failed.append((entry, "it was never sent; --resume sends it"))
+                        continue
+                    entry = ledger.sent(entry.row, job_id)
+                if entry.facts.get("twin_of") is not None:
+                    jobs.cancel(entry)
                     continue
-                line.note_sent(entry, job_id)
-            try:
-                finish(line, ledger.get(entry.row))
-            except RunError as error:
-                if ledger.get(entry.row).state == "sent":
-                    raise
-                failed.append((entry, str(error)))
+                try:
+                    wait_for_result(jobs, entry)
+                except RunError as error:
+                    if ledger.get(entry.row).state == "sent":
+                        raise
+                    failed.append((entry, str(error)))
+            jobs.settle()
+        except Leaving:
+            if attention is None:
+                raise
+            raise left(ledger, _service_of(ledger, watch, hurried=True), attention) from None
         return Collected(tuple(ledger.entries()), tuple(failed))
 
 
@@ -244,14 +269,50 @@ def cancel_jobs(
         CheckpointError: The folder has no ledger.
         SqdrError: The account does not work.
     """
-    failed: list[tuple[Entry, str]] = []
     with _writing(folder) as ledger:
-        for entry in _under_way(ledger):
-            try:
-                _line(entry, ledger, watch, None).cancel(entry)
-            except SqdrError as error:
-                failed.append((entry, str(error)))
+        failed = _cancel_all(ledger, _service_of(ledger, watch, hurried=True))
         return Collected(tuple(ledger.entries()), tuple(failed))
+
+
+def left(ledger: Ledger, jobs: JobService | None, attention: Attention) -> Detached:
+    """The user has enough: once detaches, twice cancels what can be cancelled.
+
+    Args:
+        ledger: The run's ledger.
+        jobs: Its jobs; None if nothing was sent in this sitting.
+        attention: Counts the wishes.
+    """
+    from sqdr_qiskit.runtime.waiting import Detached
+
+    entries = _under_way(ledger)
+    if not entries:
+        return Detached(f"Left; no job is under way. --resume {ledger.title} goes on from here.")
+    title = ledger.title
+    later = f"Collect them later with `sqdr-qiskit jobs collect {title}`, or go on with --resume {title}."
+    if jobs is None or not attention.second_wish():
+        names = ", ".join(entry.job_id or "one not yet confirmed" for entry in entries)
+        return Detached(f"Left; the jobs go on ({names}). {later}")
+    failed = _cancel_all(ledger, jobs)
+    n_cancelled = len(entries) - len(failed)
+    said = f"Cancelled {n_cancelled} job{'s' * (n_cancelled != 1)}; what was collected before is kept."
+    if failed:
+        reasons = "; ".join(f"{entry.label}: {why.rstrip('.')}" for entry, why in failed)
+        said += f" {len(failed)} could not be cancelled and may go on ({reasons}). {later}"
+    return Detached(said)
+
+
+def _cancel_all(ledger: Ledger, jobs: JobService) -> list[tuple[Entry, str]]:
+    """Cancel what is under way; what could not be, with the reason."""
+    failed: list[tuple[Entry, str]] = []
+    for entry in _under_way(ledger):
+        try:
+            why = jobs.cancel(entry)
+        except SqdrError as error:
+            why = str(error)
+        if why is not None:
+            failed.append((entry, why))
+    jobs.settle()
+    return failed
 
 
 def _writing(folder: str | os.PathLike[str]) -> Ledger:
@@ -261,14 +322,49 @@ def _writing(folder: str | os.PathLike[str]) -> Ledger:
 
 
 def _under_way(ledger: Ledger) -> list[Entry]:
-    return [entry for entry in ledger.entries() if entry.state in ("planned", "sent")]
+    return [entry for entry in ledger.entries() if entry.state in UNDER_WAY]
 
 
-def _line(
-    entry: Entry, ledger: Ledger, watch: Callable[[Waiting], None] | None, attention: Attention | None
-) -> Line:
+def _connection(ledger: Ledger, device: str, watch: Callable[[Waiting], None]) -> Connection:
+    """Device, calibration and instance as the run met them first, if its ledger knows."""
     from sqdr_qiskit.runtime.accounts import Connection
-    from sqdr_qiskit.runtime.service import Line
+
+    def kept(name: str) -> str | None:
+        return ledger.kept(name) if ledger.is_open else None
+
+    return Connection(
+        kept("device") or device, calibrated=kept("calibrated"), instance=kept("instance"), watch=watch
+    )
+
+
+def _service_of(
+    ledger: Ledger, watch: Callable[[Waiting], None] | None, *, hurried: bool = False
+) -> JobService:
     from sqdr_qiskit.runtime.waiting import nobody
 
-    return Line(Connection(entry.device), ledger, watch=watch or nobody, attention=attention)
+    entries = ledger.entries()
+    device = entries[-1].device if entries else "least_busy"
+    return _service(_connection(ledger, device, watch or nobody), ledger, watch, hurried=hurried)
+
+
+def _service(
+    connection: Connection, ledger: Ledger, watch: Callable[[Waiting], None] | None, *, hurried: bool
+) -> JobService:
+    from sqdr_qiskit.runtime.service import JobService
+    from sqdr_qiskit.runtime.waiting import Patience, nobody
+
+    patience = Patience.usual()
+    return JobService(
+        connection, ledger, patience=patience.hurried() if hurried else patience, watch=watch or nobody
+    )
+
+
+def _make_private(folder: Path) -> None:
+    """Keep a run on hardware from other users of the machine: what it holds may name an account's jobs."""
+    try:
+        folder.chmod(0o700)
+        for path in folder.iterdir():
+            if path.is_file() and not path.is_symlink():
+                path.chmod(0o600)
+    except OSError as error:
+        raise StorageError(f"Cannot make {folder} private: {error.strerror or error}.") from error

@@ -159,7 +159,7 @@ def carry_out_inference(
     job = settled(job, chosen)
     run = RunFolder(job, folder, resume=resume, command=command, notice=notice)
     if hardware is not None and resume:
-        hardware.open(run.path)
+        hardware.open(run.path, resume=True)
     backend = backend_of(job, hardware)
     question = _question(chosen, job, download_progress)
     model = restore(chosen.checkpoint, backend, where=chosen.path.name).to(job.device)
@@ -170,9 +170,8 @@ def carry_out_inference(
     }
     defining = {**contents(job, chosen), "images": question.images.tobytes()}
     parts = ("infer", backend.name, chosen.checkpoint.settings.circuit.name)
-    with run.opened(inputs, defining, *parts, keep=hardware is not None) as path:
-        if hardware is not None:
-            hardware.open(path)
+    prepare = None if hardware is None else hardware.open
+    with run.opened(inputs, defining, *parts, keep=hardware is not None, prepare=prepare) as path:
         if started is not None:
             started(path)
         with recorded(model) as values:

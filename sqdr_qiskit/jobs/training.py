@@ -101,14 +101,15 @@ def carry_out_training(
         raise ArgumentError(f"Argument `job` must have task train, but has {job.task}.")
     run = RunFolder(job, folder, resume=resume, command=command, notice=notice)
     if hardware is not None and resume:
-        hardware.open(run.path)
+        hardware.open(run.path, resume=True)
     plan = _planned(job, hardware, download_progress)
     before = plan.facts.before(plan.model, plan.recipe, seed=job.seed, initial=plan.initial)
     inputs = plan.inputs(job)
     defining = {**contents(job, plan.start), **{key: inputs[key] for key in ("recipe", "model", "data")}}
-    with run.opened(inputs, defining, plan.settings.circuit.name, plan.data.name, so_far=before) as path:
+    parts = (plan.settings.circuit.name, plan.data.name)
+    prepare = None if hardware is None else hardware.open
+    with run.opened(inputs, defining, *parts, so_far=before, prepare=prepare) as path:
         if hardware is not None:
-            hardware.open(path)
             checkpoint_every_s = 0.0
         if started is not None:
             started(path, inputs)

@@ -192,8 +192,9 @@ def chip_named(device: str) -> Chip:
     """
     if not is_hardware(device):
         return snapshot_chip(device)
-    from sqdr_qiskit.runtime.accounts import Connection, quiet_client
+    from sqdr_qiskit.runtime.accounts import Connection
     from sqdr_qiskit.runtime.errors import translated
+    from sqdr_qiskit.runtime.waiting import quiet_client
 
     connection = Connection(device)
     backend = connection.device

@@ -15,11 +15,16 @@ from qiskit_ibm_runtime.accounts import exceptions as accounts
 from qiskit_ibm_runtime.api import exceptions as api
 from qiskit_ibm_runtime.models import exceptions as models
 from requests.exceptions import ConnectionError as NoConnection
-from requests.exceptions import HTTPError, RequestException, Timeout
+from requests.exceptions import HTTPError, JSONDecodeError, RequestException, Timeout
 
 from sqdr_qiskit.errors import ArgumentError, BackendError, SqdrError, UnsupportedError
+from sqdr_qiskit.runtime.cleaning import clean
 
-__all__ = ["TRANSLATIONS", "Kind", "is_no", "kind_of", "one_line", "translated"]
+__all__ = ["TRANSLATIONS", "Kind", "Unreadable", "is_no", "kind_of", "one_line", "translated"]
+
+
+class Unreadable(Exception):  # noqa: N818 (an answer, not a mistake of ours)
+    """An answer of the service that cannot be right: it says nothing of the job, and is asked for again."""
 
 
 class Kind(Enum):
@@ -27,11 +32,13 @@ class Kind(Enum):
 
     Members:
         PASSING: It may pass: ask again. Whether a request got through is unknown.
+        UNREADABLE: There was an answer, but it cannot be right: ask again, for a while.
         UNAUTHORISED: The service no longer takes the token; a new login may help. Nothing was done.
         REFUSED: The service said no; asking again changes nothing.
     """
 
     PASSING = "passing"
+    UNREADABLE = "unreadable"
     UNAUTHORISED = "unauthorised"
     REFUSED = "refused"
 
@@ -88,10 +95,13 @@ TRANSLATIONS: Mapping[type[BaseException], tuple[str, _Made]] = {
     NoConnection: ("IBM Quantum cannot be reached", _failed),
     Timeout: ("IBM Quantum did not answer in time", _failed),
     RequestException: ("IBM Quantum did not answer as it should", _failed),
+    Unreadable: ("IBM Quantum gave an answer that cannot be right", _failed),
     QiskitError: ("Qiskit refused the request", _unsupported),
 }
 
-_PASSING_CODES = frozenset({408, 425, 429, 500, 502, 503, 504, 520, 521, 522, 524})
+_PASSING_CODES = frozenset({408, 425, 429, *range(500, 600)})
+# What the client stumbles over when an answer is not what it expects.
+_STUMBLES = (KeyError, IndexError, TypeError, AttributeError, ValueError, theirs.IBMBackendApiProtocolError)
 
 
 def kind_of(error: BaseException) -> Kind:
@@ -99,6 +109,8 @@ def kind_of(error: BaseException) -> Kind:
     for link in _chain(error):
         if isinstance(link, theirs.IBMNotAuthorizedError):
             return Kind.UNAUTHORISED
+        if isinstance(link, Unreadable | JSONDecodeError):
+            return Kind.UNREADABLE
         code = _status(link)
         if code in (401, 403):
             return Kind.UNAUTHORISED
@@ -114,6 +126,10 @@ def kind_of(error: BaseException) -> Kind:
                 "Connection" in str(link) or "Max retries" in str(link) or "timed out" in str(link)
             ):
                 return Kind.PASSING
+    if isinstance(error, _STUMBLES) and not isinstance(
+        error, theirs.IBMError | ValidationError | ApiException
+    ):
+        return Kind.UNREADABLE
     return Kind.REFUSED
 
 
@@ -131,6 +147,8 @@ def translated(error: BaseException, *, doing: str) -> SqdrError:
     """
     if isinstance(error, SqdrError):
         return error
+    if any(_status(link) == 403 for link in _chain(error)):
+        return ArgumentError(f"IBM Quantum refused this account (HTTP 403) while {doing}: {one_line(error)}")
     for base in type(error).__mro__:
         if base in TRANSLATIONS:
             said, make = TRANSLATIONS[base]
@@ -139,11 +157,11 @@ def translated(error: BaseException, *, doing: str) -> SqdrError:
 
 
 def one_line(error: BaseException | str) -> str:
-    """What an error says: one line of at most 300 characters with a full stop, without secrets."""
+    """What an error says: one line of at most 300 characters with a full stop, cleaned."""
     text = error if isinstance(error, str) else str(getattr(error, "message", "") or error)
-    text = " ".join(text.strip("'\"").replace(": '", ": ").split()) or type(error).__name__
+    text = " ".join(clean(text).strip("'\"").replace(": '", ": ").split())
     text = re.sub(r" for url: \S+?(?=[.]? |[.]?$)|[.]* *\{.*$", "", text)  # addresses and answers in JSON
-    text = re.sub(r"(?i)(apikey|bearer|token|password)([=: ]+)\S+", r"\1\2...", text)
+    text = text or (error if isinstance(error, str) else type(error).__name__) or "Nothing was said."
     text = text if len(text) <= 300 else text[:299].rstrip() + "…"
     return text if text.endswith((".", "…", "!", "?")) else text + "."
 

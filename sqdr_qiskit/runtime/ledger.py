@@ -3,24 +3,31 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import sqlite3
 import threading
 import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from sqdr_qiskit.errors import CheckpointError, StorageError
-from sqdr_qiskit.runtime.book import Entry
+from sqdr_qiskit.errors import CheckpointError, SqdrError, StorageError
+from sqdr_qiskit.runtime.cleaning import clean
 
-__all__ = ["LEDGER", "Ledger", "ledger_folders"]
+__all__ = ["LEDGER", "UNDER_WAY", "Entry", "Ledger", "ledger_folders"]
 
 LEDGER = "ledger.sqlite"
-_SCHEMA = 1
+UNDER_WAY = ("planned", "sent")
+"""States of a request whose job may be there and is not at its end."""
+
+_STATES = (*UNDER_WAY, "done", "failed", "cancelled", "refused")
+_SCHEMA = 2
+_ADDED = {"posts": "integer not null default 0", "posted": "text", "post_s": "real"}  # by schema 2
 _TABLES = """
 create table if not exists kept (name text primary key, value text not null);
 create table if not exists request (
@@ -39,18 +46,94 @@ create table if not exists request (
     changed text not null,
     reason text,
     result text,
-    facts text not null
+    facts text not null,
+    posts integer not null default 0,
+    posted text,
+    post_s real
 );
 create index if not exists request_digest on request (digest, number);
 """
 _COLUMNS = (
-    "row, digest, number, tag, label, device, state, job_id, planned_s, used_s, calibrated, created, reason, "
-    "result, facts"
+    *("row", "digest", "number", "tag", "label", "device", "state", "job_id", "planned_s", "used_s"),
+    *("calibrated", "created", "reason", "result", "facts"),
 )
 
 
+@dataclass(frozen=True)
+class Entry:
+    """One request and what became of it.
+
+    Attributes:
+        row: Its number in the ledger.
+        digest: SHA-256 of what was asked (circuits, observables, angles, precision, device, options).
+        number: How many equal requests came before it in the run; -1 for a second job of one request, which
+            a repeated POST made and whose result is not used.
+        tag: The job's unique tag.
+        label: What it is for.
+        device: Where it goes.
+        state: `planned` (row written, job perhaps created), `sent` (the job's id is known), `done`, `failed`,
+            `cancelled`, `refused`.
+        job_id: The job, once it is known.
+        planned_s: Quantum seconds it was expected to take.
+        used_s: Quantum seconds it took, once the service has said so for good.
+        calibrated: Time of the device's calibration, ISO 8601.
+        created: When the row was written, ISO 8601, UTC.
+        reason: Why it failed.
+        result: RuntimeEncoder JSON of its `PrimitiveResult`.
+        facts: Options and sizes, for the record.
+        posts: How many POSTs were begun for it.
+        posted: When the last of them ended, ISO 8601, UTC; None if this process's forerunner died in it.
+        post_s: Seconds that the longest of them took.
+    """
+
+    row: int
+    digest: str
+    number: int
+    tag: str
+    label: str
+    device: str
+    state: str
+    job_id: str | None
+    planned_s: float
+    used_s: float | None
+    calibrated: str | None
+    created: str
+    reason: str | None = None
+    result: str | None = field(default=None, repr=False)
+    facts: dict[str, Any] = field(default_factory=dict)
+    posts: int = 0
+    posted: str | None = None
+    post_s: float | None = None
+
+    @property
+    def executions(self) -> int:
+        """Circuit executions that it asks for."""
+        return int(self.facts.get("executions") or 0)
+
+    @property
+    def committed_s(self) -> float:
+        """Quantum seconds to count for it: what the service said in the end, until then the most it may be.
+
+        That is the plan, and for a job that ended without a result (it may have run for longer than planned)
+        its time limit, if it had one. A request that never became a job counts nothing.
+        """
+        if self.used_s is not None:
+            return self.used_s
+        if self.state == "refused":
+            return 0.0
+        if self.state in ("failed", "cancelled"):
+            return max(self.planned_s, float(self.facts.get("max_execution_s") or 0.0))
+        return self.planned_s
+
+    @property
+    def committed_executions(self) -> int:
+        """Circuit executions to count for it: all, unless there certainly were none."""
+        certainly_none = self.state == "refused" or (self.state != "done" and self.used_s == 0.0)
+        return 0 if certainly_none else self.executions
+
+
 class Ledger:
-    """The ledger in a run's folder, a `runtime.book.Book`.
+    """The ledger in a run's folder: every change is on disk when the call returns.
 
     It may be made before its folder is, and is opened at `open`.
 
@@ -63,12 +146,20 @@ class Ledger:
         self._folder: Path | None = None
         self._file: sqlite3.Connection | None = None
         self._claim: int | None = None
+        self._columns: tuple[str, ...] = _COLUMNS
         self._lock = threading.RLock()
         if folder is not None:
             self.open(folder, read_only=read_only)
 
-    def open(self, folder: str | os.PathLike[str], *, read_only: bool = False) -> Ledger:
+    def open(
+        self, folder: str | os.PathLike[str], *, read_only: bool = False, resume: bool = False
+    ) -> Ledger:
         """Open the ledger of a folder; unless `read_only`, make it if there is none, and be its one writer.
+
+        Args:
+            folder: The run's folder.
+            read_only: For looking on.
+            resume: The run had a ledger before: without it jobs that were paid for would be sent again.
 
         Raises:
             CheckpointError: Another process writes it, there is none to read, or it is no ledger.
@@ -78,6 +169,12 @@ class Ledger:
         path = self._folder / LEDGER
         if read_only and not path.is_file():
             raise CheckpointError(f"There is no ledger of hardware jobs in {os.fspath(folder)!r}.")
+        if resume and (not path.is_file() or path.stat().st_size == 0):
+            gone = "is empty" if path.is_file() else "is gone"
+            raise CheckpointError(
+                f"The run in {os.fspath(folder)!r} had a ledger of hardware jobs, but {LEDGER} {gone}; "
+                "going on would send again what was paid for. Put it back, or start a new run."
+            )
         if not read_only:
             self._claim = _claim(self._folder)
         try:
@@ -86,19 +183,41 @@ class Ledger:
                     f"{path.resolve().as_uri()}?mode=ro", uri=True, check_same_thread=False
                 )
             else:
+                with suppress(FileExistsError):  # private from the first moment on
+                    os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
                 self._file = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
                 self._file.execute("pragma journal_mode = wal")
                 self._file.execute("pragma synchronous = full")
                 self._file.executescript(_TABLES)
-                self.kept("schema", str(_SCHEMA))
-            if self.kept("schema") != str(_SCHEMA):
-                raise CheckpointError(f"{path}: is a ledger of another version.")
-        except sqlite3.DatabaseError as error:
+                self._raise_schema()
+            self._check_schema(path)
+        except (sqlite3.Error, OSError) as error:
             self.close()
-            if isinstance(error, sqlite3.OperationalError) and "open" in str(error):
-                raise StorageError(f"Cannot open {path}: {error}.") from error
-            raise CheckpointError(f"{path}: is no intact ledger of hardware jobs ({error}).") from error
+            raise _sqlite_error(error, path) from error
+        except BaseException:
+            self.close()
+            raise
         return self
+
+    def _raise_schema(self) -> None:
+        """Give a ledger of schema 1 the columns that it lacks."""
+        assert self._file is not None
+        there = {row[1] for row in self._file.execute("pragma table_info(request)")}
+        for name, kind in _ADDED.items():
+            if name not in there:
+                self._file.execute(f"alter table request add column {name} {kind}")
+                if name == "posts":  # it may have been sent
+                    self._file.execute("update request set posts = 1 where state = 'planned'")
+        self._file.execute("insert or ignore into kept values ('schema', ?)", (str(_SCHEMA),))
+        self._file.execute("update kept set value = ? where name = 'schema' and value = '1'", (str(_SCHEMA),))
+
+    def _check_schema(self, path: Path) -> None:
+        """Learn which columns there are; refuse a ledger of another time."""
+        assert self._file is not None
+        there = {row[1] for row in self._file.execute("pragma table_info(request)")}
+        if not there.issuperset(_COLUMNS) or self.kept("schema") not in ("1", str(_SCHEMA)):
+            raise CheckpointError(f"{path}: is no ledger, or one of another version.")
+        self._columns = (*_COLUMNS, *(name for name in _ADDED if name in there))
 
     def close(self) -> None:
         """Close it."""
@@ -150,21 +269,12 @@ class Ledger:
         return self._entries("order by row")
 
     def committed_s(self) -> float:
-        """Quantum seconds used, and planned where the service has not said what was used."""
-        with self._open() as file:
-            row = file.execute(
-                "select total(coalesce(used_s, case when state in ('planned', 'sent', 'done') then planned_s "
-                "else 0 end)) from request"
-            ).fetchone()
-        return float(row[0])
+        """Quantum seconds used, and the most that may be where the service has not said what was used."""
+        return sum(entry.committed_s for entry in self.entries())
 
     def committed_executions(self) -> int:
-        """Circuit executions of what is done or under way."""
-        with self._open() as file:
-            rows = file.execute(
-                "select facts from request where state in ('planned', 'sent', 'done')"
-            ).fetchall()
-        return sum(int(json.loads(facts).get("executions", 0)) for (facts,) in rows)
+        """Circuit executions of every job that was, or may have been, carried out."""
+        return sum(entry.committed_executions for entry in self.entries())
 
     def kept(self, name: str, value: str | None = None) -> str | None:
         """A fact of the whole run: the first value that was given under this name, None before that."""
@@ -209,6 +319,16 @@ class Ledger:
         assert done.lastrowid is not None
         return self.get(done.lastrowid)
 
+    def posting(self, row: int) -> Entry:
+        """Note that a POST begins."""
+        return self._change(row, "posts = posts + 1, posted = null")
+
+    def posted(self, row: int, seconds: float, *, posts: int) -> Entry:
+        """Note that a POST ended, after so long, and how many there were by now."""
+        return self._change(
+            row, "posts = ?, posted = ?, post_s = max(coalesce(post_s, 0), ?)", posts, _now(), seconds
+        )
+
     def sent(self, row: int, job_id: str) -> Entry:
         """Note the job's id."""
         return self._change(row, "state = 'sent', job_id = ?", job_id)
@@ -219,7 +339,25 @@ class Ledger:
 
     def ended(self, row: int, state: str, reason: str, *, used_s: float | None = None) -> Entry:
         """Note that there will be no result: `failed`, `cancelled` or `refused`."""
-        return self._change(row, "state = ?, reason = ?, used_s = ?", state, reason, used_s)
+        return self._change(row, "state = ?, reason = ?, used_s = ?", state, clean(reason), used_s)
+
+    def used(self, row: int, used_s: float) -> Entry:
+        """Note what a job cost that is at its end."""
+        return self._change(row, "used_s = ?", used_s)
+
+    def twin(self, entry: Entry, job_id: str) -> Entry:
+        """Write down a second job of an entry's request: its result is not used, its cost counts."""
+        facts = {**entry.facts, "twin_of": entry.row}
+        planned = self.plan(
+            digest=entry.digest,
+            number=-1,
+            label=f"{entry.label}, a second job",
+            device=entry.device,
+            planned_s=entry.planned_s,
+            calibrated=entry.calibrated,
+            facts=facts,
+        )
+        return self.sent(planned.row, job_id)
 
     def _change(self, row: int, assignment: str, *values: Any) -> Entry:
         with self._open() as file:
@@ -230,8 +368,10 @@ class Ledger:
 
     def _entries(self, condition: str, *values: Any) -> list[Entry]:
         with self._open() as file:
-            rows = file.execute(f"select {_COLUMNS} from request {condition}", values).fetchall()
-        return [_entry(row) for row in rows]
+            rows = file.execute(
+                f"select {', '.join(self._columns)} from request {condition}", values
+            ).fetchall()
+        return [_entry(dict(zip(self._columns, row, strict=True)), self.folder / LEDGER) for row in rows]
 
     @contextmanager
     def _open(self) -> Iterator[sqlite3.Connection]:
@@ -239,20 +379,88 @@ class Ledger:
             assert self._file is not None, "the ledger is not open"
             try:
                 yield self._file
-            except sqlite3.OperationalError as error:
-                raise StorageError(f"Cannot write the ledger in {self.title}: {error}.") from error
+            except sqlite3.Error as error:
+                raise _sqlite_error(error, self.folder / LEDGER) from error
 
 
-def _entry(row: tuple[Any, ...]) -> Entry:
-    values = dict(zip(_COLUMNS.split(", "), row, strict=True))
-    return Entry(**{**values, "facts": json.loads(values["facts"])})
+def _sqlite_error(error: Exception, path: Path) -> SqdrError:
+    """Ours for one of SQLite's or the file system's."""
+    if isinstance(error, OSError):
+        return StorageError(f"Cannot make {path}: {error.strerror or error}.")
+    code = (getattr(error, "sqlite_errorcode", None) or 0) & 0xFF
+    if code == sqlite3.SQLITE_FULL:
+        return StorageError(f"Cannot write {path}: the disk is full.")
+    if code in (
+        sqlite3.SQLITE_CORRUPT,
+        sqlite3.SQLITE_NOTADB,
+        sqlite3.SQLITE_SCHEMA,
+        sqlite3.SQLITE_MISMATCH,
+    ):
+        return CheckpointError(f"{path}: is no intact ledger of hardware jobs ({error}).")
+    if code == sqlite3.SQLITE_CONSTRAINT:
+        return CheckpointError(f"{path}: must hold each job once, but does not take the change ({error}).")
+    if isinstance(error, sqlite3.OperationalError) and "no such" not in str(error):
+        return StorageError(f"Cannot use {path}: {error}.")
+    return CheckpointError(f"{path}: is no intact ledger of hardware jobs ({error}).")
+
+
+def _entry(values: dict[str, Any], path: Path) -> Entry:
+    """An entry, if what SQLite has is one: its columns take any type."""
+    try:
+        facts = json.loads(values["facts"])
+    except (TypeError, ValueError, RecursionError):
+        facts = None
+    texts = ("digest", "tag", "label", "device", "created")
+    perhaps = ("job_id", "calibrated", "reason", "result", "posted")
+    right = (
+        isinstance(facts, dict)
+        and all(isinstance(values[name], str) for name in texts)
+        and all(isinstance(values.get(name), str | None) for name in perhaps)
+        and isinstance(values["number"], int)
+        and values["state"] in _STATES
+        and _is_seconds(values["planned_s"])
+        and all(value is None or _is_seconds(value) for value in (values["used_s"], values.get("post_s")))
+        and isinstance(values.get("posts", 0), int)
+        and _facts_are_right(facts)
+        and (values.get("posted") is None or _is_moment(values["posted"]))
+    )
+    if not right:
+        raise CheckpointError(f"{path}: row {values['row']} is damaged.")
+    return Entry(**{**values, "facts": facts})
+
+
+def _is_seconds(value: Any) -> bool:
+    return isinstance(value, int | float) and math.isfinite(value) and value >= 0
+
+
+def _is_moment(text: str) -> bool:
+    try:
+        return datetime.fromisoformat(text).tzinfo is not None
+    except ValueError:
+        return False
+
+
+def _facts_are_right(facts: Any) -> bool:
+    """Whether the facts that are calculated with are numbers that can be."""
+    numbers = (facts.get(name) for name in ("executions", "shots", "max_execution_s"))
+    return all(
+        number is None or (isinstance(number, int | float) and math.isfinite(number) and number >= 0)
+        for number in numbers
+    )
 
 
 def ledger_folders(root: str | os.PathLike[str]) -> list[Path]:
     """Folders of runs that have a ledger, newest first: `root` itself, its runs, and those of its grids."""
     patterns = (LEDGER, f"*/{LEDGER}", f"*/*/{LEDGER}")
     found = {path.parent for pattern in patterns for path in Path(root).glob(pattern)}
-    return sorted(found, key=lambda folder: (folder / LEDGER).stat().st_mtime_ns, reverse=True)
+    return sorted(found, key=_written, reverse=True)
+
+
+def _written(folder: Path) -> int:
+    try:
+        return (folder / LEDGER).stat().st_mtime_ns
+    except OSError:  # a run that is being moved
+        return 0
 
 
 def _claim(folder: Path) -> int | None:
@@ -262,7 +470,7 @@ def _claim(folder: Path) -> int | None:
     except ImportError:  # Windows: SQLite's own lock has to do
         return None
     try:
-        handle = os.open(folder / f".{LEDGER}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+        handle = os.open(folder / f".{LEDGER}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     except OSError as error:
         raise StorageError(f"Cannot make the ledger in {folder}: {error.strerror or error}.") from error
     try:

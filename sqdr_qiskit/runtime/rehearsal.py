@@ -1,4 +1,4 @@
-"""A rehearsal with a ledger and a ceiling: requests cost nothing, and are booked as if they did."""
+"""A rehearsal with a ledger and a ceiling: requests cost nothing, and are written down as if they did."""
 
 from __future__ import annotations
 
@@ -9,29 +9,28 @@ from qiskit.primitives import PrimitiveResult, PubResult
 from qiskit.primitives.containers.estimator_pub import EstimatorPub
 
 from sqdr_qiskit.devices.sender import Handle, Request, Sender, executions_of, planned_seconds, shots_of
-from sqdr_qiskit.runtime.book import Book
-from sqdr_qiskit.runtime.ceiling import Ceiling
-from sqdr_qiskit.runtime.fetching import read_result, write_result
-from sqdr_qiskit.runtime.spending import Spending
+from sqdr_qiskit.runtime.budget import Budget, Ceiling
+from sqdr_qiskit.runtime.ledger import Entry, Ledger
+from sqdr_qiskit.runtime.service import read_result, write_result
 from sqdr_qiskit.runtime.waiting import Waiting, nobody
 
-__all__ = ["BookedSender"]
+__all__ = ["RehearsalSender"]
 
 
 @dataclass(frozen=True, eq=False)
 class _Ticket:
-    """A request: its result if the ledger has it, else what computes it."""
+    """A request: its entry if the ledger has its result, else what computes it."""
 
     label: str
     digest: str
     number: int
     executions: int
     shots: int
-    result: str | None
+    known: Entry | None
     handle: Handle | None
 
 
-class BookedSender:
+class RehearsalSender:
     """A `Sender` that writes down what another one computes on this machine, as the device would be charged.
 
     What the ledger has is not computed again, and nothing goes above the ceiling: a run stops, and is taken
@@ -39,7 +38,7 @@ class BookedSender:
 
     Args:
         inner: Computes the requests.
-        book: The run's ledger.
+        ledger: The run's ledger.
         device: The snapshot's name.
         ceiling: The most that the device's run might spend.
         watch: Told what each group would cost.
@@ -48,14 +47,14 @@ class BookedSender:
     def __init__(
         self,
         inner: Sender,
-        book: Book,
+        ledger: Ledger,
         *,
         device: str,
         ceiling: Ceiling,
         watch: Callable[[Waiting], None] = nobody,
     ) -> None:
-        self._inner, self._book, self._device = inner, book, device
-        self._spending = Spending(book, ceiling, device=lambda: device, facts={}, watch=watch)
+        self._inner, self._ledger, self._device = inner, ledger, device
+        self._budget = Budget(ledger, ceiling, device=lambda: device, facts={}, watch=watch)
 
     def announce(self, requests: Sequence[Request]) -> None:
         """See `Sender.announce`.
@@ -63,30 +62,30 @@ class BookedSender:
         Raises:
             BackendError: The run's ceiling would be exceeded.
         """
-        self._spending.announce(requests)
+        self._budget.announce(requests)
         self._inner.announce(requests)
 
     def send(self, pubs: Sequence[EstimatorPub], *, precision: float, label: str) -> _Ticket:
         """See `Sender.send`."""
-        digest, number = self._spending.meet(pubs, precision)
-        entry = self._book.find(digest, number)
-        known = entry.result if entry is not None and entry.state == "done" else None
+        digest, number = self._budget.count(pubs, precision)
+        entry = self._ledger.find(digest, number)
+        known = entry if entry is not None and entry.state == "done" else None
         executions = executions_of(pubs, precision)
         handle = None
         if known is None:
             handle = self._inner.send(pubs, precision=precision, label=label)
-        label = f"call {self._spending.calls} part {label}"
+        label = f"call {self._budget.calls} part {label}"
         return _Ticket(label, digest, number, executions, shots_of(precision), known, handle)
 
     def collect(self, handle: Handle) -> PrimitiveResult[PubResult]:
         """See `Sender.collect`."""
         assert isinstance(handle, _Ticket)
-        if handle.result is not None:
-            return read_result(handle.result)
+        if handle.known is not None:
+            return read_result(handle.known)
         assert handle.handle is not None
         result = write_result(self._inner.collect(handle.handle))
-        self._book.kept("device", self._device)
-        entry = self._book.find(handle.digest, handle.number) or self._book.plan(
+        self._ledger.kept("device", self._device)
+        entry = self._ledger.find(handle.digest, handle.number) or self._ledger.plan(
             digest=handle.digest,
             number=handle.number,
             label=handle.label,
@@ -95,5 +94,4 @@ class BookedSender:
             calibrated=None,
             facts={"rehearsed": True, "shots": handle.shots, "executions": handle.executions},
         )
-        self._book.done(entry.row, result, used_s=None)
-        return read_result(result)
+        return read_result(self._ledger.done(entry.row, result, used_s=None))

@@ -11,7 +11,7 @@ import pytest
 
 from sqdr_qiskit.cli import main
 from sqdr_qiskit.cli.waiting import leaving_allowed, show_waiting
-from sqdr_qiskit.runtime.waiting import Attention, Waiting
+from sqdr_qiskit.runtime.waiting import Attention, Leaving, Waiting
 from tests.stub.fixtures import stub
 from tests.stub.server import StubServer
 
@@ -21,16 +21,17 @@ __all__ = ["stub"]
 def test_ctrl_c_leaves_once_cancels_twice_and_ends_all_the_third_time(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    attention = Attention()
+    attention = Attention(grace_s=0.0)
     before = signal.getsignal(signal.SIGINT)
     with leaving_allowed(attention):
-        signal.raise_signal(signal.SIGINT)
-        assert attention.asked == 1
+        with pytest.raises(Leaving, match=r"^$"):
+            signal.raise_signal(signal.SIGINT)
         assert "Leaving; the jobs go on" in capsys.readouterr().err
+        assert not attention.second_wish()
         signal.raise_signal(signal.SIGINT)
-        assert attention.asked == 2
+        assert attention.second_wish()
         assert "Cancelling the jobs" in capsys.readouterr().err
-        with pytest.raises(KeyboardInterrupt, match=r"^$"):
+        with pytest.raises(Leaving, match=r"^$"):
             signal.raise_signal(signal.SIGINT)
     assert signal.getsignal(signal.SIGINT) is before
 

@@ -5,9 +5,9 @@ from typing import Any
 
 import pytest
 
-from sqdr_qiskit.errors import ArgumentError, BackendError
+from sqdr_qiskit.errors import ArgumentError
 from sqdr_qiskit.jobs.cost import COST_GRADIENTS, forecast_training, plan_cost, within
-from sqdr_qiskit.runtime.ceiling import Ceiling
+from sqdr_qiskit.runtime.budget import Ceiling
 from sqdr_qiskit.specs.job import JobSpec
 
 
@@ -66,9 +66,8 @@ def test_a_ceiling_refuses_before_anything_is_sent() -> None:
     assert "2,700 executions, above --max-executions 2,699" in str(
         within(plan, Ceiling(max_executions=2_699))
     )
-    with pytest.raises(BackendError, match="Nothing was sent"):
-        Ceiling(max_executions=10).hold([5], spent_executions=6)
-    Ceiling(max_executions=10).hold([5], spent_executions=5)
+    assert Ceiling(max_executions=10).exceeded([5], spent_executions=6) is not None
+    assert Ceiling(max_executions=10).exceeded([5], spent_executions=5) is None
 
 
 def test_wrong_arguments_are_refused() -> None:

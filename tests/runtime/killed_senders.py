@@ -22,8 +22,8 @@ import requests
 
 from sqdr_qiskit.devices.sender import Request
 from sqdr_qiskit.runtime.accounts import Connection
+from sqdr_qiskit.runtime.estimators import RuntimeSettings
 from sqdr_qiskit.runtime.ledger import Ledger
-from sqdr_qiskit.runtime.options import RuntimeSettings
 from sqdr_qiskit.runtime.sender import RuntimeSender
 from tests.runtime.native import native_pub
 

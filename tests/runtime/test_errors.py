@@ -23,6 +23,7 @@ from sqdr_qiskit.errors import ArgumentError, BackendError, SqdrError, Unsupport
 from sqdr_qiskit.runtime.errors import (
     TRANSLATIONS,
     Kind,
+    Unreadable,
     is_no,
     kind_of,
     one_line,
@@ -109,7 +110,8 @@ def _wrapped(inner: BaseException) -> BaseException:
         (ApiException(400, message="x"), Kind.REFUSED),
         (RuntimeJobFailureError("Error code 9999"), Kind.REFUSED),
         (IBMInputValueError("no"), Kind.REFUSED),
-        (KeyError("x"), Kind.REFUSED),
+        (KeyError("x"), Kind.UNREADABLE),
+        (Unreadable("x"), Kind.UNREADABLE),
     ],
 )
 def test_what_can_be_done_about_an_error(error: BaseException, kind: Kind) -> None:

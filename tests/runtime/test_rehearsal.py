@@ -10,9 +10,9 @@ from sqdr_qiskit.devices.estimator import DeviceEstimator
 from sqdr_qiskit.devices.rehearsal import LocalSender
 from sqdr_qiskit.devices.sender import planned_seconds
 from sqdr_qiskit.errors import BackendError
-from sqdr_qiskit.runtime.ceiling import Ceiling
+from sqdr_qiskit.runtime.budget import Ceiling
 from sqdr_qiskit.runtime.ledger import Ledger
-from sqdr_qiskit.runtime.rehearsal import BookedSender
+from sqdr_qiskit.runtime.rehearsal import RehearsalSender
 from sqdr_qiskit.runtime.waiting import Waiting
 from tests.devices.devices_for_tests import snapshot
 
@@ -25,7 +25,7 @@ class Rehearsal:
     def __init__(self, folder: Path, ceiling: Ceiling) -> None:
         chip, self.said = snapshot("fake_manila"), list[Waiting]()
         self.book = Ledger(folder)
-        sender = BookedSender(
+        sender = RehearsalSender(
             LocalSender(chip, seed=1), self.book, device=chip.name, ceiling=ceiling, watch=self.said.append
         )
         self.estimator = DeviceEstimator(chip, sender, shots=SHOTS)

@@ -15,10 +15,10 @@ from qiskit.primitives.containers.estimator_pub import EstimatorPub
 from sqdr_qiskit.devices.sender import Request
 from sqdr_qiskit.errors import ArgumentError, BackendError, UnsupportedError
 from sqdr_qiskit.runtime.accounts import Connection
+from sqdr_qiskit.runtime.estimators import RuntimeSettings
 from sqdr_qiskit.runtime.ledger import Ledger
-from sqdr_qiskit.runtime.options import RuntimeSettings
 from sqdr_qiskit.runtime.sender import RuntimeSender
-from sqdr_qiskit.runtime.waiting import Attention, Detached, Waiting
+from sqdr_qiskit.runtime.waiting import Waiting
 from tests.runtime.native import native_pub
 from tests.stub.server import StubServer
 from tests.stub.service import Service
@@ -76,18 +76,13 @@ def test_a_fault_on_the_way_costs_nothing(
     assert stub.service.faults.left[fault] == 0
 
 
-def test_results_that_are_away_for_longer_than_the_client_asks(
-    stub: StubServer, folder: Path, undisturbed: np.ndarray, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    from urllib3.util.retry import Retry
-
-    monkeypatch.setattr(Retry, "get_backoff_time", lambda self: 0.0)  # the client's own pauses, some 15 s
+def test_results_that_are_away_for_long(stub: StubServer, folder: Path, undisturbed: np.ndarray) -> None:
     said: list[Waiting] = []
-    stub.service.faults.order("results-503", 14)
+    stub.service.faults.order("results-503", 7)
     assert np.array_equal(_run(folder, watch=said.append), undisturbed)
     assert stub.service.n_jobs == 1
     outages = [now for now in said if now.state == "outage"]
-    assert len(outages) == 2  # 14 answers in rounds of the client's six
+    assert len(outages) == 7  # each is said: the client below repeats nothing by itself
     assert "nothing is lost" in outages[0].text
 
 
@@ -239,36 +234,6 @@ def test_settings_and_tags_reach_the_service(stub: StubServer, folder: Path) -> 
     assert "mine" in job.tags
     with Ledger(folder, read_only=True) as book:
         assert book.entries()[0].tag in job.tags
-
-
-def _leaver(attention: Attention, times: int) -> Any:
-    def watch(now: Waiting) -> None:
-        if now.state == "queued":
-            while attention.asked < times:
-                attention.ask()
-
-    return watch
-
-
-def test_leaving_once_lets_the_job_go_on(stub: StubServer, folder: Path, undisturbed: np.ndarray) -> None:
-    stub.service.held.set()
-    attention = Attention(grace_s=0.05)
-    with pytest.raises(Detached, match=r"Left; the jobs go on .* `sqdr-qiskit jobs collect "):
-        _run(folder, attention=attention, watch=_leaver(attention, 1))
-    stub.service.held.clear()
-    assert np.array_equal(_run(folder), undisturbed)
-    assert stub.service.n_jobs == 1
-
-
-def test_leaving_twice_cancels(stub: StubServer, folder: Path) -> None:
-    stub.service.held.set()
-    attention = Attention(grace_s=0.05)
-    with pytest.raises(Detached, match="Cancelled 1 jobs"):
-        _run(folder, attention=attention, watch=_leaver(attention, 2))
-    (job,) = stub.service.jobs.values()
-    assert job.status == "Cancelled"
-    with Ledger(folder, read_only=True) as book:
-        assert [entry.state for entry in book.entries()] == ["cancelled"]
 
 
 def test_the_queue_is_watched(stub: StubServer, folder: Path) -> None:

@@ -6,8 +6,7 @@ import pytest
 
 from sqdr_qiskit.devices.sender import planned_seconds
 from sqdr_qiskit.errors import ArgumentError
-from sqdr_qiskit.runtime.estimators import make_estimator
-from sqdr_qiskit.runtime.options import RuntimeSettings
+from sqdr_qiskit.runtime.estimators import RuntimeSettings, make_estimator
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ import pytest
 from qiskit.circuit import ParameterVector, QuantumCircuit
 from qiskit.primitives.containers.estimator_pub import EstimatorPub
 
-from sqdr_qiskit.runtime.request import request_digest
+from sqdr_qiskit.runtime.budget import request_digest
 from tests.runtime.native import native_pub
 
 WRITTEN_DOWN = "a1c56bbd4ab29878ed34b2b6a94ce08c8ae5667d6d24501c2d5e077e99ea804d"
