@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from sqdr_qiskit.jobs.hardware import Hardware
     from sqdr_qiskit.runtime.waiting import Attention, Waiting
 
-__all__ = ["leaving_allowed", "on_hardware", "show_waiting"]
+__all__ = ["leaving_allowed", "on_hardware", "private_files", "show_waiting"]
 
 _SAME_LINE_EVERY_S = 30.0
 

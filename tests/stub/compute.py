@@ -6,9 +6,10 @@ import json
 from datetime import UTC, datetime
 from typing import Any
 
+import numpy as np
 from ibm_quantum_schemas.common import CompressedTensorModel
 from ibm_quantum_schemas.executor.version_2_0 import QuantumProgramResultModel
-from qiskit.primitives import BackendEstimatorV2
+from qiskit.primitives import BackendEstimatorV2, DataBin, PrimitiveResult, PubResult
 from qiskit.primitives.containers.estimator_pub import EstimatorPub
 from qiskit.providers import BackendV2
 from qiskit_aer import AerSimulator
@@ -19,7 +20,7 @@ from qiskit_ibm_runtime.quantum_program.converters.converters_2_0 import passthr
 from qiskit_ibm_runtime.quantum_program.params_converters import QUANTUM_PROGRAM_PARAMS_CONVERTERS
 from samplomatic.quantum_program import SamplexItem
 
-__all__ = ["compute"]
+__all__ = ["compute", "spoilt"]
 
 _SEED = 20261120
 
@@ -75,3 +76,28 @@ def _estimator(params: dict[str, Any], device: BackendV2) -> str:
         backend=simulator, options={"default_precision": precision, "seed_simulator": _SEED}
     )
     return json.dumps(estimator.run(pubs).result(), cls=RuntimeEncoder)
+
+
+def spoilt(program: str, params: Any, result: str, fault: str) -> str:
+    """A result with an item too few, a number that is none, or one that cannot be; a legacy job's always."""
+    values = json.loads(result, cls=RuntimeDecoder) if program == "estimator" else None
+    if values is None:
+        return _spoilt_program(result, fault)
+    pubs = list(values)
+    if fault == "results-short":
+        return json.dumps(PrimitiveResult(pubs[:-1], metadata={"version": 2}), cls=RuntimeEncoder)
+    evs = np.array(pubs[0].data.evs, dtype=float)
+    evs.flat[0] = np.nan if fault == "results-nan" else 7.0
+    pubs[0] = PubResult(DataBin(evs=evs, stds=pubs[0].data.stds, shape=evs.shape), metadata={})
+    return json.dumps(PrimitiveResult(pubs, metadata={"version": 2}), cls=RuntimeEncoder)
+
+
+def _spoilt_program(result: str, fault: str) -> str:
+    """The same for samples: fewer of them, or weights that make the mean no number or too large."""
+    values = json.loads(result)
+    item = values["data"][0]["results"]
+    if fault == "results-short":
+        item.pop(sorted(item)[0])
+    else:
+        values["data"] = values["data"] * 2 if fault == "results-large" else []
+    return json.dumps(values)

@@ -17,7 +17,8 @@ from types import TracebackType
 from typing import Any
 from urllib.parse import parse_qs, unquote, urlsplit
 
-from tests.stub.service import CRN, Service, snapshot
+from tests.stub.compute import spoilt
+from tests.stub.service import CRN, Job, Service, snapshot
 
 __all__ = ["StubServer"]
 
@@ -62,6 +63,7 @@ class StubServer:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self.service.closing.set()
         self._http.shutdown()
         self._http.server_close()
         self._thread.join()
@@ -116,13 +118,28 @@ class _Handler(BaseHTTPRequestHandler):
                 self.connection.shutdown(socket.SHUT_RDWR)
             self.close_connection = True
             return
-        status, content = answer
+        status, content, *more = answer
+        if status == 0:  # it never answers
+            self.service.closing.wait(self.service.hang_s)
+            self.close_connection = True
+            return
         data = content.encode() if isinstance(content, str) else json.dumps(content).encode()
         if status == 204:
             data = b""
         self.send_response(status)
         self.send_header("Content-Type", "application/json")
         self.send_header("Content-Length", str(len(data)))
+        for name, value in more[0].items() if more else ():
+            if name == "slow":
+                self.end_headers()
+                for byte in data:
+                    self.wfile.write(bytes([byte]))
+                    self.wfile.flush()
+                    if self.service.closing.wait(value):
+                        break
+                self.close_connection = True
+                return
+            self.send_header(name, value)
         self.end_headers()
         self.wfile.write(data)
 
@@ -130,7 +147,14 @@ class _Handler(BaseHTTPRequestHandler):
 
     def look(self, *, query: Any, body: bytes) -> _Answer:
         states = [job.status for job in self.service.jobs.values()]
-        return 200, {"jobs": len(states), "states": states, "faults_left": self.service.faults.left}
+        faults = self.service.faults
+        return 200, {
+            "jobs": len(states),
+            "states": states,
+            "billed_s": sum(job.seconds for job in self.service.jobs.values()),
+            "faults_left": faults.left,
+            "faults_taken": faults.taken,
+        }
 
     def order(self, name: str, times: str, *, query: Any, body: bytes) -> _Answer:
         self.service.faults.order(name, int(times))
@@ -140,6 +164,8 @@ class _Handler(BaseHTTPRequestHandler):
 
     def token(self, *, query: Any, body: bytes) -> _Answer:
         given = parse_qs(body.decode()).get("apikey", [""])[0]
+        if self.service.faults.take("token-500"):
+            return 500, {"errorMessage": "Internal error."}
         if given != self.service.token or self.service.faults.take("token-400"):
             return 400, {
                 "errorCode": "BXNIM0415E",
@@ -156,14 +182,17 @@ class _Handler(BaseHTTPRequestHandler):
         }
 
     def search(self, *, query: Any, body: bytes) -> _Answer:
-        entry = {
-            "crn": CRN,
-            "name": "stub",
-            "doc": {"extensions": [{"name": "backends"}]},
-            "service_plan_unique_id": _PLAN,
-            "tags": [],
-        }
-        return 200, {"items": [entry]}
+        found = [
+            {
+                "crn": crn,
+                "name": f"stub-{number}",
+                "doc": {"extensions": [{"name": "backends"}]},
+                "service_plan_unique_id": _PLAN,
+                "tags": [],
+            }
+            for number, crn in enumerate(self.service.instances)
+        ]
+        return 200, {"items": found}
 
     def plan(self, *, query: Any, body: bytes) -> _Answer:
         return 200, {
@@ -178,6 +207,9 @@ class _Handler(BaseHTTPRequestHandler):
     # ---- devices -------------------------------------------------------------------------------------------
 
     def devices(self, *, query: Any, body: bytes) -> _Answer:
+        for status in (403, 500):
+            if self.service.faults.take(f"api-{status}"):
+                return status, _error(status, "no")
         waiting = [job.device for job in self.service.jobs.values() if job.status == "Queued"]
         found = [
             {
@@ -203,6 +235,8 @@ class _Handler(BaseHTTPRequestHandler):
                 "backend_version": "1.0.0",
             }
         if what == "configuration":
+            if self.service.faults.take("configuration-500"):
+                return 500, _error(1500, "internal error")
             return 200, {**snapshot(model, "conf"), "backend_name": name}
         moments = [datetime.fromisoformat(text) for text in query.get("updated_before", [])]
         values = self.service.properties(name, moments[0] if moments else None)
@@ -210,60 +244,137 @@ class _Handler(BaseHTTPRequestHandler):
 
     # ---- jobs ----------------------------------------------------------------------------------------------
 
+    @property
+    def crn(self) -> str:
+        """The instance that is spoken to."""
+        return str(self.headers.get("Service-CRN") or self.service.instances[0])
+
     def create(self, *, query: Any, body: bytes) -> _Answer:
-        faults = self.service.faults
+        service, faults = self.service, self.service.faults
         if faults.take("jobs-401"):
             return 401, _error(1200, "unauthorized")
         if faults.take("post-502-lost"):
             return 502, "bad gateway"
+        if faults.take("error-echoes"):
+            return 400, _error(1400, service.echo())
         values = json.loads(body)
-        if values["backend"] not in self.service.devices:
+        if values["backend"] not in service.devices:
             return 404, _error(1216, "there is no such backend")
-        job = self.service.create(values)
-        if faults.take("post-502-created"):
-            return 502, "bad gateway"
-        if faults.take("post-cut"):
-            return None
+        job = service.create(values, self.crn)
+        if faults.take("post-504-late"):
+            service.closing.wait(service.late_s)
+            return 504, "gateway timeout"
+        for name, answer in (
+            ("post-502-created", (502, "bad gateway")),
+            ("post-cut", None),
+            ("post-empty", (200, {})),
+            ("post-html", (200, "<html><body>Welcome</body></html>")),
+            ("post-odd-id", (200, {"id": f"{job.id}\x1b[31m", "backend": job.device})),
+            ("post-hangs", (0, "")),
+        ):
+            if faults.take(name):
+                return answer
+        others = [other.id for other in service.jobs.values() if other is not job]
+        if others and faults.take("post-other-id"):
+            return 200, {"id": others[0], "backend": job.device}
         return 200, {"id": job.id, "backend": job.device}
 
     def list_jobs(self, *, query: Mapping[str, list[str]], body: bytes) -> _Answer:
-        if self.service.faults.take("jobs-401"):
-            return 401, _error(1200, "unauthorized")
+        service, faults = self.service, self.service.faults
+        for name, answer in (
+            ("jobs-401", (401, _error(1200, "unauthorized"))),
+            ("tag-503", (503, _error(1500, "service unavailable"))),
+            ("tag-nothing", (200, {})),
+        ):
+            if faults.take(name):
+                return answer
         tags = set(query.get("tags", []))
-        found = [job for job in self.service.jobs.values() if tags <= set(job.tags)]
+        found = [job for job in service.jobs.values() if job.instance == self.crn]
+        if not (tags and faults.take("tag-ignored")):
+            found = [job for job in found if tags <= set(job.tags)]
+        now = time.monotonic()
+        found = [job for job in found if now >= job.listed_at]
         if "session_id" in query:
             found = [job for job in found if job.session == query["session_id"][0]]
         found.sort(key=lambda job: -job.order)
         first, size = int(query.get("offset", ["0"])[0]), int(query.get("limit", ["20"])[0])
-        return 200, {"jobs": [job.answer() for job in found[first : first + size]], "count": len(found)}
+        count = len(found) + 20 * faults.take("tag-endless")
+        return 200, {"jobs": [job.answer() for job in found[first : first + size]], "count": count}
 
     def job(self, name: str, what: str | None, *, query: Any, body: bytes) -> _Answer:
-        faults = self.service.faults
+        service, faults = self.service, self.service.faults
         if faults.take("jobs-401"):
             return 401, _error(1200, "unauthorized")
-        job = self.service.jobs.get(name)
-        if job is None:
+        job = service.jobs.get(name)
+        if job is None or job.instance != self.crn:
             return 404, _error(1291, f"there is no job {name}")
         if what == "/results":
-            if faults.take("results-503"):
-                return 503, _error(1500, "service unavailable")
-            return 200, job.result
+            return self._results(job)
         if what == "/metrics":
-            usage = {
-                "quantum_seconds": job.seconds,
-                "qpu_charge_time_seconds": job.seconds,
-                "status": "final",
-            }
-            times = {"created": job.created, "running": job.created, "finished": job.created}
-            return 200, {"timestamps": times, "usage": usage, "position_in_queue": self.service.position(job)}
-        if faults.take("status-503"):
-            return 503, _error(1500, "service unavailable")
-        return 200, job.answer()
+            return self._metrics(job)
+        for fault, answer in (
+            ("status-503", (503, _error(1500, "service unavailable"))),
+            ("status-429-hour", (429, _error(1429, "too many requests"), {"Retry-After": "3600"})),
+            ("status-empty", (200, {})),
+            ("status-404", (404, _error(1291, f"there is no job {name}"))),
+            ("status-hangs", (0, "")),
+        ):
+            if faults.take(fault):
+                return answer
+        said = job.answer()
+        if faults.take("status-other"):
+            return 200, {**said, "id": "another", "state": {"status": "Failed"}}
+        if job.status != "Completed" and faults.take("status-unknown"):
+            return 200, {**said, "state": {"status": "Contemplating"}}
+        if faults.take("status-slow"):
+            return 200, said, {"slow": service.hang_s / 100}
+        return 200, said
+
+    def _results(self, job: Job) -> _Answer:
+        faults = self.service.faults
+        for fault, answer in (
+            ("results-503", (503, _error(1500, "service unavailable"))),
+            ("results-204", (204, "")),
+            ("results-empty", (200, "")),
+            ("results-404", (404, _error(1291, "there are no results"))),
+            ("results-nothing", (200, {})),
+            ("results-cut", (200, job.result[: len(job.result) // 2])),
+            ("results-hang", (0, "")),
+        ):
+            if faults.take(fault):
+                return answer
+        for fault in ("results-short", "results-nan", "results-large"):
+            if job.status == "Completed" and faults.take(fault):
+                return 200, spoilt(job.program, job.params, job.result, fault)
+        if job.status == "Failed" and not job.result:
+            return 404, _error(1291, "there are no results")
+        return 200, job.result
+
+    def _metrics(self, job: Job) -> _Answer:
+        faults = self.service.faults
+        if faults.take("usage-500"):
+            return 500, _error(1500, "internal error")
+        usage: dict[str, Any] = {
+            "quantum_seconds": job.seconds,
+            "qpu_charge_time_seconds": job.seconds,
+            "status": "final",
+        }
+        if faults.take("usage-pending"):
+            usage = {"quantum_seconds": 0, "qpu_charge_time_seconds": 0, "status": "pending"}
+        if faults.take("usage-negative"):
+            usage = {"quantum_seconds": -50, "qpu_charge_time_seconds": -50, "status": "final"}
+        times = {"created": job.created, "running": job.created, "finished": job.created}
+        place = {"timestamps": times, "position_in_queue": self.service.position(job)}
+        return 200, place if faults.take("usage-missing") else {**place, "usage": usage}
 
     def cancel(self, name: str, *, query: Any, body: bytes) -> _Answer:
         job = self.service.jobs.get(name)
-        if job is None:
+        if job is None or job.instance != self.crn:
             return 404, _error(1291, f"there is no job {name}")
+        if self.service.faults.take("cancel-500"):
+            return 500, _error(1500, "internal error")
+        if self.service.faults.take("cancel-ignored"):
+            return 204, ""
         return (204, "") if self.service.cancel(job) else (409, _error(1295, "the job is at its end"))
 
     def tags(self, name: str, *, query: Any, body: bytes) -> _Answer:
@@ -300,7 +411,7 @@ class _Handler(BaseHTTPRequestHandler):
         return 204, ""
 
 
-_Answer = tuple[int, Any] | None
+_Answer = tuple[Any, ...] | None
 _API = "/experimental"
 _ROUTES: tuple[tuple[str, Any], ...] = (
     (r"GET /stub", _Handler.look),

@@ -21,11 +21,12 @@ from qiskit_ibm_runtime import fake_provider
 
 from tests.stub.faults import Faults
 
-__all__ = ["CRN", "TOKEN", "Job", "Service", "snapshot"]
+__all__ = ["CRN", "SECOND_CRN", "TOKEN", "Job", "Service", "snapshot"]
 
 TOKEN = "stub-api-key-4f1d2c7e9b"
 CRN = "crn:v1:bluemix:public:quantum-computing:us-east:a/stub:11111111-2222-3333-4444-555555555555::"
-_FINAL = ("Completed", "Failed", "Cancelled")
+SECOND_CRN = "crn:v1:bluemix:public:quantum-computing:us-east:a/stub:66666666-7777-8888-9999-000000000000::"
+_FINAL = ("Completed", "Failed", "Cancelled", "Cancelled - Ran too long")
 
 
 @dataclass
@@ -41,6 +42,8 @@ class Job:
     cost: int | None
     created: str
     order: int
+    instance: str = CRN
+    listed_at: float = 0.0
     status: str = "Queued"
     reason: str | None = None
     reason_code: int | None = None
@@ -74,6 +77,14 @@ class Service:
         queue_s: Seconds that a job waits before it runs.
         job_s: Quantum seconds that the service says each job took.
         held: While set, jobs stay in the queue.
+        recalibrated: Device -> when it was calibrated anew.
+        lost: Device -> couplings that are out of order by then.
+        instances: CRNs of the account's instances; each knows its own jobs alone.
+        hang_s: How long an answer that never comes does not come.
+        cut_s: Quantum seconds of a job that is cancelled while it runs.
+        stuck: While set, jobs run and do not end.
+        late_s: What "after a while" is.
+        closing: Set when the service ends.
     """
 
     devices: Mapping[str, str]
@@ -86,6 +97,13 @@ class Service:
     requests: list[tuple[str, str]] = field(default_factory=list)
     held: threading.Event = field(default_factory=threading.Event)
     recalibrated: dict[str, datetime] = field(default_factory=dict)
+    lost: dict[str, list[tuple[int, int]]] = field(default_factory=dict)
+    instances: tuple[str, ...] = (CRN,)
+    hang_s: float = 3600.0
+    late_s: float = 0.5
+    cut_s: float = 25.0
+    stuck: threading.Event = field(default_factory=threading.Event)
+    closing: threading.Event = field(default_factory=threading.Event)
 
     def __post_init__(self) -> None:
         self._lock = threading.Lock()
@@ -94,7 +112,9 @@ class Service:
 
     def close(self) -> None:
         """Stop computing."""
+        self.closing.set()
         self.held.clear()
+        self.stuck.clear()
         self._worker.shutdown(wait=True, cancel_futures=True)
 
     @property
@@ -121,9 +141,21 @@ class Service:
         errors = [place["value"] for place in places]
         for place, error in zip(places, reversed(errors), strict=True):
             place["value"] = error
+        for gate in values["gates"]:
+            if tuple(gate["qubits"]) in self.lost.get(name, ()):
+                gate["parameters"].append(
+                    {"date": moment.isoformat(), "name": "operational", "unit": "", "value": 0}
+                )
         return {**values, "last_update_date": moment.isoformat()}
 
-    def create(self, body: Mapping[str, Any]) -> Job:
+    def echo(self) -> str:
+        """What a careless service might say: secrets, an escape sequence, HTML."""
+        return (
+            f"<b>no</b> <script>alert(1)</script>apikey {self.token} in {self.instances[0]} "
+            f"({json.dumps(self.token)}) \x1b[2J\x1b]0;owned\x07 Authorization: Bearer {self.token}"
+        )
+
+    def create(self, body: Mapping[str, Any], instance: str = CRN) -> Job:
         """Take a job in; it runs in the background."""
         with self._lock:
             number = len(self.jobs)
@@ -137,12 +169,17 @@ class Service:
                 cost=body.get("cost"),
                 created=datetime.now(UTC).isoformat().replace("+00:00", "Z"),
                 order=number,
+                instance=instance,
+                listed_at=time.monotonic() + self.late_s * self.faults.take("tag-late"),
             )
             self.jobs[job.id] = job
         for fault, end in _ENDS.items():
             if self.faults.take(fault):
                 end(job)
                 return job
+        if self.faults.take("reason-echoes"):
+            job.status, job.reason, job.reason_code = "Failed", self.echo(), 9999
+            return job
         self._worker.submit(self._run, job)
         return job
 
@@ -158,6 +195,8 @@ class Service:
         """Cancel a job that is not at its end; whether it was."""
         if job.status in _FINAL:
             return False
+        if job.status == "Running":
+            job.seconds = self.cut_s
         job.status, job.reason, job.reason_code = "Cancelled", "Cancelled by the user.", 1303
         return True
 
@@ -168,6 +207,8 @@ class Service:
         if job.status != "Queued":
             return
         job.status = "Running"
+        while self.stuck.is_set() and job.status == "Running":
+            time.sleep(0.02)
         from tests.stub.compute import compute
 
         try:
@@ -177,9 +218,9 @@ class Service:
             job.reason, job.reason_code = "Internal error.", 9999
             job.status = "Failed"
             return
-        job.seconds = self.job_s
-        job.result = result
         if job.status == "Running":
+            job.seconds = self.job_s
+            job.result = result
             job.status = "Completed"
 
 
@@ -209,6 +250,15 @@ def _cancelled(job: Job) -> None:
     job.status, job.reason, job.reason_code = "Cancelled", "Cancelled by an administrator.", 1303
 
 
+def _failed_late(job: Job) -> None:
+    _failed(job)
+    job.seconds, job.result = 25.0, ""
+
+
+def _ran_too_long(job: Job) -> None:
+    job.status, job.reason, job.seconds = "Cancelled - Ran too long", "It ran too long.", 9.0
+
+
 def _over_time(job: Job) -> None:
     job.status, job.reason, job.reason_code = "Cancelled", "Job ran longer than allowed.", 1305
 
@@ -217,4 +267,6 @@ _ENDS: Mapping[str, Callable[[Job], None]] = {
     "job-fails": _failed,
     "job-cancelled": _cancelled,
     "job-over-time": _over_time,
+    "job-fails-late": _failed_late,
+    "job-ran-too-long": _ran_too_long,
 }
