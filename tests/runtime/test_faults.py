@@ -113,7 +113,7 @@ SURVIVED = {
 }
 
 
-@pytest.mark.parametrize(("faults", "says"), SURVIVED.items(), ids="+".join)
+@pytest.mark.parametrize(("faults", "says"), SURVIVED.items(), ids=["+".join(faults) for faults in SURVIVED])
 def test_a_run_survives(
     stub: StubServer,
     tmp_path: Path,
