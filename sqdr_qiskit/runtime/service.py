@@ -301,9 +301,7 @@ class JobService:
         job_id = entry.job_id
         assert job_id is not None
         known = self._clients.get(job_id)
-        if known is not None:
-            return what(known, job_id)
-        for client in self.connection.clients():
+        for client in self.connection.clients() if known is None else [known]:
             try:
                 answer = what(client, job_id)
             except RequestsApiError as error:

@@ -277,10 +277,10 @@ class Patience:
         while True:
             try:
                 return read(self.ask(question, doing=doing, watch=watch))
-            except (SqdrError, AssertionError):
+            except AssertionError:
                 raise
             except Exception as problem:
-                error, kind = problem, kind_of(problem)
+                error, kind = problem, _judged(problem)
             if kind is Kind.UNAUTHORISED and not renewed:
                 watch(Waiting(f"IBM Quantum wants a new login while {doing}; logging in again", "outage"))
                 renewed = True
@@ -288,9 +288,7 @@ class Patience:
                     renew()
                     continue
                 except Exception as problem:  # judged as if the question had met it
-                    error = problem
-                    cause = problem.__cause__ if isinstance(problem, SqdrError) else problem
-                    kind = Kind.REFUSED if cause is None else kind_of(cause)
+                    error, kind = problem, _judged(problem)
                     renewed = kind is not Kind.PASSING
             now = time.monotonic()
             lost_at = now if lost_at is None else lost_at
@@ -308,6 +306,14 @@ class Patience:
             )
             time.sleep(pause)
             pause = min(2 * pause, self.longest_s)
+
+
+def _judged(problem: Exception) -> Kind:
+    """What can be done about a problem; about one that is ours by now, by what caused it."""
+    if not isinstance(problem, SqdrError):
+        return kind_of(problem)
+    cause = problem.__cause__
+    return Kind.PASSING if cause is not None and kind_of(cause) is Kind.PASSING else Kind.REFUSED
 
 
 @contextmanager
