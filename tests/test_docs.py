@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from xml.etree import ElementTree
 
 import pytest
 
+from docs.figures import accuracy_figure, one_image, read_accuracies, read_speeds, speed_figure
 from docs.tables_of_files import PAGE, updated
 from sqdr_qiskit.specs.circuit import read_circuit
 from sqdr_qiskit.specs.job import read_job
@@ -86,3 +88,58 @@ def test_a_page_has_no_tags_by_accident(page: Path) -> None:
     code = r"^```.*?^```$|^    .*?$|`[^`\n]*`|<!--.*?-->|</?(?:picture|source|img|p|a|br)\b[^>]*>"
     prose = re.sub(code, "", page.read_text(encoding="utf-8"), flags=re.DOTALL | re.MULTILINE)
     assert re.findall(r"</?[A-Za-z][^>\n]*>", prose) == []
+
+
+def _svg(text: str) -> None:
+    """A drawing that stands alone: well-formed, nothing fetched, readable in the dark."""
+    ElementTree.fromstring(text)
+    assert re.findall(r"(?:href|src)=[\"'](?!data:|#)|url\((?!#)", text) == []
+    assert "prefers-color-scheme" in text
+
+
+@pytest.mark.parametrize("path", sorted((_ROOT / "docs").glob("*.svg")), ids=lambda path: path.stem)
+def test_a_drawing_stands_alone(path: Path) -> None:
+    _svg(path.read_text(encoding="utf-8"))
+
+
+def test_the_figures_show_the_rows_of_results_and_speed() -> None:
+    accuracies = read_accuracies((_ROOT / "docs" / "results.md").read_text(encoding="utf-8"))
+    assert [len(rows) for rows in accuracies.values()] == [4, 4, 4, 4]
+    assert accuracies["MNIST"][0]["paper"] == 84.03
+    speeds = read_speeds((_ROOT / "docs" / "speed.md").read_text(encoding="utf-8"))
+    assert {"2b-9q", "4b-9q", "2b-18q", "4b-18q"} <= speeds.keys()
+    assert all(
+        min(found["ours"]) > max(peer) for found in speeds.values() for peer in list(found.values())[1:]
+    )
+    _svg(accuracy_figure(accuracies))
+    _svg(speed_figure(speeds))
+
+
+def test_a_mean_with_its_spread_is_drawn_as_such() -> None:
+    page = """## MNIST, noiseless
+
+| circuit | parameters | paper, test % | test % |
+| --- | --- | --- | --- |
+| 2b-9q | 803 | 84.03 | **92.71 ± 0.31** (10) |
+
+- mnist, 2b-9q, backend exact: seed 1: validation 90.43, test 89.97, seed 2: validation 90.93, test 90.93
+"""
+    (found,) = read_accuracies(page)["MNIST"]
+    assert (found["ours"], found["spread"], found["seeds"]) == (92.71, 0.31, [89.97, 90.93])
+
+
+def test_one_image_is_drawn_from_a_page_s_example() -> None:
+    example = {
+        "image": "digits[0]",
+        "truth": "3",
+        "pixels": [[[0, 255], [255, 0]]],
+        "n_steps": 2,
+        "layers": [{"words": [[[0, 3], [1, 2]]]}, {"words": [[[1]], [[2]]]}],
+        "features": [1, 2, 3],
+        "rates": [0.5, 0.5, 1.0],
+        "exact": {"expectations": [0.3], "label": "3", "probabilities": {"1": 0.25, "3": 0.75}},
+        "ran": None,
+    }
+    drawn = one_image(example)
+    _svg(drawn)
+    assert "75%" in drawn

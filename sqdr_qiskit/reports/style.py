@@ -32,6 +32,7 @@ __all__ = [
     "PAGE",
     "PALE",
     "figure_img",
+    "figure_svg",
     "house_style",
     "new_figure",
     "pixels_img",
@@ -159,11 +160,15 @@ def save_figure(figure: Figure, path: str | os.PathLike[str]) -> Path:
     return write_bytes(path, _drawn(figure, kind, metadata))
 
 
-def figure_img(figure: Figure, alt: str) -> Markup:
-    """A figure as an `img` of SVG that follows the reader's dark mode, the same text each time."""
+def figure_svg(figure: Figure) -> str:
+    """A figure as SVG without a ground, that follows the reader's dark mode; the same text each time."""
     drawn = _drawn(figure, "svg", _FORMATS[".svg"][1], transparent=True).decode("utf-8")
-    drawn = re.sub(r"(<svg [^>]*>)", lambda found: found[1] + _DARK_STYLE, drawn, count=1)
-    return _img(drawn.encode("utf-8"), "image/svg+xml", alt, "drawn")
+    return re.sub(r"(<svg [^>]*>)", lambda found: found[1] + _DARK_STYLE, drawn, count=1)
+
+
+def figure_img(figure: Figure, alt: str) -> Markup:
+    """A figure as an `img` of the SVG that `figure_svg` gives."""
+    return _img(figure_svg(figure).encode("utf-8"), "image/svg+xml", alt, "drawn")
 
 
 def pixels_img(pixels: NDArray[np.uint8], alt: str, kind: str) -> Markup:
