@@ -115,9 +115,9 @@ def test_a_browser_finds_nothing_wrong_with_the_page(width: int, tmp_path: Path)
     words = ["transpile", "--circuit", "2b-7q", "--backend", "fake_nairobi", "fake_guadalupe", "--seeds", "1"]
     assert main([*words, "--out", str(tmp_path / "out")]) == 0
     page = (tmp_path / "out" / "report.html").read_text(encoding="utf-8")
-    shown = show(page, tmp_path, width=width, count=("svg.map", "svg.circuit", "tr.wins", "svg.bars"))
+    shown = show(page, tmp_path, width=width, count=("svg.map", "svg.circuit", "tr.wins", "figure img[alt]"))
     assert shown.wrong == {}
-    assert shown.counts == {"svg.map": 4, "svg.circuit": 3, "tr.wins": 2, "svg.bars": 2}
+    assert shown.counts == {"svg.map": 4, "svg.circuit": 3, "tr.wins": 2, "figure img[alt]": 2}
 
 
 def test_inputs_of_openqasm_3_stay_symbolic(tmp_path: Path) -> None:
