@@ -30,8 +30,10 @@ if TYPE_CHECKING:  # the same names for type checkers and editors; a test compar
     from sqdr_qiskit.gradients import PhysicsAwareGradient as PhysicsAwareGradient
     from sqdr_qiskit.gradients import SPSAGradient as SPSAGradient
     from sqdr_qiskit.gradients import make_gradient as make_gradient
+    from sqdr_qiskit.jobs.api import infer as infer
     from sqdr_qiskit.jobs.api import load_network as load_network
     from sqdr_qiskit.jobs.api import train as train
+    from sqdr_qiskit.jobs.folders import RunFolder as RunFolder
     from sqdr_qiskit.jobs.transpile_report import study_circuits as study_circuits
     from sqdr_qiskit.model.network import SQDRCNN as SQDRCNN
     from sqdr_qiskit.model.network import ModelSettings as ModelSettings
@@ -53,6 +55,8 @@ _HOMES = {
     "load_network": "jobs.api",
     "evaluate": "training.metrics",
     "class_probabilities": "training.metrics",
+    "infer": "jobs.api",
+    "RunFolder": "jobs.folders",
     "load_dataset": "data",
     "DataSplits": "data",
     "ImageSet": "data",

@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from sqdr_qiskit.backends import make_backend
 from sqdr_qiskit.errors import ArgumentError
 from sqdr_qiskit.jobs.folders import choose_checkpoint, job_of_run
+from sqdr_qiskit.jobs.hardware import Hardware, has_ledger
+from sqdr_qiskit.jobs.inference import InferredRun, carry_out_inference
 from sqdr_qiskit.jobs.training import TrainedRun, carry_out_training
 from sqdr_qiskit.model.checkpoint import restore
 from sqdr_qiskit.model.network import SQDRCNN
 from sqdr_qiskit.specs.job import JobSpec
 from sqdr_qiskit.training.outcome import TrainingProgress
 
-__all__ = ["load_network", "train"]
+__all__ = ["infer", "load_network", "train"]
 
 
 def train(
@@ -50,9 +53,57 @@ def train(
             raise ArgumentError(
                 "Argument `resume` must come with `folder` alone (a run goes on as it was started)."
             )
-        return carry_out_training(job_of_run(folder), folder=folder, resume=True, progress=progress)
-    given = {"task": "train", **options, **({} if dataset is None else {"dataset": dataset})}
-    return carry_out_training(JobSpec.from_dict(given, where="train"), folder=folder, progress=progress)
+        job = job_of_run(folder)
+    else:
+        given = {"task": "train", **options, **({} if dataset is None else {"dataset": dataset})}
+        job = JobSpec.from_dict(given, where="train")
+    with _hardware(job) as hardware:
+        return carry_out_training(job, folder=folder, resume=resume, hardware=hardware, progress=progress)
+
+
+def infer(
+    checkpoint: str | os.PathLike[str] | None = None,
+    *,
+    folder: str | os.PathLike[str] | None = None,
+    resume: bool = False,
+    progress: Callable[[int], None] | None = None,
+    **options: Any,
+) -> InferredRun:
+    """Say what pictures show as `sqdr-qiskit infer` does, on a simulator or a quantum computer, and keep it.
+
+    For arrays on a simulator `load_network` and `class_probabilities` are shorter, and make no folder.
+
+    Args:
+        checkpoint: A checkpoint file, a run's folder, or a shipped one's name; None takes your newest run.
+        folder: The run's folder, new or empty; None makes `runs/<time>-infer-<backend>-<circuit>`.
+        resume: Go on with the run in `folder`, as it was started: no job of its ledger is sent again.
+        progress: Called with the number of images done.
+        options: Any key of a job file's table `job` but `task`: `input` (paths of pictures), or `dataset` and
+            `limit`; `backend`, `shots`, `layout`, `max_qpu_seconds`, ... (docs/files.md).
+
+    Returns:
+        The finished run: `folder` with its files, and `answers`, one for each image with `image`, `label`,
+        `probability`, `probabilities` and, where it is known, `truth`.
+
+    Raises:
+        InputError: If an option is unknown or cannot be; nothing was sent.
+        BackendError: If the device or its service failed; `resume` goes on.
+    """
+    if resume:
+        if folder is None or checkpoint is not None or options:
+            raise ArgumentError(
+                "Argument `resume` must come with `folder` alone (a run goes on as it was started)."
+            )
+        job = job_of_run(folder)
+        chosen = choose_checkpoint(job.checkpoint)
+    else:
+        job = JobSpec.from_dict({"task": "infer", **options}, where="infer")
+        named = None if checkpoint is None else os.fspath(checkpoint)
+        chosen = choose_checkpoint(named, dataset=job.dataset or None)
+    with _hardware(job) as hardware:
+        return carry_out_inference(
+            job, chosen, folder=folder, resume=resume, hardware=hardware, progress=progress
+        )
 
 
 def load_network(
@@ -82,3 +133,13 @@ def load_network(
     found = choose_checkpoint(os.fspath(checkpoint))
     source = make_backend(backend, **options)
     return restore(found.checkpoint, source, gradient=gradient, where=found.path.name)
+
+
+@contextmanager
+def _hardware(job: JobSpec) -> Iterator[Hardware | None]:
+    """What a quantum computer needs of a run, closed at its end; None where the job needs nothing."""
+    if not has_ledger(job):
+        yield None
+        return
+    with Hardware() as hardware:
+        yield hardware

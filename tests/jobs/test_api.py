@@ -12,7 +12,11 @@ import torch
 import sqdr_qiskit
 from sqdr_qiskit.errors import ArgumentError, CheckpointError, SpecError
 from sqdr_qiskit.jobs import TrainedRun
-from sqdr_qiskit.jobs.api import load_network, train
+from sqdr_qiskit.jobs.api import infer, load_network, train
+from tests.stub.fixtures import stub
+from tests.stub.server import StubServer
+
+__all__ = ["stub"]
 
 _SMALL: dict[str, Any] = {"circuit": "2b-3q", "limit": 200, "epochs": 2, "batch_size": 20, "seed": 3}
 
@@ -64,3 +68,29 @@ def test_what_cannot_be_is_refused_before_anything_is_made(tmp_path: Path) -> No
     with pytest.raises(CheckpointError, match="There is no checkpoint 'digits-2b'"):
         load_network("digits-2b")
     assert not folder.exists()
+
+
+def test_pictures_are_classified_as_the_network_says(run: TrainedRun, tmp_path: Path) -> None:
+    found = infer(run.folder, dataset="digits", limit=6, folder=tmp_path / "answers")
+    assert len(found.answers) == 6
+    assert {answer.label for answer in found.answers} <= set(run.class_names)
+    assert all(answer.truth in run.class_names for answer in found.answers)
+    assert (found.folder / "answers.json").is_file()
+
+
+def test_a_quantum_computer_is_asked_once(run: TrainedRun, tmp_path: Path, stub: StubServer) -> None:
+    folder = tmp_path / "run"
+    asked: dict[str, Any] = {"backend": "ibm_kingston", "limit": 2, "shots": 100, "max_qpu_seconds": 30.0}
+    found = infer(run.folder, folder=folder, **asked)
+    assert len(found.answers) == 2
+    sent = found.record.results["hardware"]
+    again = infer(folder=folder, resume=True)
+    assert [answer.label for answer in again.answers] == [answer.label for answer in found.answers]
+    assert again.record.results["hardware"] == sent
+
+
+def test_going_on_takes_the_folder_alone(tmp_path: Path) -> None:
+    with pytest.raises(ArgumentError, match="`resume` must come with `folder` alone"):
+        infer("digits-2b-9q", folder=tmp_path, resume=True)
+    with pytest.raises(SpecError, match="infer: key `limits` is unknown; did you mean `limit`"):
+        infer("digits-2b-9q", limits=3)
