@@ -3,43 +3,140 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from sqdr_qiskit.cli.console import JsonOption, print_json, print_note, print_text
-from sqdr_qiskit.cli.options import download_progress, training_progress, typed_command
-from sqdr_qiskit.errors import ArgumentError
+from sqdr_qiskit.cli.console import JsonOption, Progress, print_json, print_note, print_text
+from sqdr_qiskit.cli.options import (
+    OutOption,
+    ResumeOption,
+    download_progress,
+    training_progress,
+    typed_command,
+)
+from sqdr_qiskit.errors import ArgumentError, RunError
 
 if TYPE_CHECKING:
+    from sqdr_qiskit.jobs.grid import GridResult
     from sqdr_qiskit.specs.job import JobFile, JobSpec
 
-__all__ = ["run"]
+__all__ = ["MOST_UNASKED", "run"]
+
+MOST_UNASKED = 500
+"""Runs of a grid that are carried out without `--yes`."""
+
+_WORK = "grid"
 
 
 def run(
     job: Annotated[str, typer.Argument(help="A catalogue name, or the path of a job's TOML file.")],
     *,
-    out: Annotated[Path | None, typer.Option(help="Folder for the run or grid. [default: in runs/]")] = None,
-    resume: Annotated[
-        Path | None,
-        typer.Option(help="Go on with the run or grid in this folder; finished runs are skipped."),
+    workers: Annotated[
+        int,
+        typer.Option(
+            help="Processes that share a grid, each with its share of the threads.", rich_help_panel=_WORK
+        ),
+    ] = 1,
+    index: Annotated[
+        int | None,
+        typer.Option(
+            help="Carry out this run of the grid alone, from 1, in --out: one task of many, such as "
+            "$SLURM_ARRAY_TASK_ID.",
+            show_default="all of them",
+            rich_help_panel=_WORK,
+        ),
     ] = None,
+    dask: Annotated[
+        str | None,
+        typer.Option(
+            help="Carry the grid out on the Dask cluster of this scheduler, tcp://HOST:PORT.",
+            metavar="ADDRESS",
+            show_default="this machine",
+            rich_help_panel=_WORK,
+        ),
+    ] = None,
+    collect: Annotated[
+        bool,
+        typer.Option("--collect", help="Gather the results in --out; run nothing.", rich_help_panel=_WORK),
+    ] = False,
+    plan: Annotated[
+        bool,
+        typer.Option(
+            "--plan",
+            help="List the runs and the time they will take, measured on a few steps; run nothing.",
+            rich_help_panel=_WORK,
+        ),
+    ] = False,
+    smoke: Annotated[
+        bool,
+        typer.Option(
+            "--smoke",
+            help="Cut every run to 200 images and one epoch, to see them all run.",
+            rich_help_panel=_WORK,
+        ),
+    ] = False,
+    yes: Annotated[
+        bool,
+        typer.Option("--yes", help=f"Carry out more than {MOST_UNASKED} runs.", rich_help_panel=_WORK),
+    ] = False,
+    out: OutOption = None,
+    resume: ResumeOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Carry out a job file: one run, or a grid of runs one after the other."""
+    """Carry out a job file: one run, or a grid of runs.
+
+    What is finished is never done again; a run that fails is tried once more, reported, and does not stop the
+    others. Killed at any moment, --resume FOLDER goes on. Any number of runners may work on one folder.
+    """
     from sqdr_qiskit import catalog
+    from sqdr_qiskit.jobs.grid import smoke as cut
     from sqdr_qiskit.specs.job import read_job
 
     if out is not None and resume is not None:
         raise ArgumentError(
             "Option `--out` must be left out with --resume, which goes on in the run's own folder."
         )
+    if workers < 1:
+        raise ArgumentError(f"Option `--workers` must be at least 1, but is {workers}.")
+    chosen = [
+        name
+        for name, given in (
+            ("--index", index is not None),
+            ("--dask", dask),
+            ("--plan", plan),
+            ("--collect", collect),
+        )
+        if given
+    ]
+    if len(chosen) > 1:
+        raise ArgumentError(f"Option `{chosen[0]}` must be left out with {chosen[1]}.")
     file = read_job(catalog.find("jobs", job))
-    if len(file.jobs) == 1:
+    file = cut(file) if smoke else file
+    if plan:
+        _plan(file, workers, as_json=as_json)
+    elif collect or index is not None:
+        folder = out or resume
+        if folder is None:
+            raise ArgumentError(
+                f"Option `{chosen[0]}` must come with --out, the folder that all tasks share."
+            )
+        if index is None:
+            _show_grid(file, _collected(file, folder), as_json=as_json)
+        else:
+            _one_of(file, index, folder, as_json=as_json)
+    elif len(file.jobs) == 1 and not file.axes:
+        for option, given in (("--workers", workers > 1), ("--dask", dask is not None)):
+            if given:
+                raise ArgumentError(f"Option `{option}` must be left out for a job that is no grid.")
         _run_one(file.jobs[0], out=out, resume=resume, as_json=as_json)
     else:
-        _run_grid(file, out=out, resume=resume, as_json=as_json)
+        if len(file.jobs) > MOST_UNASKED and not yes:
+            raise ArgumentError(
+                f"Option `--yes` must be given for {len(file.jobs):,} runs, more than {MOST_UNASKED}; --plan "
+                "says what they take."
+            )
+        _run_grid(file, out=out, resume=resume, workers=workers, dask=dask, as_json=as_json)
 
 
 def _run_one(job: JobSpec, *, out: Path | None, resume: Path | None, as_json: bool) -> None:
@@ -62,26 +159,125 @@ def _run_one(job: JobSpec, *, out: Path | None, resume: Path | None, as_json: bo
         evaluate.perform(job, folder=folder, as_json=as_json)
 
 
-def _run_grid(file: JobFile, *, out: Path | None, resume: Path | None, as_json: bool) -> None:
-    from sqdr_qiskit.jobs import carry_out_grid
-    from sqdr_qiskit.reports import results_table
+def _run_grid(
+    file: JobFile,
+    *,
+    out: Path | None,
+    resume: Path | None,
+    workers: int,
+    dask: str | None,
+    as_json: bool,
+) -> None:
+    from contextlib import ExitStack
 
-    with training_progress() as progress:
+    from sqdr_qiskit.jobs.grid import carry_out_grid
+    from sqdr_qiskit.jobs.workers import Outcome
+
+    done = 0
+    with ExitStack() as stack:
+        alone = workers == 1 and dask is None
+        progress = stack.enter_context(training_progress()) if alone else None
+        bar = None if alone else stack.enter_context(Progress("grid", total=len(file.jobs), unit="runs"))
+
+        def started(number: int, n_runs: int, name: str) -> None:
+            print_note(f"run {number}/{n_runs}: {name}")
+
+        def ended(number: int, outcome: Outcome) -> None:
+            nonlocal done
+            done += 1
+            if outcome.error is not None:
+                what = "left alone" if outcome.elsewhere else f"failed after {outcome.attempts} attempts"
+                print_note(f"run {number} {what}: {outcome.error}")
+            if bar is not None:
+                bar.update(done)
+
         result = carry_out_grid(
             file,
             folder=resume or out,
             resume=resume is not None,
+            workers=workers,
+            dask=dask,
             command=typed_command(),
-            run_started=_announce,
+            run_started=started,
+            run_ended=ended,
             progress=progress,
             download_progress=download_progress(),
         )
+    _show_grid(file, result, as_json=as_json)
+
+
+def _collected(file: JobFile, folder: Path) -> GridResult:
+    from sqdr_qiskit.jobs.grid import collect_grid
+
+    return collect_grid(file, folder)
+
+
+def _one_of(file: JobFile, index: int, folder: Path, *, as_json: bool) -> None:
+    """Carry out one run of a grid, and say how it ended."""
+    from sqdr_qiskit.jobs.grid import one_of_grid
+
+    with training_progress() as progress:
+        place, outcome = one_of_grid(
+            file,
+            index,
+            folder=folder,
+            command=typed_command(),
+            progress=progress,
+            download_progress=download_progress(),
+        )
+    if outcome.error is not None:
+        raise RunError(f"Run {index} of {file.name} failed: {outcome.error}")
     if as_json:
-        print_json({"folder": str(result.folder), "skipped": result.skipped, "rows": result.rows})
+        print_json({"folder": str(place), "attempts": outcome.attempts})
+    else:
+        print_text(f"in {place}; --collect gathers all runs of {folder}")
+
+
+def _plan(file: JobFile, workers: int, *, as_json: bool) -> None:
+    """List the runs and what they will take."""
+    from dataclasses import asdict
+
+    from sqdr_qiskit.jobs.grid import plan_grid
+    from sqdr_qiskit.reports import Table
+
+    rows, seconds = plan_grid(file, workers=workers)
+    if as_json:
+        print_json({"runs": [asdict(row) for row in rows], "workers": workers, "seconds": seconds})
         return
-    print_text(results_table(result.rows, tuple(result.rows[0]), title=file.title).text())
-    print_text(f"in {result.folder}: {len(result.rows)} runs, {result.skipped} of them finished before")
+    body = tuple((row.folder, f"{row.steps:,}", _duration(row.seconds)) for row in rows)
+    print_text(Table(("run", "steps", "about"), body, frozenset({1, 2}), title=file.title).text().rstrip())
+    shared = f" by {workers} processes" if workers > 1 else ""
+    print_text(
+        f"{len(rows)} runs, about {_duration(seconds)} in all{shared}, measured on a few steps of each kind"
+    )
 
 
-def _announce(number: int, n_runs: int, job: JobSpec) -> None:
-    print_note(f"run {number}/{n_runs}: {job.circuit} on {job.dataset}, recipe {job.recipe}, seed {job.seed}")
+def _duration(seconds: float) -> str:
+    """Hours and minutes, or minutes and seconds."""
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return (
+        f"{hours} h {minutes:02} min" if hours else f"{minutes} min {rest:02} s" if minutes else f"{rest} s"
+    )
+
+
+def _show_grid(file: JobFile, result: GridResult, *, as_json: bool) -> None:
+    """Print a grid's results.
+
+    Raises:
+        RunError: Runs failed; the others are shown all the same.
+    """
+    from sqdr_qiskit.reports import results_table
+
+    if as_json and not result.failed:
+        facts: dict[str, Any] = {"folder": str(result.folder), "skipped": result.skipped, "rows": result.rows}
+        print_json({**facts, "missing": result.missing})
+    elif not as_json:
+        if result.rows:
+            print_text(results_table(result.rows, tuple(result.rows[0]), title=file.title).text())
+        print_text(f"in {result.folder}: {len(result.rows)} runs, {result.skipped} of them finished before")
+        if result.missing:
+            print_note(f"not finished: {', '.join(result.missing)}")
+    if result.failed:
+        told = "; ".join(f"{name}: {error}" for name, error in result.failed)
+        raise RunError(f"{len(result.failed)} of {len(file.jobs)} runs failed: {told}")

@@ -195,14 +195,22 @@ class RunFolder:
             self.path.rmdir()
 
 
+_HELD: set[Path] = set()  # folders that this process has locked and may lock again
+
+
 @contextmanager
-def locked(folder: Path) -> Iterator[None]:
+def locked(folder: Path, *, inside: bool = False) -> Iterator[None]:
     """Keep other processes out of a folder, where the system can; a killed process lets go of it.
+
+    Args:
+        folder: The folder.
+        inside: Whether what is done meanwhile may lock the folder again.
 
     Raises:
         CheckpointError: Another process is at work in it.
     """
-    if sys.platform == "win32":
+    place = folder.resolve()
+    if sys.platform == "win32" or place in _HELD:
         yield
         return
     import fcntl
@@ -217,8 +225,11 @@ def locked(folder: Path) -> Iterator[None]:
             ) from error
         except OSError:  # a file system without locks
             pass
+        if inside:
+            _HELD.add(place)
         yield
     finally:
+        _HELD.discard(place)
         os.close(handle)
 
 

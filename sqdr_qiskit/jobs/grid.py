@@ -1,49 +1,160 @@
-"""A grid of runs, one after the other; what is finished is never done again."""
+"""A grid of runs: planned, carried out by one process or many, gathered; nothing finished is done again.
+
+Every run has a folder of its own, named by what differs, and goes on there where it was. Whoever works on a
+run holds its lock, so any number of runners - processes here, tasks of a SLURM array, workers of a Dask
+cluster - may work on one grid's folder. A run that fails is tried once more, reported, and does not stop the
+others.
+"""
 
 from __future__ import annotations
 
+import contextlib
+import itertools
+import math
 import os
+import re
+import tempfile
+import threading
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from statistics import median
+from time import perf_counter
 from typing import Any
 
 from sqdr_qiskit import records
 from sqdr_qiskit.data import Progress as DownloadProgress
-from sqdr_qiskit.errors import ArgumentError, CheckpointError
-from sqdr_qiskit.jobs.folders import RECORD, is_finished, job_of_run, make_folder, read_record
-from sqdr_qiskit.jobs.settings import recipe_of
+from sqdr_qiskit.data import load_dataset
+from sqdr_qiskit.devices.names import is_hardware
+from sqdr_qiskit.errors import ArgumentError, CheckpointError, SqdrError, StorageError
+from sqdr_qiskit.jobs.folders import RECORD, is_finished, job_of_run, locked, make_folder, read_record
+from sqdr_qiskit.jobs.settings import backend_of, model_settings_of, recipe_of
 from sqdr_qiskit.jobs.training import carry_out_training
+from sqdr_qiskit.jobs.workers import Outcome, on_dask, on_processes
 from sqdr_qiskit.specs.circuit import circuit_spec
-from sqdr_qiskit.specs.job import JobFile, JobSpec
+from sqdr_qiskit.specs.job import JOB_OPTIONS, JobFile, JobSpec
 from sqdr_qiskit.training.outcome import TrainingProgress
 
-__all__ = ["GRID", "GridResult", "carry_out_grid", "run_folders"]
+__all__ = [
+    "GRID",
+    "RESULTS",
+    "Forecasted",
+    "GridResult",
+    "carry_out_grid",
+    "carry_out_one",
+    "collect_grid",
+    "judge_grid",
+    "one_of_grid",
+    "plan_grid",
+    "run_folders",
+    "smoke",
+]
 
-GRID = "grid.json"
+GRID, RESULTS = "grid.json", "results.json"
+_ATTEMPTS = 2
+_MEASURED_STEPS = 12
+_IN_THIS_PROCESS = (
+    threading.Lock()
+)  # a Dask worker may have several threads; a training sets torch as a whole
 
 
 @dataclass(frozen=True, eq=False)
 class GridResult:
-    """A finished grid.
+    """A grid as it stands.
 
     Attributes:
         folder: Where its runs' folders are.
-        rows: One for each run, in the file's order: circuit, dataset, seed, recipe, accuracies, parameters.
+        rows: One for each finished run, in the file's order: the options that vary, circuit, dataset, seed,
+            recipe, accuracies, parameters, seconds, folder.
         skipped: How many runs were finished before.
+        failed: Folder and reason of each run that failed.
+        missing: Folders of the runs that are not finished: nobody began them, or another process is at work.
     """
 
     folder: Path
     rows: tuple[Mapping[str, Any], ...]
-    skipped: int
+    skipped: int = 0
+    failed: tuple[tuple[str, str], ...] = ()
+    missing: tuple[str, ...] = ()
 
 
-def run_folders(jobs: Sequence[JobSpec]) -> tuple[str, ...]:
-    """Names of the runs' folders, in order: `001-<circuit>-<dataset>-seed<seed>`."""
-    return tuple(
-        f"{number:03d}-{circuit_spec(job.circuit).name}-{job.dataset}-seed{job.seed}"
-        for number, job in enumerate(jobs, 1)
-    )
+@dataclass(frozen=True)
+class Forecasted:
+    """What a run of a grid will take: its folder's name, its steps, and seconds, measured on a few steps."""
+
+    folder: str
+    steps: int
+    seconds: float
+
+
+def run_folders(file: JobFile) -> tuple[str, ...]:
+    """Names of the runs' folders, in order: a number, and what differs: `003-mnist-4b-9q-seed2`.
+
+    A text stands for itself, another value after its option's name. Where nothing varies: circuit, data set
+    and seed.
+    """
+    axes = file.axes or ("circuit", "dataset", "seed")
+    width = max(3, len(str(len(file.jobs))))
+    names = []
+    for number, job in enumerate(file.jobs, 1):
+        parts = [_part(axis, getattr(job, axis)) for axis in axes]
+        name = re.sub(r"[^A-Za-z0-9._+-]+", "_", "-".join(part for part in parts if part))
+        names.append(f"{number:0{width}d}-{name[:120]}".rstrip("-"))
+    return tuple(names)
+
+
+def _part(axis: str, value: Any) -> str:
+    if value is None or value == "":
+        return ""
+    if isinstance(value, bool):
+        return axis if value else f"no_{axis}"
+    return Path(value).stem if isinstance(value, str) else f"{axis}{value}"
+
+
+def smoke(file: JobFile) -> JobFile:
+    """The same grid with every run cut to less than a minute: 200 images, one epoch."""
+
+    def cut(job: JobSpec) -> JobSpec:
+        return replace(job, limit=min(job.limit or 200, 200), epochs=1, steps=None)
+
+    return replace(file, jobs=tuple(cut(job) for job in file.jobs))
+
+
+def judge_grid(file: JobFile, *, progress: DownloadProgress | None = None) -> None:
+    """Refuse a grid in which a run cannot be, before anything is made; download its data, once.
+
+    Raises:
+        InputError: A run is no training, or something in it cannot be.
+    """
+    judged: set[str] = set()
+
+    def is_new(*of: object) -> bool:
+        key = repr(of)
+        new = key not in judged
+        judged.add(key)
+        return new
+
+    for job in file.jobs:
+        if job.task != "train":
+            raise ArgumentError(
+                f"{file.name}: every run of a grid must have task train, but one has {job.task}."
+            )
+        if is_hardware(job.backend):
+            raise ArgumentError(
+                f"{file.name}: every run of a grid must run on a simulator, but one has backend "
+                f"{job.backend}: runs on quantum computers cost, so start them one by one with "
+                "`sqdr-qiskit train`."
+            )
+        recipe = recipe_of(job)
+        if is_new("circuit", job.circuit) and job.checkpoint is None:
+            circuit_spec(job.circuit)
+        if is_new("data", job.dataset, job.data_dir):
+            load_dataset(job.dataset, data_dir=job.data_dir, progress=progress)
+        if is_new("backend", job.backend, job.noise, job.shots, job.layout, job.device):
+            backend_of(job)
+        if is_new("model", job.circuit, job.dataset, job.head) and job.checkpoint is None:
+            data = load_dataset(job.dataset, data_dir=job.data_dir)
+            model_settings_of(job, recipe, data)
 
 
 def carry_out_grid(
@@ -51,82 +162,283 @@ def carry_out_grid(
     *,
     folder: str | os.PathLike[str] | None = None,
     resume: bool = False,
+    workers: int = 1,
+    dask: str | None = None,
     command: Sequence[str] = (),
-    run_started: Callable[[int, int, JobSpec], None] | None = None,
+    run_started: Callable[[int, int, str], None] | None = None,
+    run_ended: Callable[[int, Outcome], None] | None = None,
     progress: Callable[[TrainingProgress], None] | None = None,
     download_progress: DownloadProgress | None = None,
 ) -> GridResult:
     """Carry out all runs of a job file, each in its own folder.
 
     Args:
-        file: The job file; all its runs are trainings.
+        file: The job file; all its runs are trainings on simulators.
         folder: The grid's folder; None makes `runs/<time>-<file's name>`.
         resume: Go on in `folder`: finished runs are skipped, one under way goes on where it was.
+        workers: Processes on this machine, each with its share of the threads.
+        dask: Address of a Dask scheduler whose workers carry the runs out instead; they must see `folder`.
         command: The words typed, for the records.
-        run_started: Called with the run's number from 1, the number of runs, and the job.
-        progress: Called after every step of a run.
+        run_started: Called with a run's number from 1, the number of runs, and the run's folder.
+        run_ended: Called with a run's number and its outcome.
+        progress: Called after every step of a run, with one worker in this process.
         download_progress: Called while data are downloaded.
 
     Raises:
-        CheckpointError: If the folder holds another grid.
-        SqdrError: What a run raises; the runs before it stand.
+        CheckpointError: The folder holds another grid.
+        BackendError: The Dask scheduler cannot be reached.
+        InputError: A run of the grid cannot be; nothing was made.
     """
-    for job in file.jobs:  # all inputs are judged before anything is made
-        recipe_of(job)
-        if job.task != "train":
-            raise ArgumentError(
-                f"{file.name}: every run of a grid must have task train, but one has {job.task}."
-            )
-    plan = {"schema": 1, "name": file.name, "jobs": [job.to_dict() for job in file.jobs]}
-    if resume:
-        path = Path(folder or ".")
-        _require_same(path, plan)
+    judge_grid(file, progress=download_progress)
+    path = _grid_folder(file, folder, resume=resume)
+    names = run_folders(file)
+    finished = {name for name in names if is_finished(path / name)}
+    tasks = [
+        (number, (os.fspath(path.resolve() / name), job.to_dict(), tuple(records.public_command(command))))
+        for number, (job, name) in enumerate(zip(file.jobs, names, strict=True), 1)
+        if name not in finished
+    ]
+
+    def started(number: int) -> None:
+        if run_started is not None:
+            run_started(number, len(names), names[number - 1])
+
+    failed: dict[str, str] = {}
+
+    def ended(number: int, outcome: Outcome) -> None:
+        if outcome.error is not None and not outcome.elsewhere:
+            failed[names[number - 1]] = outcome.error
+        if run_ended is not None:
+            run_ended(number, outcome)
+        _write_results(file, path, failed)
+
+    if dask is not None:
+        on_dask(dask, carry_out_one, tasks, started=started, ended=ended)
+    elif workers > 1:
+        on_processes(workers, carry_out_one, tasks, started=started, ended=ended, attempts=_ATTEMPTS)
     else:
+        for number, arguments in tasks:
+            started(number)
+            ended(number, carry_out_one(*arguments, progress=progress))
+    return _write_results(file, path, failed, skipped=len(finished))
+
+
+def carry_out_one(
+    folder: str,
+    job: Mapping[str, Any],
+    command: Sequence[str] = (),
+    *,
+    progress: Callable[[TrainingProgress], None] | None = None,
+) -> Outcome:
+    """One run of a grid, begun or gone on with, at most twice if it fails; the unit of work of every runner.
+
+    Args:
+        folder: The run's folder.
+        job: The job, as `JobSpec.to_dict` gives it.
+        command: The words typed, for the record.
+        progress: Called after every step.
+    """
+    path, spec = Path(folder), JobSpec.from_dict(job)
+    error = ""
+    for attempt in range(_ATTEMPTS):
+        try:
+            path.mkdir(parents=True, exist_ok=True)
+            with _IN_THIS_PROCESS, locked(path, inside=True):
+                if is_finished(path):  # by another runner
+                    return Outcome(attempts=attempt)
+                begun = (path / RECORD).is_file()
+                if begun and job_of_run(path).defining() != spec.defining():
+                    raise CheckpointError(f"{path.name}: its record describes another job than the grid.")
+                if not begun:
+                    _empty(path)
+                carry_out_training(spec, folder=path, resume=begun, command=command, progress=progress)
+                return Outcome(attempts=attempt + 1)
+        except SqdrError as caught:
+            error = str(caught)
+            if "Another process is at work" in error:
+                return Outcome(error=error, elsewhere=True, attempts=attempt)
+        except OSError as caught:
+            error = f"{caught.strerror or caught}"
+        except MemoryError:
+            error = "there is not enough memory for it"
+    return Outcome(error=error, attempts=_ATTEMPTS)
+
+
+def _empty(folder: Path) -> None:
+    """Take away what a run left that was killed before it wrote its record."""
+    for file in folder.iterdir():
+        if file.is_file():
+            file.unlink()
+
+
+def collect_grid(file: JobFile, folder: str | os.PathLike[str]) -> GridResult:
+    """Gather the rows of a grid's runs, however they were carried out.
+
+    Raises:
+        CheckpointError: The folder holds no grid, or another.
+    """
+    path = _grid_folder(file, folder, resume=True)
+    return _write_results(file, path, {})
+
+
+def one_of_grid(
+    file: JobFile,
+    index: int,
+    *,
+    folder: str | os.PathLike[str],
+    command: Sequence[str] = (),
+    progress: Callable[[TrainingProgress], None] | None = None,
+    download_progress: DownloadProgress | None = None,
+) -> tuple[Path, Outcome]:
+    """Carry out one run of a grid, as one task of many that share the folder.
+
+    Args:
+        file: The job file.
+        index: Number of the run, from 1.
+        folder: The grid's folder; made by whoever comes first.
+        command: The words typed, for the record.
+        progress: Called after every step.
+        download_progress: Called while data are downloaded.
+
+    Returns:
+        The run's folder and how it ended.
+
+    Raises:
+        ArgumentError: There is no such run.
+        CheckpointError: The folder holds another grid.
+    """
+    if not 1 <= index <= len(file.jobs):
+        raise ArgumentError(f"Argument `index` must be from 1 to {len(file.jobs)}, but is {index}.")
+    job = file.jobs[index - 1]
+    judge_grid(replace(file, jobs=(job,)), progress=download_progress)
+    path = _grid_folder(file, folder, resume=True, make=True)
+    place = path / run_folders(file)[index - 1]
+    return place, carry_out_one(os.fspath(place), job.to_dict(), tuple(command), progress=progress)
+
+
+def plan_grid(file: JobFile, *, workers: int = 1) -> tuple[list[Forecasted], float]:
+    """What every run will take, measured on a few steps of each kind of run, and all of them together.
+
+    Args:
+        file: The job file.
+        workers: Processes that the runs are shared among.
+
+    Returns:
+        A row for each run, and seconds for the whole grid, with `workers` processes that do not slow each
+        other down.
+
+    Raises:
+        InputError: A run cannot be.
+    """
+    judge_grid(file)
+    quick = (
+        "seed",
+        "learning_rate",
+        "weight_decay",
+        "initialisation",
+        "epochs",
+        "flip",
+        "averaging",
+        "patience",
+    )
+    measured: dict[str, tuple[float, int]] = {}
+    rows = []
+    for job, name in zip(file.jobs, run_folders(file), strict=True):
+        kind = records.digest({key: value for key, value in job.to_dict().items() if key not in quick})
+        if kind not in measured:
+            measured[kind] = _measured(job)
+        per_step, steps_per_epoch = measured[kind]
+        recipe = recipe_of(job).fitted(steps_per_epoch * recipe_of(job).batch_size)
+        steps = job.steps or recipe.epochs * steps_per_epoch
+        rows.append(Forecasted(name, steps, steps * per_step))
+    return rows, math.fsum(row.seconds for row in rows) / max(workers, 1)
+
+
+class _EnoughError(Exception):
+    """A few steps were measured."""
+
+
+def _measured(job: JobSpec) -> tuple[float, int]:
+    """Seconds a step, and steps an epoch."""
+    moments: list[float] = []
+    seen: dict[str, int] = {}
+
+    def note(now: TrainingProgress) -> None:
+        moments.append(perf_counter())
+        seen["steps"] = now.n_steps // now.n_epochs
+        if len(moments) > _MEASURED_STEPS:
+            raise _EnoughError
+
+    with tempfile.TemporaryDirectory() as folder, contextlib.suppress(_EnoughError):
+        carry_out_training(job, folder=folder, progress=note)
+    spans = [after - before for before, after in itertools.pairwise(moments)]
+    return (median(spans) if spans else 0.0), seen["steps"]
+
+
+# ---- the grid's folder -------------------------------------------------------------------------------------
+
+
+def _grid_folder(
+    file: JobFile, folder: str | os.PathLike[str] | None, *, resume: bool, make: bool = False
+) -> Path:
+    """The grid's folder, new, or the same grid's."""
+    plan = {"schema": 1, "name": file.name, "jobs": [job.to_dict() for job in file.jobs]}
+    if not resume:
         path = make_folder(folder, file.name)
         records.write_json(path / GRID, plan)
-    rows, skipped = [], 0
-    for number, (job, name) in enumerate(zip(file.jobs, run_folders(file.jobs), strict=True), 1):
-        place = path / name
-        if is_finished(place):
-            skipped += 1
-        else:
-            if run_started is not None:
-                run_started(number, len(file.jobs), job)
-            begun = (place / RECORD).exists()
-            if begun and job_of_run(place) != job:
-                raise CheckpointError(f"{place.name}: its record describes another job than the grid.")
-            carry_out_training(
-                job,
-                folder=place,
-                resume=begun,
-                command=command,
-                progress=progress,
-                download_progress=download_progress,
-            )
-        rows.append(_row(job, place))
-        records.write_json(path / "results.json", {"schema": 1, "rows": rows})
-    return GridResult(path, tuple(rows), skipped)
+        return path
+    path = Path(folder or ".")
+    if make and not (path / GRID).exists():
+        try:
+            path.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise StorageError(
+                f"Cannot make the grid's folder {os.fspath(path)!r}: {error.strerror}."
+            ) from error
+        records.write_json(path / GRID, plan)  # others write the same
+    if not (path / GRID).is_file():
+        raise CheckpointError(f"There is no grid in {os.fspath(path)!r}: it has no file {GRID}.")
+    if records.dump_json(records.read_json(path / GRID, "grid")) != records.dump_json(plan):
+        raise CheckpointError(
+            f"{path / GRID}: field `jobs` differs from the job file's; start the grid anew."
+        )
+    return path
 
 
-def _row(job: JobSpec, folder: Path) -> dict[str, Any]:
+def _write_results(file: JobFile, path: Path, failed: Mapping[str, str], *, skipped: int = 0) -> GridResult:
+    """Gather what is finished, and write it."""
+    rows, missing = [], []
+    for job, name in zip(file.jobs, run_folders(file), strict=True):
+        if is_finished(path / name):
+            rows.append(_row(file, job, path / name))
+        elif name not in failed:
+            missing.append(name)
+    told = [{"folder": name, "error": error} for name, error in failed.items()]
+    records.write_json(
+        path / RESULTS,
+        {"schema": 1, "axes": list(file.axes), "rows": rows, "failed": told, "missing": missing},
+    )
+    return GridResult(path, tuple(rows), skipped, tuple(failed.items()), tuple(missing))
+
+
+def _row(file: JobFile, job: JobSpec, folder: Path) -> dict[str, Any]:
     record = read_record(folder)
-    results = record["results"]
-    return {
-        "circuit": job.circuit,
-        "dataset": job.dataset,
-        "recipe": record["inputs"]["recipe"]["name"],
-        "seed": job.seed,
-        "parameters": results["n_parameters"],
-        "epochs": results["epochs"],
-        "validation_accuracy": results["validation_accuracy"],
-        "test_accuracy": results["test_accuracy"],
-        "folder": folder.name,
-    }
+    with records.intact(folder / RECORD, "run record"):
+        results = record["results"]
+        row = {
+            **{axis: getattr(job, axis) for axis in file.axes if axis in JOB_OPTIONS},
+            "circuit": record["inputs"]["model"]["circuit"]["name"],
+            "dataset": job.dataset,
+            "recipe": record["inputs"]["recipe"]["name"],
+            "seed": job.seed,
+            "parameters": results["n_parameters"],
+            "epochs": results["epochs"],
+            "validation_accuracy": results["validation_accuracy"],
+            "test_accuracy": results["test_accuracy"],
+            "seconds": round(math.fsum(record["timings_s"].get(k, 0.0) for k in _STAGES), 1),
+            "folder": folder.name,
+        }
+    return row
 
 
-def _require_same(folder: Path, plan: Mapping[str, Any]) -> None:
-    path = folder / GRID
-    if not path.is_file():
-        raise CheckpointError(f"There is no grid in {os.fspath(folder)!r}: it has no file {GRID}.")
-    if path.read_text(encoding="utf-8") != records.dump_json(plan):
-        raise CheckpointError(f"{path}: field `jobs` differs from the job file's; start the grid anew.")
+_STAGES = ("encoder", "circuit", "rest", "validation")
