@@ -13,6 +13,7 @@ from sqdr_qiskit.gradients import GRADIENTS, GradientOptions
 from sqdr_qiskit.runtime.estimators import DECOUPLING, MODES, RuntimeSettings
 from sqdr_qiskit.specs.job import JOB_OPTIONS, TASKS, JobSpec
 from sqdr_qiskit.specs.options import GROUPS, Option
+from sqdr_qiskit.training.recipes import RECIPES
 
 
 def test_every_field_but_the_task_is_an_option() -> None:
@@ -69,5 +70,6 @@ def test_help_shows_every_option_whole_with_its_default(
 def test_a_page_of_help_says_where_defaults_come_from(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["train", "--help"]) == 0
     page = " ".join(capsys.readouterr().out.replace("│", " ").split())
-    assert "--epochs N Passes over the training images. [default: 20; paper: 100]" in page
+    epochs = f"[default: {RECIPES['ours'].epochs}; paper: {RECIPES['paper'].epochs}]"
+    assert f"--epochs N Passes over the training images. {epochs}" in page
     assert "--seed N The one seed of everything random. [default: 0]" in page
