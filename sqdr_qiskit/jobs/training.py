@@ -40,6 +40,7 @@ from sqdr_qiskit.training.loop import train
 from sqdr_qiskit.training.metrics import Metrics, evaluate
 from sqdr_qiskit.training.outcome import BEST, LAST, METRICS, Outcome, TrainingProgress
 from sqdr_qiskit.training.recipes import Recipe
+from sqdr_qiskit.training.scalars import require_tensorboard
 
 __all__ = ["EpochFacts", "TrainedRun", "carry_out_training"]
 
@@ -165,6 +166,8 @@ def _planned(job: JobSpec, hardware: Hardware | None, progress: DownloadProgress
     Raises:
         InputError: If something in it cannot be.
     """
+    if job.tensorboard:
+        require_tensorboard()
     recipe = recipe_of(job)
     start = None if job.checkpoint is None else choose_checkpoint(job.checkpoint)
     backend = backend_of(job, hardware)
@@ -221,6 +224,7 @@ def _trained(
             "fingerprint": {**job.defining(), "start": start},
         },
         progress=progress,
+        tensorboard=job.tensorboard,
     )
 
 

@@ -35,6 +35,7 @@ _NOT_TOLD = (
     "data_dir",
     "device",
     "log_gradient_variance",
+    "tensorboard",
     "max_qpu_seconds",
     "max_executions",
     "job_tags",

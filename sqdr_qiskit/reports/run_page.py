@@ -74,11 +74,12 @@ def run_page(record: Record) -> str:
 
 
 def _curves(record: Record) -> dict[str, Any]:
-    history = record["history"]
+    history = [step for row in record["history"] for step in row.get("steps", ())] or record["history"]
+    unit = "steps" if "step" in history[0] else "epochs"
     figures = []
     for key in ("loss", "accuracy"):
         values = [row[key] for row in history]
-        words = f"{key} over {len(history)} epochs, in training from {values[0]:.3f} to {values[-1]:.3f}"
+        words = f"{key} over {len(history)} {unit}, in training from {values[0]:.3f} to {values[-1]:.3f}"
         figures.append(figure_img(training_curves(history, curves=(key,)), words))
     return {"figures": figures, "so_far": not record["finished"]}
 

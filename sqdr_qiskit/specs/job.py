@@ -410,6 +410,14 @@ class JobSpec:
         False, help="Note the gradient's variance after each epoch.", group="gradient", tasks=_TRAIN
     )
 
+    tensorboard: bool = option(
+        False,
+        help="Write an event file for TensorBoard beside the run (extra `tensorboard`).",
+        group="output",
+        tasks=_TRAIN,
+        defines=False,
+    )
+
     mode: str | None = option(
         help="Send each job by itself, or those of a step as a batch.",
         group="hardware",

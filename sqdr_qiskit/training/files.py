@@ -15,6 +15,7 @@ from sqdr_qiskit.records import write_json
 from sqdr_qiskit.training.averaging import MovingAverage
 from sqdr_qiskit.training.outcome import BEST, LAST, METRICS, STATE
 from sqdr_qiskit.training.recipes import Recipe
+from sqdr_qiskit.training.scalars import write_scalars
 from sqdr_qiskit.training.state import RunState, write_state
 
 __all__ = ["RunFiles"]
@@ -56,6 +57,7 @@ class RunFiles:
         save_checkpoint(self._folder / BEST, self.checkpoint(state.best_weights, state.best))
         save_checkpoint(self._folder / LAST, self.checkpoint(average.values, state.history[-1]))
         write_json(self._folder / METRICS, {"schema": 1, "history": state.history, "best": state.best})
+        write_scalars(self._folder, state.history)
 
     def checkpoint(self, weights: Mapping[str, torch.Tensor], row: Mapping[str, Any] | None) -> Checkpoint:
         """Weights as a checkpoint, with an epoch's row as its metrics."""
@@ -64,7 +66,7 @@ class RunFiles:
             weights={name: value.cpu().clone() for name, value in weights.items()},
             recipe=self._recipe.to_dict(),
             dataset=self._context.get("dataset", {}),
-            metrics=dict(row or {}),
+            metrics={name: value for name, value in (row or {}).items() if name != "steps"},
             versions=self._context.get("versions", {}),
             seed=self._seed,
         )

@@ -31,12 +31,15 @@ from sqdr_qiskit.training.metrics import evaluate
 from sqdr_qiskit.training.optimisers import make_optimiser
 from sqdr_qiskit.training.outcome import STATE, Outcome, TrainingProgress
 from sqdr_qiskit.training.recipes import Recipe
+from sqdr_qiskit.training.scalars import EventLog
 from sqdr_qiskit.training.schedules import SCHEDULES, warm_restarts
 from sqdr_qiskit.training.seeding import draw, permutation
 from sqdr_qiskit.training.state import RunState, read_state
 from sqdr_qiskit.training.stopwatch import Stopwatch
 
 __all__ = ["train"]
+
+_STEPS_NOTED = 200  # a run of more is told well enough by its epochs
 
 
 def train(
@@ -55,11 +58,12 @@ def train(
     freeze_encoder: bool = False,
     measure: Callable[[SQDRCNN], Mapping[str, Any]] | None = None,
     progress: Callable[[TrainingProgress], None] | None = None,
+    tensorboard: bool = False,
 ) -> Outcome:
     """Train a network, keeping in `folder` at all times what is needed to go on after a kill.
 
     Written after each epoch, each file whole or not at all: `state.pt`, `best.safetensors`,
-    `last.safetensors`, `metrics.json`; `state.pt` also every `checkpoint_every_s` seconds.
+    `last.safetensors`, `metrics.json`, `scalars.csv`; `state.pt` also every `checkpoint_every_s` seconds.
 
     Args:
         model: The network; its weights are set anew from `seed`, or read from `state.pt`.
@@ -78,6 +82,7 @@ def train(
         measure: Called with the network after each epoch; what it gives goes into the epoch's row. Must not
             change the network, nor draw from anything but the network.
         progress: Called after every step.
+        tensorboard: Whether an event file grows beside the others (extra `tensorboard`).
 
     Returns:
         The outcome, its weights also in the files.
@@ -93,6 +98,7 @@ def train(
     run.frozen = freeze_encoder
     run.measure = measure
     run.prepare(resume, initial)
+    run.events = EventLog(Path(folder), run.state.history) if tensorboard else None
     with deterministic(device):
         for epoch in range(run.state.epoch, recipe.epochs):
             if run.out_of_patience:
@@ -123,6 +129,7 @@ class _Run:
         self.steps_per_epoch = math.ceil(len(self.labels) / recipe.batch_size)
         self.n_steps = self.steps_per_epoch * recipe.epochs
         self.frozen = False
+        self.events: EventLog | None = None
         self.measure: Callable[[SQDRCNN], Mapping[str, Any]] | None = None
         self.stopwatch = Stopwatch()
         self.validation_s = 0.0
@@ -222,7 +229,10 @@ class _Run:
         self.optimiser.step()
         self.average.update(self.model, done)
         state.loss_sum += value * len(chosen)
-        state.correct += int((logits.detach().argmax(1) == labels).sum())
+        correct = int((logits.detach().argmax(1) == labels).sum())
+        state.correct += correct
+        if self.n_steps <= _STEPS_NOTED:
+            state.steps.append({"step": done + 1, "loss": value, "accuracy": correct / len(chosen)})
 
     def learning_rate(self, done: int) -> float:
         """Learning rate of the step after `done` steps."""
@@ -255,13 +265,16 @@ class _Run:
             self.validation_s += perf_counter() - begun
         if self.measure is not None:
             row.update(self.measure(self.model))
-        state.history.append(row)
+        steps = {"steps": state.steps} if state.steps else {}
+        state.history.append({**row, **steps})
         if self._is_best(row):
             state.best = dict(row)
             state.best_weights = {name: value.cpu().clone() for name, value in self.average.values.items()}
-        state.epoch, state.step, state.loss_sum, state.correct = epoch + 1, 0, 0.0, 0
+        state.epoch, state.step, state.loss_sum, state.correct, state.steps = epoch + 1, 0, 0.0, 0, []
         self.write_state()
         self.files.write_results(self.state, self.average)
+        if self.events is not None:
+            self.events.add(state.history[-1])
 
     def _estimate_norms(self, epoch: int) -> None:
         """Give the averaged weights batch-norm statistics of their own."""

@@ -41,6 +41,7 @@ class RunState:
         history: One row for each finished epoch.
         best: Row of the best epoch so far, None before the first.
         best_weights: The weights kept at the best epoch.
+        steps: Of a short run, loss and accuracy of each step of the epoch so far.
         seconds: Wall time by stage, over all sittings.
         sittings: How often the run was started.
     """
@@ -58,6 +59,7 @@ class RunState:
     best_weights: dict[str, torch.Tensor] = field(default_factory=dict)
     seconds: dict[str, float] = field(default_factory=dict)
     sittings: int = 1
+    steps: list[dict[str, Any]] = field(default_factory=list)
 
 
 def write_state(path: str | os.PathLike[str], state: RunState) -> None:
@@ -92,6 +94,8 @@ def read_state(path: str | os.PathLike[str], *, fingerprint: str) -> RunState:
     except (OSError, RuntimeError, EOFError, ValueError, KeyError, pickle.UnpicklingError) as error:
         raise CheckpointError(f"{path.name}: is no intact training state; start the run anew.") from error
     known = {item.name for item in fields(RunState)}
+    if isinstance(values, Mapping):
+        values = {"steps": [], **values}  # states written before it was noted lack it
     if not isinstance(values, Mapping) or set(values) != known | {"schema"} or values["schema"] != _SCHEMA:
         raise CheckpointError(
             f"{path.name}: is no training state that this version reads; start the run anew."

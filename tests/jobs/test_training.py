@@ -18,10 +18,13 @@ from sqdr_qiskit.records import RunRecord
 from sqdr_qiskit.reports.run_page import run_page
 from sqdr_qiskit.specs.job import JobSpec
 from sqdr_qiskit.training.outcome import BEST, LAST, METRICS, STATE
+from sqdr_qiskit.training.scalars import SCALARS
 
 
 def test_a_run_leaves_its_record_checkpoints_and_metrics(run: TrainedRun, job: JobSpec) -> None:
-    assert sorted(path.name for path in run.folder.iterdir()) == sorted([RECORD, BEST, LAST, METRICS, STATE])
+    assert sorted(path.name for path in run.folder.iterdir()) == sorted(
+        [RECORD, BEST, LAST, METRICS, SCALARS, STATE]
+    )
     record = RunRecord.from_dict(json.loads((run.folder / RECORD).read_text()))
     assert record.to_dict() == run.record.to_dict()
     assert record.results["status"] == "finished"

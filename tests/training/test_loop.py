@@ -19,8 +19,9 @@ from sqdr_qiskit.training.loop import train
 from sqdr_qiskit.training.metrics import evaluate
 from sqdr_qiskit.training.outcome import BEST, LAST, METRICS, STATE, TrainingProgress
 from sqdr_qiskit.training.recipes import Recipe
+from sqdr_qiskit.training.scalars import EVENTS, SCALARS
 
-FILES = (BEST, LAST, METRICS)
+FILES = (BEST, LAST, METRICS, SCALARS)
 
 
 class StopError(Exception):
@@ -46,6 +47,65 @@ def test_training_learns_and_leaves_its_files(
     assert (seen[-1].epoch, seen[-1].n_epochs, seen[-1].n_steps) == (25, 25, 150)
     assert seen[-1].loss == history[-1]["loss"]
     assert seen[6].validation == history[0]["validation_accuracy"]
+
+
+def test_a_short_run_notes_its_steps_and_goes_on_with_them(
+    model: SQDRCNN, settings: ModelSettings, data: DataSplits, recipe: Recipe, tmp_path: Path
+) -> None:
+    recipe = recipe.changed(epochs=2, batch_size=8)
+
+    def stop(now: TrainingProgress) -> None:
+        if now.step == 3:
+            raise StopError
+
+    undisturbed = train(model, settings, data, recipe, folder=tmp_path / "a").history
+    rows = [step for row in undisturbed for step in row["steps"]]
+    assert [step["step"] for step in rows] == list(range(1, len(rows) + 1))
+    seen = sum(step["loss"] for step in undisturbed[0]["steps"][:-1])
+    assert seen > 0
+    assert "steps" not in read_checkpoint(tmp_path / "a" / BEST).metrics
+    with pytest.raises(StopError):
+        train(model, settings, data, recipe, folder=tmp_path / "b", checkpoint_every_s=0.0, progress=stop)
+    resumed = train(model, settings, data, recipe, folder=tmp_path / "b", resume=True)
+    assert resumed.history == undisturbed
+
+
+def test_a_long_run_notes_epochs_alone(
+    model: SQDRCNN,
+    settings: ModelSettings,
+    data: DataSplits,
+    recipe: Recipe,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(loop, "_STEPS_NOTED", 5)
+    (row,) = train(model, settings, data, recipe.changed(epochs=1, batch_size=8), folder=tmp_path).history
+    assert "steps" not in row
+
+
+def test_tensorboard_reads_the_same_numbers_also_after_a_kill(
+    model: SQDRCNN, settings: ModelSettings, data: DataSplits, recipe: Recipe, tmp_path: Path
+) -> None:
+    pytest.importorskip("tensorboard")
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    recipe = recipe.changed(epochs=3)
+
+    def stop(now: TrainingProgress) -> None:
+        if now.epoch == 3:
+            raise StopError
+
+    with pytest.raises(StopError):
+        train(model, settings, data, recipe, folder=tmp_path, progress=stop, tensorboard=True)
+    with (tmp_path / EVENTS).open("ab") as file:
+        file.write(b"cut sh")  # as a kill may leave it
+    outcome = train(model, settings, data, recipe, folder=tmp_path, resume=True, tensorboard=True)
+    found = EventAccumulator(str(tmp_path))
+    found.Reload()
+    losses = [(event.step, event.value) for event in found.Scalars("loss")]
+    assert losses == [(row["epoch"], pytest.approx(row["loss"])) for row in outcome.history]
+    steps = [event.value for event in found.Scalars("step/loss")]
+    assert steps == pytest.approx([step["loss"] for row in outcome.history for step in row["steps"]])
 
 
 def test_the_best_checkpoint_is_the_first_of_the_best_validation_accuracies(
