@@ -111,7 +111,7 @@ def _summary(run: TrainedRun) -> str:
             f"test accuracy {100 * test['accuracy']:.2f} % on {test['n_images']} held-out images ({chosen})",
             f"{results['n_parameters']} parameters, {results['epochs']} epochs, "
             f"{results['samples_per_s']:,.0f} samples/s in training steps ({shares})",
-            f"in {run.folder}: best.safetensors, last.safetensors, metrics.json, scalars.csv, run.json, curves.png, "
-            f"confusion.png",
+            f"in {run.folder}: best.safetensors, last.safetensors, metrics.json, scalars.csv, run.json, "
+            f"curves.png, confusion.png",
         ]
     )

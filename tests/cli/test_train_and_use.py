@@ -57,7 +57,15 @@ def test_a_training_leaves_everything_in_a_folder_of_its_own(here: Path) -> None
     names = sorted(path.name for path in here.iterdir())
     drawn = ["confusion.png", "curves.png"]
     assert names == sorted(
-        ["best.safetensors", "last.safetensors", "metrics.json", "run.json", "state.pt", *drawn]
+        [
+            "best.safetensors",
+            "last.safetensors",
+            "metrics.json",
+            "run.json",
+            "scalars.csv",
+            "state.pt",
+            *drawn,
+        ]
     )
     assert here.name.endswith("-2b-3q-digits")
     for name in ("confusion.png", "curves.png"):
