@@ -38,6 +38,7 @@ if TYPE_CHECKING:  # the same names for type checkers and editors; a test compar
     from sqdr_qiskit.model.network import SQDRCNN as SQDRCNN
     from sqdr_qiskit.model.network import ModelSettings as ModelSettings
     from sqdr_qiskit.model.network import build_model as build_model
+    from sqdr_qiskit.model.quantum_layer import accelerate as accelerate
     from sqdr_qiskit.model.quantum_layer import quantum_layer as quantum_layer
     from sqdr_qiskit.noise_models.build import build_noise_model as build_noise_model
     from sqdr_qiskit.simulators.aer import AerConeEstimator as AerConeEstimator
@@ -65,6 +66,7 @@ _HOMES = {
     "build_circuit": "circuits",
     "CircuitModel": "circuits",
     "quantum_layer": "model.quantum_layer",
+    "accelerate": "model.quantum_layer",
     "ModelSettings": "model.network",
     "build_model": "model.network",
     "SQDRCNN": "model.network",

@@ -11,11 +11,22 @@ import numpy as np
 from numpy.typing import NDArray
 from qiskit.circuit import Parameter, QuantumCircuit
 from qiskit.primitives import BaseEstimatorV2
-from qiskit.quantum_info import SparsePauliOp
+from qiskit.quantum_info import Pauli, SparseObservable, SparsePauliOp
 from qiskit.quantum_info.operators.base_operator import BaseOperator
 from qiskit_machine_learning.gradients import BaseEstimatorGradient, EstimatorGradientResult
 
-__all__ = ["BatchedEstimatorGradient", "GradientRequest"]
+__all__ = ["as_operator", "BatchedEstimatorGradient", "GradientRequest"]
+
+
+def as_operator(observable: BaseOperator | SparseObservable | str) -> SparsePauliOp:
+    """Any observable of Qiskit's as a sum of Pauli strings: `Pauli`, `SparseObservable`, a dense operator."""
+    if isinstance(observable, SparsePauliOp):
+        return observable
+    if isinstance(observable, SparseObservable):
+        return SparsePauliOp.from_sparse_observable(observable)
+    if isinstance(observable, Pauli | str):
+        return SparsePauliOp(observable)
+    return SparsePauliOp.from_operator(observable)
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -94,7 +105,7 @@ class BatchedEstimatorGradient(BaseEstimatorGradient):
         _, jacobian = self.evaluate(
             GradientRequest(
                 circuit=circuit,
-                observables=observables,
+                observables=[as_operator(observable) for observable in observables],
                 values=np.asarray(values, dtype=np.float64),
                 parameters=parameters,
                 precision=precision,
@@ -110,15 +121,16 @@ class BatchedEstimatorGradient(BaseEstimatorGradient):
         parameters: Sequence[Sequence[Parameter]],
         **options: Any,
     ) -> EstimatorGradientResult:
-        values = np.asarray(parameter_values, dtype=np.float64)
+        values = [np.asarray(row, dtype=np.float64) for row in parameter_values]
         gradients: list[NDArray[np.float64]] = [np.zeros(0)] * len(circuits)
         batches: dict[tuple[int, tuple[Parameter, ...]], list[int]] = {}
         for place, circuit in enumerate(circuits):
             batches.setdefault((id(circuit), tuple(parameters[place])), []).append(place)
         for (_, wanted), places in batches.items():
-            distinct = list({id(observables[place]): observables[place] for place in places}.values())
-            column = {id(observable): number for number, observable in enumerate(distinct)}
-            rows, row = np.unique(values[places], axis=0, return_inverse=True)
+            asked = {id(observables[place]): observables[place] for place in places}
+            column = {identity: number for number, identity in enumerate(asked)}
+            distinct = [as_operator(observable) for observable in asked.values()]
+            rows, row = np.unique([values[place] for place in places], axis=0, return_inverse=True)
             jacobian = self.jacobian(
                 circuits[places[0]], distinct, rows, parameters=wanted, precision=options.get("precision")
             )

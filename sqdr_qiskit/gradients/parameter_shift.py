@@ -9,6 +9,7 @@ from typing import Literal, TypeAlias, get_args
 import numpy as np
 from numpy.typing import NDArray
 from qiskit.circuit import Parameter, QuantumCircuit
+from qiskit.passmanager import BasePassManager
 from qiskit.primitives import BaseEstimatorV2
 from qiskit.quantum_info import SparsePauliOp
 
@@ -93,6 +94,8 @@ class PackedParameterShift(PlannedGradient):
             (see `gradients.shifts.probes`).
         tiling: Lay cones side by side; None: yes, unless noise is given.
         noise: With `structural`, the noise of the estimator as a noise file or Aer has it, readout included.
+        pass_manager: Transpiles what is executed, whole circuits as they are, for estimators of others that
+            take a device's gates alone (our backends need none).
         shots_per_step: Shots for one call, split over its executions; None leaves precision to the caller.
         allocation: How they are split: `even`, or `proportional` to the root of the expected variance that an
             execution adds, from the last call's values.
@@ -109,10 +112,11 @@ class PackedParameterShift(PlannedGradient):
         unit: Unit = "rotation",
         tiling: bool | None = None,
         noise: Noise | None = None,
+        pass_manager: BasePassManager | None = None,
         shots_per_step: int | None = None,
         allocation: Allocation = "even",
     ) -> None:
-        book = PlanBook(assume=assume, unit=unit, tiling=tiling, noise=noise)
+        book = PlanBook(assume=assume, unit=unit, tiling=tiling, noise=noise, pass_manager=pass_manager)
         super().__init__(estimator, book)
         if shots_per_step is not None and shots_per_step < 1:
             raise ArgumentError(f"Argument `shots_per_step` must be at least 1, but is {shots_per_step}.")

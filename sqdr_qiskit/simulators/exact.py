@@ -22,6 +22,7 @@ from qiskit.primitives.containers.observables_array import ObservablesArray
 from qiskit.providers import JobStatus
 from qiskit.quantum_info import SparsePauliOp
 
+from sqdr_qiskit.errors import ArgumentError
 from sqdr_qiskit.lightcone.engine import ExactEngine
 from sqdr_qiskit.simulators.circuit_cache import CircuitCache
 
@@ -77,15 +78,31 @@ EngineMaker: TypeAlias = Callable[[QuantumCircuit, Sequence[SparsePauliOp]], Exa
 class ExactEstimator(BaseEstimatorV2):
     """Expectation values to rounding, from light cones; noise enters as channels.
 
-    Any requested precision is met: the standard errors are zero.
-
     Args:
         maker: Makes the engines; `ExactEngine` is the noiseless one, `simulators.noise.noisy_engine(noise)`
             one under noise.
+        default_precision: 0 for exact values at any precision that is asked for. Above 0, values are drawn
+            around the exact ones with the standard error that is asked for, this one if none is, as Qiskit's
+            `StatevectorEstimator` does, with the same numbers for the same seed.
+        seed: Of these draws: a number makes every PUB repeatable.
+
+    Raises:
+        ArgumentError: A precision below 0.
     """
 
-    def __init__(self, maker: EngineMaker | None = None) -> None:
+    def __init__(
+        self,
+        maker: EngineMaker | None = None,
+        *,
+        default_precision: float = 0.0,
+        seed: np.random.Generator | int | None = None,
+    ) -> None:
+        if default_precision < 0.0:
+            raise ArgumentError(
+                f"Argument `default_precision` must be at least 0, but is {default_precision}."
+            )
         self._make: EngineMaker = ExactEngine if maker is None else maker
+        self.default_precision, self.seed = default_precision, seed
         self._engines: CircuitCache[ExactEngine] = CircuitCache()
         self._last: tuple[ObservablesArray, list[SparsePauliOp], NDArray[np.int64]] | None = None
 
@@ -112,7 +129,8 @@ class ExactEstimator(BaseEstimatorV2):
         Raises:
             UnsupportedError: The engine cannot take a circuit.
         """
-        results = [self._pub(EstimatorPub.coerce(pub, precision)) for pub in pubs]
+        asked = self.default_precision if precision is None else precision
+        results = [self._pub(EstimatorPub.coerce(pub, asked)) for pub in pubs]
         return FinishedJob(PrimitiveResult(results, metadata={"version": 2}))
 
     def _pub(self, pub: EstimatorPub) -> PubResult:
@@ -124,9 +142,13 @@ class ExactEstimator(BaseEstimatorV2):
         values = engine.values(parameters.reshape(pub.parameter_values.size, pub.circuit.num_parameters))
         rows = np.arange(len(values)).reshape(pub.parameter_values.shape)
         evs = np.asarray(values[rows, last[2]])
+        stds = np.zeros_like(evs)
+        if self.default_precision > 0.0 and pub.precision:
+            evs = np.asarray(np.random.default_rng(self.seed).normal(evs, pub.precision))
+            stds += pub.precision
         return PubResult(
-            DataBin(evs=evs, stds=np.zeros_like(evs), shape=evs.shape),
-            metadata={"target_precision": 0.0, "circuit_metadata": pub.circuit.metadata},
+            DataBin(evs=evs, stds=stds, shape=evs.shape),
+            metadata={"target_precision": pub.precision, "circuit_metadata": pub.circuit.metadata},
         )
 
 

@@ -239,19 +239,17 @@ def whole_register(
 
     Args:
         circuit: See `tile_circuit`.
-        observables: Real sums of Pauli strings that commute qubit by qubit.
+        observables: Real sums of Pauli strings on the circuit's qubits; they need not commute.
         noise: Marks in a circuit where noise sits, and gives the channels there; the marks do not turn.
         read: The operator that is read instead of an observable when readings err.
 
     Raises:
-        UnsupportedError: A gate or an observable that cones cannot be computed of, by name; observables that
-            do not commute qubit by qubit.
+        UnsupportedError: A gate or an observable that cones cannot be computed of, by name.
     """
     flat, stage = prepared(circuit)
     ideal = normal_form(flat)
     form = ideal if noise is None else normal_form(*noise(flat))
     terms = _distinct(observables, ideal)
-    _check_groups([tuple(range(len(terms)))], terms)
     single = []
     back = {name: wire for wire, name in enumerate(ideal.line)}
     for paulis in terms:

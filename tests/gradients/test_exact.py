@@ -2,7 +2,9 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from qiskit.circuit import ParameterVector, QuantumCircuit
 from qiskit.primitives import StatevectorEstimator
+from qiskit.quantum_info import Operator, Pauli, SparseObservable, SparsePauliOp
 from qiskit_machine_learning.gradients import ParamShiftEstimatorGradient
 
 from sqdr_qiskit.backends import make_backend
@@ -56,3 +58,18 @@ def test_chosen_parameters_come_in_the_order_asked_for(rng: np.random.Generator)
 def test_unknown_gradient_is_named() -> None:
     with pytest.raises(ArgumentError, match="Argument `gradient` must be one of exact"):
         make_gradient("exakt", make_backend())
+
+
+def test_one_call_for_circuits_of_different_sizes_and_observables_of_every_kind() -> None:
+    circuits, rows = [], []
+    for n_parameters in (1, 2):
+        theta = ParameterVector(f"t{n_parameters}", n_parameters)
+        circuit = QuantumCircuit(1)
+        for parameter in theta:
+            circuit.rx(parameter, 0)
+        circuits.append(circuit)
+        rows.append([0.3] * n_parameters)
+    observables = [Pauli("Z"), SparseObservable("Z"), Operator(np.diag([1.0, -1.0])), SparsePauliOp("Z")]
+    found = ExactGradient().run(circuits * 2, observables, rows * 2).result().gradients
+    for gradient, row in zip(found, rows * 2, strict=True):
+        np.testing.assert_allclose(gradient, [-np.sin(0.3 * len(row))] * len(row), atol=1e-12)

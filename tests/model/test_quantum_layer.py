@@ -1,22 +1,32 @@
 from __future__ import annotations
 
+import copy
+import inspect
+import io
 from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
-from qiskit.primitives import BaseEstimatorV2, StatevectorEstimator
+from qiskit.circuit import ParameterVector, QuantumCircuit
+from qiskit.circuit.library import real_amplitudes, zz_feature_map
+from qiskit.primitives import BackendEstimatorV2, BaseEstimatorV2, StatevectorEstimator
+from qiskit.providers.fake_provider import GenericBackendV2
+from qiskit.quantum_info import SparsePauliOp
+from qiskit.transpiler import generate_preset_pass_manager
+from qiskit_machine_learning.connectors import TorchConnector
 from qiskit_machine_learning.gradients import ParamShiftEstimatorGradient
 from qiskit_machine_learning.neural_networks import EstimatorQNN
 
 from sqdr_qiskit.backends import Backend, make_backend
 from sqdr_qiskit.circuits import build_circuit
 from sqdr_qiskit.encoder import SpikingEncoder
-from sqdr_qiskit.errors import ArgumentError
+from sqdr_qiskit.errors import ArgumentError, UnsupportedError
+from sqdr_qiskit.gradients import PackedParameterShift
 from sqdr_qiskit.gradients.exact import ExactGradient
 from sqdr_qiskit.model.qnn import BroadcastEstimatorQNN
-from sqdr_qiskit.model.quantum_layer import quantum_layer
+from sqdr_qiskit.model.quantum_layer import accelerate, quantum_layer
 from sqdr_qiskit.simulators.exact import ExactEstimator
 
 
@@ -163,3 +173,101 @@ def test_gradient_reaches_the_first_convolution(rng: np.random.Generator) -> Non
 def test_wrong_number_of_weights_is_refused() -> None:
     with pytest.raises(ArgumentError, match=r"must have shape \(18,\), but has \(3,\)"):
         quantum_layer(build_circuit("2b-3q"), initial_weights=np.zeros(3))
+
+
+def _stock(estimator: BaseEstimatorV2 | None = None, **more: Any) -> EstimatorQNN:
+    features, ansatz = zz_feature_map(3, reps=1), real_amplitudes(3, reps=1)
+    settings: dict[str, Any] = {
+        "observables": [SparsePauliOp("ZZZ"), SparsePauliOp(["XII", "IYZ"], [0.5, 2.0])],
+        "input_gradients": True,
+        "default_precision": 0.0,
+        **more,
+    }
+    return EstimatorQNN(
+        circuit=features.compose(ansatz),
+        estimator=estimator,
+        input_params=list(features.parameters),
+        weight_params=list(ansatz.parameters),
+        **settings,
+    )
+
+
+@pytest.mark.parametrize("estimator", [None, StatevectorEstimator()], ids=["none", "statevector"])
+def test_an_accelerated_network_gives_the_same(
+    estimator: BaseEstimatorV2 | None, rng: np.random.Generator
+) -> None:
+    stock = _stock(estimator)
+    quick = accelerate(stock)
+    inputs, weights = rng.uniform(-1, 1, (3, 3)), rng.uniform(-1, 1, stock.num_weights)
+    np.testing.assert_allclose(quick.forward(inputs, weights), stock.forward(inputs, weights), atol=1e-9)
+    for ours, theirs in zip(quick.backward(inputs, weights), stock.backward(inputs, weights), strict=True):
+        assert ours is not None
+        assert theirs is not None
+        np.testing.assert_allclose(ours, theirs, atol=1e-9)
+
+
+def test_an_accelerated_layer_keeps_its_weights_and_learns_the_same(rng: np.random.Generator) -> None:
+    stock = TorchConnector(_stock())
+    quick = accelerate(stock)
+    assert torch.equal(quick.weight, stock.weight)
+    batch = torch.tensor(rng.uniform(-1, 1, (4, 3)), dtype=torch.float32)
+    for layer in (stock, quick):
+        layer(batch).pow(2).sum().backward()
+    assert quick.weight.grad is not None
+    assert stock.weight.grad is not None
+    np.testing.assert_allclose(quick.weight.grad.numpy(), stock.weight.grad.numpy(), atol=1e-4)
+    again = copy.deepcopy(quick)
+    stream = io.BytesIO()
+    torch.save(quick, stream)
+    stream.seek(0)
+    loaded = torch.load(stream, weights_only=False)
+    for twin in (again, loaded):
+        assert torch.equal(twin(batch), quick(batch))
+
+
+def test_what_cannot_be_accelerated_is_refused_by_name() -> None:
+    with pytest.raises(UnsupportedError, match="must have an exact estimator"):
+        accelerate(_stock(BackendEstimatorV2(backend=GenericBackendV2(3))))
+    with pytest.raises(UnsupportedError, match="must be an `EstimatorQNN`"):
+        accelerate(torch.nn.Linear(2, 2))  # type: ignore[type-var]
+
+
+def test_precision_noise_is_simulated_where_the_stock_estimator_does() -> None:
+    quick = accelerate(
+        _stock(StatevectorEstimator(seed=5), observables=SparsePauliOp("ZZZ"), default_precision=0.1)
+    )
+    stock = _stock(StatevectorEstimator(seed=5), observables=SparsePauliOp("ZZZ"), default_precision=0.1)
+    inputs, weights = np.full((2, 3), 0.3), np.full(stock.num_weights, 0.2)
+    np.testing.assert_allclose(quick.forward(inputs, weights), stock.forward(inputs, weights), atol=1e-9)
+
+
+def test_keyword_names_and_defaults_are_the_stock_classes() -> None:
+    ours = inspect.signature(BroadcastEstimatorQNN).parameters
+    stock = inspect.signature(EstimatorQNN).parameters
+    assert list(ours) == list(stock)
+    assert all(ours[name].default == stock[name].default for name in stock)
+
+
+def test_a_network_without_parameters_has_no_gradient() -> None:
+    circuit = QuantumCircuit(1)
+    circuit.h(0)
+    network = BroadcastEstimatorQNN(circuit=circuit, observables=SparsePauliOp("X"))
+    assert network.forward(None, None).tolist() == [[pytest.approx(1.0)]]
+    assert network.backward(None, None) == (None, None)
+
+
+def test_a_transpiled_network_on_a_device_of_others(rng: np.random.Generator) -> None:
+    manager = generate_preset_pass_manager(optimization_level=0, backend=GenericBackendV2(3, seed=1))
+    theta = ParameterVector("t", 2)
+    circuit = QuantumCircuit(2)
+    circuit.ry(theta[0], 0)
+    circuit.cp(theta[1], 0, 1)
+    circuit.h(1)
+    exact = StatevectorEstimator()
+    gradient = PackedParameterShift(exact, pass_manager=manager)
+    observables = [SparsePauliOp("XZ"), SparsePauliOp("ZI")]
+    rows = rng.uniform(-2, 2, (2, 2))
+    expected = ExactGradient().jacobian(circuit, observables, rows)
+    np.testing.assert_allclose(gradient.jacobian(circuit, observables, rows), expected, atol=1e-9)
+    tiled = gradient.plan(circuit, observables).tiled
+    assert set(tiled.circuit.count_ops()) <= {"rz", "sx", "x", "cx", "id"}

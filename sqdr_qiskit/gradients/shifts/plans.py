@@ -4,17 +4,18 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from qiskit.circuit import QuantumCircuit
+from qiskit.passmanager import BasePassManager
 from qiskit.primitives import BaseEstimatorV2
 from qiskit.primitives.containers.observables_array import ObservablesArray
 from qiskit.quantum_info import SparsePauliOp
 
-from sqdr_qiskit.errors import ArgumentError
+from sqdr_qiskit.errors import ArgumentError, UnsupportedError
 from sqdr_qiskit.gradients.interface import BatchedEstimatorGradient, GradientRequest
 from sqdr_qiskit.gradients.shifts.packing import ShiftPlan, Unit, pack
 from sqdr_qiskit.gradients.shifts.pieces import Assumption
@@ -44,6 +45,7 @@ class PlanBook:
         unit: See `gradients.shifts.packing`.
         tiling: Whether cones lie side by side; None: yes, unless there is noise, which knows its qubits.
         noise: With `structural`, the noise as a noise file or an Aer noise model has it.
+        pass_manager: Transpiles what is executed, for estimators that take a device's gates alone.
 
     Raises:
         ArgumentError: Tiles under noise.
@@ -56,9 +58,12 @@ class PlanBook:
         unit: Unit = "rotation",
         tiling: bool | None = None,
         noise: Noise | None = None,
+        pass_manager: BasePassManager | None = None,
     ) -> None:
         self.assume, self.unit, self.noise = assume, unit, noise
-        self.tiling = noise is None if tiling is None else tiling
+        self._pass_manager = pass_manager
+        whole = noise is not None or pass_manager is not None
+        self.tiling = not whole if tiling is None else tiling
         if self.tiling and noise is not None:
             raise ArgumentError(
                 "Argument `tiling` must be false with noise, because cones side by side would have the noise "
@@ -83,10 +88,10 @@ class PlanBook:
         return self._plans.get(circuit, observables, make, more=columns)
 
     def _lay_out(self, circuit: QuantumCircuit, observables: Sequence[SparsePauliOp]) -> TiledCircuit:
-        if self.tiling:
+        if self.tiling and circuit.layout is None:
             return tile_circuit(circuit, observables)
-        if self.noise is None or self.assume != "structural":
-            return whole_register(circuit, observables)
+        if self.noise is None or self.assume != "structural":  # and a transpiled circuit's gates are kept
+            return self._transpiled(whole_register(circuit, observables))
         noise = self.noise
 
         def mark(plain: QuantumCircuit) -> tuple[QuantumCircuit, ChannelModel]:
@@ -94,6 +99,18 @@ class PlanBook:
             return bound.circuit, bound.channels
 
         return whole_register(circuit, observables, noise=mark, read=circuit_noise(noise, circuit).read)
+
+    def _transpiled(self, tiled: TiledCircuit) -> TiledCircuit:
+        if self._pass_manager is None:
+            return tiled
+        ready = self._pass_manager.run(tiled.circuit)
+        if list(ready.parameters) != list(tiled.circuit.parameters):
+            raise UnsupportedError(
+                "Argument `pass_manager` must keep all angles of a circuit, but drops some; take one of a "
+                "lower optimization level."
+            )
+        terms = tuple(term.apply_layout(ready.layout) for term in tiled.terms)
+        return replace(tiled, circuit=ready, terms=terms)
 
 
 def execute(
