@@ -120,7 +120,7 @@ class Studied:
 
 
 def study_circuits(
-    sources: Sequence[Source],
+    circuits: Sequence[str | Source],
     devices: Sequence[str],
     *,
     levels: Sequence[int] = (0, 1, 2, 3),
@@ -130,16 +130,20 @@ def study_circuits(
     """Lay circuits out on devices in every way, each checked; on all cores.
 
     Args:
-        sources: The circuits.
+        circuits: Names of circuits or paths of their files, compared with their variations too; or sources.
         devices: Names of snapshots and of devices of the user's account.
         levels: Qiskit's optimisation levels.
         seeds: Seeds of the transpiler.
         progress: Called with the number of tasks done and of all.
 
+    Returns:
+        What was tried and found; `winners` are the findings to run.
+
     Raises:
         ArgumentError: Two circuits of one name; no such device; none can be laid out.
         BackendError: A circuit does not compute what its source does, or IBM cannot be reached.
     """
+    sources = [item if isinstance(item, Source) else catalogue_source(item) for item in circuits]
     names = [source.name for source in sources]
     for name in names:
         if names.count(name) > 1:
