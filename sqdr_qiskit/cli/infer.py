@@ -83,7 +83,7 @@ def perform(job: JobSpec, *, folder: Path | None, resume: bool, as_json: bool, a
     from sqdr_qiskit.jobs.hardware import has_ledger
     from sqdr_qiskit.jobs.settings import settled
 
-    chosen = choose_checkpoint(job.checkpoint, dataset=job.dataset or None)
+    chosen = choose_checkpoint(job.checkpoint, dataset=job.dataset or None, pictures=bool(job.input))
     job = settled(job, chosen)
     if not as_json:
         print_note(chosen.title)
@@ -97,6 +97,8 @@ def perform(job: JobSpec, *, folder: Path | None, resume: bool, as_json: bool, a
         else:
             answers = classify(chosen, job, progress=bar.update, download_progress=download_progress())
     _show(job, chosen, answers, folder, as_csv=as_csv, as_json=as_json)
+    if folder is not None and not as_json:
+        print_note(f"run {folder}: answers.json; `sqdr-qiskit report {folder}` makes its page")
 
 
 def _show(
@@ -116,7 +118,7 @@ def _show(
     elif as_csv:
         print_text(_csv(answers).rstrip("\n"))
     else:
-        print_text(_table(answers))
+        print_text(_table(answers, job.uncertain_below))
 
 
 def _on_hardware(
@@ -197,16 +199,25 @@ def _csv(answers: list[Answer]) -> str:
     page = io.StringIO()
     writer = csv.writer(page, lineterminator="\n")
     writer.writerow(
-        ["image", "class", "probability", *(["truth"] if known else []), *(f"p({n})" for n in names)]
+        [
+            "image",
+            "class",
+            "probability",
+            "uncertain",
+            *(["truth"] if known else []),
+            *(f"p({n})" for n in names),
+        ]
     )
     for answer in answers:
         chances = [f"{answer.probabilities[name]:.6f}" for name in names]
         truth = [answer.truth] if known else []
-        writer.writerow([answer.image, answer.label, f"{answer.probability:.6f}", *truth, *chances])
+        writer.writerow(
+            [answer.image, answer.label, f"{answer.probability:.6f}", int(answer.uncertain), *truth, *chances]
+        )
     return page.getvalue()
 
 
-def _table(answers: list[Answer]) -> str:
+def _table(answers: list[Answer], threshold: float) -> str:
     from sqdr_qiskit.reports import Table
 
     known = any(answer.truth is not None for answer in answers)
@@ -214,13 +225,16 @@ def _table(answers: list[Answer]) -> str:
         (
             answer.image,
             answer.label,
-            f"{100 * answer.probability:.1f} %",
+            f"{100 * answer.probability:.1f} %" + (" ?" if answer.uncertain else "  "),
             *([str(answer.truth), "" if answer.truth == answer.label else "wrong"] if known else []),
         )
         for answer in answers
     )
     headers = ("image", "class", "probability", *(("truth", "") if known else ()))
     text = Table(headers, rows, frozenset({2})).text().rstrip()
+    doubtful = sum(answer.uncertain for answer in answers)
+    if doubtful:
+        text += f"\n{doubtful} of {len(answers)} uncertain (?): a probability below {100 * threshold:g} %"
     if known:
         right = sum(answer.truth == answer.label for answer in answers)
         text += f"\n{right} of {len(answers)} right"

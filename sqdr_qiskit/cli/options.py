@@ -170,16 +170,16 @@ def typed_command() -> tuple[str, ...]:
     return ("sqdr-qiskit", *sys.argv[1:])
 
 
-def download_progress() -> Callable[[str, int, int | None], None]:
-    """Shows downloads on stderr, a line or a bar for each file."""
+def download_progress() -> Callable[[str, int, int | None, str], None]:
+    """Shows downloads, and the reading of many pictures, on stderr: a line or a bar for each."""
     shown: dict[str, Progress] = {}
 
-    def show(name: str, done: int, total: int | None) -> None:
-        if name not in shown:
-            shown[name] = Progress(f"downloading {name}", total=total, unit="bytes").__enter__()
-        shown[name].update(done)
+    def show(what: str, done: int, total: int | None, unit: str) -> None:
+        if what not in shown:
+            shown[what] = Progress(what, total=total, unit=unit).__enter__()
+        shown[what].update(done)
         if total is not None and done >= total:
-            shown.pop(name).__exit__(None, None, None)
+            shown.pop(what).__exit__(None, None, None)
 
     return show
 

@@ -92,6 +92,8 @@ def _announce(job: JobSpec, folder: Path, inputs: Mapping[str, Any]) -> None:
         f"{data['train']['images']} images of {data['name']}, {recipe['epochs']} epochs of recipe "
         f"{recipe['name']}"
     )
+    if "path" in inputs["data"]:
+        print_note(f"data {data['path']}: {data['classes']} classes; {data['source']}")
     forecast = forecast_training(job, inputs) if has_ledger(job) else None
     if forecast is not None:
         print_note(forecast.text())

@@ -6,17 +6,23 @@ download prints, never times out, and leaves half a file behind when it is inter
 
 from __future__ import annotations
 
+import contextlib
+import io
 import os
+import queue
 import shutil
 import sys
 import tempfile
+import threading
 import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from http.client import HTTPException
 from pathlib import Path
 from ssl import SSLError
-from typing import TYPE_CHECKING
+from time import monotonic
+from typing import TYPE_CHECKING, Any
 from urllib.error import URLError
 
 from sqdr_qiskit.errors import DataError, StorageError
@@ -24,12 +30,16 @@ from sqdr_qiskit.errors import DataError, StorageError
 if TYPE_CHECKING:
     from torchvision.datasets import MNIST
 
-__all__ = ["Progress", "default_data_dir", "unpacked_root"]
+__all__ = ["Progress", "default_data_dir", "torchvision_set", "unpacked_root"]
 
-Progress = Callable[[str, int, "int | None"], None]
-"""Called as `progress(file_name, bytes_done, bytes_total_or_None)` while a file is downloaded."""
+Progress = Callable[[str, int, "int | None", str], None]
+"""Called as `progress(what, done, total_or_None, unit)`: `("downloading a.gz", 5, 9, "bytes")` while a file
+is downloaded, `("reading flowers", 5, 9, "images")` while pictures are read."""
 
-TIMEOUT_S = 30.0
+# Offline, some machines answer at once, others let every address hang: all mirrors together get so long to
+# send a first byte.
+ANSWER_S = 12.0
+STALL_S = 30.0  # between two pieces of a file
 CHUNK_BYTES = 1 << 17
 NETWORK_ERRORS = (URLError, TimeoutError, ConnectionError, SSLError, HTTPException, EOFError)
 
@@ -128,9 +138,10 @@ def _verified_gz(
         return final
     part = staging / name
     reasons = []
+    deadline = monotonic() + ANSWER_S
     for mirror in dataset.mirrors:
         try:
-            _download(mirror + name, part, progress)
+            _download(mirror + name, part, progress, deadline)
         except NETWORK_ERRORS as error:
             reasons.append(str(getattr(error, "reason", None) or error))
             continue
@@ -146,9 +157,8 @@ def _verified_gz(
     )
 
 
-def _download(url: str, path: Path, progress: Progress | None) -> None:
-    request = urllib.request.Request(url, headers={"User-Agent": "sqdr-qiskit"})
-    with urllib.request.urlopen(request, timeout=TIMEOUT_S) as response, path.open("wb") as file:
+def _download(url: str, path: Path, progress: Progress | None, deadline: float) -> None:
+    with _answer(url, deadline) as response, path.open("wb") as file:
         length = response.headers.get("Content-Length")
         total = int(length) if length and length.isdigit() else None
         done = 0
@@ -156,9 +166,140 @@ def _download(url: str, path: Path, progress: Progress | None) -> None:
             file.write(chunk)
             done += len(chunk)
             if progress is not None:
-                progress(path.name, done, total)
+                progress(f"downloading {path.name}", done, total, "bytes")
     if total is not None and done < total:
         raise EOFError(f"connection lost after {done} of {total} bytes")
+
+
+def _answer(url: str, deadline: float) -> Any:
+    """The opened response of `url`.
+
+    In a thread of its own, which is left behind at the deadline: looking a name up has no timeout, and each
+    of a host's addresses would be given the whole of one.
+
+    Raises:
+        TimeoutError: There is none before `deadline` (`time.monotonic`).
+    """
+    came: queue.SimpleQueue[Any] = queue.SimpleQueue()
+
+    def ask() -> None:
+        try:
+            request = urllib.request.Request(url, headers={"User-Agent": "sqdr-qiskit"})
+            came.put(urllib.request.urlopen(request, timeout=STALL_S))
+        except BaseException as error:
+            came.put(error)
+
+    threading.Thread(target=ask, daemon=True).start()
+    try:
+        answer = came.get(timeout=max(deadline - monotonic(), 0.1))
+    except queue.Empty:
+        raise TimeoutError(f"no answer within {ANSWER_S:.0f} s") from None
+    if isinstance(answer, BaseException):
+        raise answer
+    return answer
+
+
+def torchvision_set(make: Callable[..., Any], root: Path, progress: Progress | None) -> Any:
+    """A torchvision data set from its files in `root`, downloading them first where they are missing.
+
+    What is downloaded is unpacked in a folder of its own beside and moved into `root` when all of it is
+    there. Archives that lie in `root` already are used.
+
+    Args:
+        make: Makes the data set, called with `root` and perhaps `download=True`.
+        root: The data folder. Made if missing.
+        progress: Told of each download; None for none.
+
+    Raises:
+        DataError: The files are missing or damaged and cannot be downloaded.
+        StorageError: The folder cannot be written to, or the disk is full.
+    """
+    name = make.func.__name__ if isinstance(make, partial) else getattr(make, "__name__", "data set")
+    with contextlib.suppress(Exception):  # missing or damaged: torchvision raises anything
+        return make(root)
+    if not _writable(root):
+        raise StorageError(
+            f"Data folder {root} has no usable files of {name} and cannot be written to: make it "
+            "writable, or "
+            f"name another folder (--data-dir, SQDR_DATA_DIR)."
+        )
+    try:
+        root.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix=".downloading-", dir=root) as place:
+            staging = Path(place)
+            for archive in _archives(root):
+                link = staging / archive.relative_to(root)
+                link.parent.mkdir(parents=True, exist_ok=True)
+                link.symlink_to(archive.resolve())
+            # What torchvision prints is not for the user; what it raises is told below.
+            with _own_transfer(progress), contextlib.redirect_stdout(io.StringIO()):
+                make(staging, download=True)
+            _move_into(staging, root)
+        return make(root)
+    except OSError as error:
+        if isinstance(error, NETWORK_ERRORS):
+            raise _cannot_be_had(name, root, error) from error
+        raise StorageError(f"Cannot write the {name} files to {root}: {error.strerror or error}.") from error
+    # torchvision raises anything from AssertionError to KeyError on a damaged file.
+    except Exception as error:
+        raise _cannot_be_had(name, root, error) from error
+
+
+def _cannot_be_had(name: str, root: Path, error: Exception) -> DataError:
+    reason = " ".join(str(getattr(error, "reason", None) or error).split()) or type(error).__name__
+    if isinstance(error, TypeError):  # a set without an argument `download`
+        reason = "torchvision does not download it"
+    return DataError(
+        f"Data set {name}: its files are missing or damaged and cannot be downloaded ({reason}): go "
+        "online, or "
+        f"put them into {root} as torchvision.datasets.{name} wants them."
+    )
+
+
+def _archives(root: Path) -> list[Path]:
+    kinds = (".zip", ".gz", ".tgz", ".bz2", ".mat", ".data", ".tar")
+    found = [path for depth in ("*", "*/*", "*/*/*") for path in root.glob(depth)]
+    return [path for path in found if path.suffix in kinds and path.is_file()]
+
+
+def _move_into(staging: Path, root: Path) -> None:
+    """Move what was made in `staging` to its place in `root`; what stands there already gives way."""
+    for path in sorted(staging.iterdir()):
+        target = root / path.name
+        if path.is_symlink():
+            continue
+        if path.is_dir() and target.is_dir():
+            _move_into(path, target)
+        else:
+            path.replace(target)
+
+
+@contextmanager
+def _own_transfer(progress: Progress | None) -> Iterator[None]:
+    """Let torchvision's downloads go through `_download`, for as long as the context lasts."""
+    import torchvision.datasets.utils as utils
+
+    def retrieve(url: str, filename: str | os.PathLike[str], *_: Any, **__: Any) -> None:
+        path = Path(filename)
+        part = path.with_name(f".{path.name}.part")
+        if path.is_symlink():
+            path.unlink()  # a damaged archive of the user's: leave it as it is
+        try:
+            _download(url, part, progress, monotonic() + ANSWER_S)
+        except NETWORK_ERRORS as error:
+            reason = getattr(error, "reason", None) or error
+            # No OSError: torchvision would ask again without encryption.
+            raise RuntimeError(f"{path.name}: {reason}") from error
+        part.replace(path)
+
+    before = {name: getattr(utils, name) for name in ("_urlretrieve", "_get_redirect_url")}
+    utils._urlretrieve = retrieve
+    utils._get_redirect_url = lambda url, max_hops=3: url  # urllib follows redirects itself
+    try:
+        yield
+    finally:
+        for name, function in before.items():
+            setattr(utils, name, function)
 
 
 def _unpack(gz: Path, staging: Path, target: Path) -> None:

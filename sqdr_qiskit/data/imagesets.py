@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
 
+from sqdr_qiskit.data.images import Style
 from sqdr_qiskit.errors import DataError
 
 __all__ = ["DataSplits", "ImageSet"]
@@ -16,15 +18,22 @@ __all__ = ["DataSplits", "ImageSet"]
 
 @dataclass(frozen=True, eq=False, repr=False)
 class ImageSet:
-    """Images with their labels.
+    """Images with their labels, and where each one stands in the data set it comes from.
 
     Attributes:
         images: uint8 array of shape (N, C, H, W), 0 (background) to 255.
         labels: int64 array of shape (N,), the class of each image.
+        index: int64 array of shape (N,), each image's place in its source; None for 0 to N-1. It stays with
+            an image whatever subset is taken.
+        origin: What the source is called: `digits`, `mnist/test`.
+        files: The files of the source in its order, relative to its folder; None where it is no folder.
     """
 
     images: NDArray[np.uint8]
     labels: NDArray[np.int64]
+    index: NDArray[np.int64] | None = None
+    origin: str = "images"
+    files: Sequence[str] | None = None
 
     def __post_init__(self) -> None:
         if self.images.dtype != np.uint8 or self.images.ndim != 4:
@@ -36,6 +45,13 @@ class ImageSet:
             raise DataError(
                 f"Labels must be int64 of shape ({len(self.images)},), "
                 f"but are {self.labels.dtype} of shape {self.labels.shape}."
+            )
+        if self.index is None:
+            object.__setattr__(self, "index", np.arange(len(self.images), dtype=np.int64))
+        elif self.index.dtype != np.int64 or self.index.shape != self.labels.shape:
+            raise DataError(
+                f"Indices must be int64 of shape {self.labels.shape}, "
+                f"but are {self.index.dtype} of shape {self.index.shape}."
             )
 
     def __len__(self) -> int:
@@ -51,7 +67,22 @@ class ImageSet:
 
     def take(self, indices: NDArray[np.int64]) -> ImageSet:
         """The images at `indices` (array of shape (M,)), in that order, as a new set."""
-        return ImageSet(self.images[indices], self.labels[indices])
+        assert self.index is not None
+        return ImageSet(
+            self.images[indices], self.labels[indices], self.index[indices], self.origin, self.files
+        )
+
+    @property
+    def names(self) -> list[str]:
+        """What each image is called, the same whatever subset is taken, so that it can be found again.
+
+        `mnist/test[7]` is `torchvision.datasets.MNIST(root, train=False)[7]`, `digits[7]` is
+        `sklearn.datasets.load_digits().images[7]`; an image of a folder is called by its file.
+        """
+        assert self.index is not None
+        if self.files is not None:
+            return [f"{self.origin}/{self.files[number]}" for number in self.index]
+        return [f"{self.origin}[{number}]" for number in self.index]
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -59,12 +90,14 @@ class DataSplits:
     """A data set split for training, validation and test.
 
     Attributes:
-        name: The data set's name, as given to `load_dataset`.
-        source: Where the images came from, in words.
+        name: The data set's name: its row in `DATASETS`, or the last part of its path.
+        source: Where the images came from, in words, and what was done to them.
         class_names: One name per class, in label order.
         train: What the weights are fitted to.
-        validation: Part of the training data set aside to choose settings with; None when none was asked for.
+        validation: Images set aside to choose settings with; None when there are none.
         test: Held-out images; no training or validation image is among them.
+        style: How `read_image` must lay out a picture to look like these images.
+        path: Where the data are, as it was given; None for a row of `DATASETS` and for arrays.
     """
 
     name: str
@@ -73,6 +106,8 @@ class DataSplits:
     train: ImageSet
     validation: ImageSet | None
     test: ImageSet
+    style: Style = "whole"
+    path: str | None = None
 
     @property
     def n_channels(self) -> int:
@@ -90,6 +125,9 @@ class DataSplits:
         return {
             "name": self.name,
             "source": self.source,
+            "classes": len(self.class_names),
+            "size": [self.n_channels, *self.size],
+            **({} if self.path is None else {"path": self.path}),
             **{
                 part: {"images": len(images), "sha256": images.digest}
                 for part, images in parts.items()

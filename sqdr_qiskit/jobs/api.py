@@ -12,6 +12,7 @@ from sqdr_qiskit.errors import ArgumentError
 from sqdr_qiskit.jobs.folders import choose_checkpoint, job_of_run
 from sqdr_qiskit.jobs.hardware import Hardware, has_ledger
 from sqdr_qiskit.jobs.inference import InferredRun, carry_out_inference
+from sqdr_qiskit.jobs.settings import data_in_memory
 from sqdr_qiskit.jobs.training import TrainedRun, carry_out_training
 from sqdr_qiskit.model.checkpoint import restore
 from sqdr_qiskit.model.network import SQDRCNN
@@ -22,7 +23,7 @@ __all__ = ["infer", "load_network", "train"]
 
 
 def train(
-    dataset: str | None = None,
+    dataset: Any = None,
     *,
     folder: str | os.PathLike[str] | None = None,
     resume: bool = False,
@@ -32,10 +33,12 @@ def train(
     """Train a network as `sqdr-qiskit train` does, and look at the test images once, with the best weights.
 
     Args:
-        dataset: Name of a data set; None is `digits`, scikit-learn's 1,797 real handwritten digits.
+        dataset: Name or path of a data set (docs/data.md); or `DataSplits`, a torch data set of (image,
+            label) items, or a pair (images, labels) of arrays, split as `data.as_splits` does; None is
+            `digits`, scikit-learn's 1,797 real handwritten digits.
         folder: The run's folder, new or empty; None makes `runs/<time>-<circuit>-<dataset>`.
         resume: Go on with the run in `folder`, as it was started; it ends with the weights that it would have
-            had undisturbed, to the bit.
+            had undisturbed, to the bit. Data in memory are given again.
         progress: Called after every step.
         options: Any key of a job file's table `job` but `task`: `circuit`, `backend`, `noise`, `recipe`,
             `epochs`, `learning_rate`, `seed`, ... (docs/files.md).
@@ -48,17 +51,23 @@ def train(
         TrainingError: If loss or weights stop being finite numbers.
         StorageError: If a file cannot be written.
     """
+    named = dataset is None or isinstance(dataset, str)
     if resume:
-        if folder is None or dataset is not None or options:
+        if folder is None or options or (named and dataset is not None):
             raise ArgumentError(
                 "Argument `resume` must come with `folder` alone (a run goes on as it was started)."
             )
         job = job_of_run(folder)
     else:
-        given = {"task": "train", **options, **({} if dataset is None else {"dataset": dataset})}
+        given = {"task": "train", **options}
+        if dataset is not None:
+            given["dataset"] = dataset if named else getattr(dataset, "name", "own")
         job = JobSpec.from_dict(given, where="train")
+    data = None if named else data_in_memory(dataset, job)
     with _hardware(job) as hardware:
-        return carry_out_training(job, folder=folder, resume=resume, hardware=hardware, progress=progress)
+        return carry_out_training(
+            job, data=data, folder=folder, resume=resume, hardware=hardware, progress=progress
+        )
 
 
 def infer(
@@ -99,7 +108,7 @@ def infer(
     else:
         job = JobSpec.from_dict({"task": "infer", **options}, where="infer")
         named = None if checkpoint is None else os.fspath(checkpoint)
-        chosen = choose_checkpoint(named, dataset=job.dataset or None)
+        chosen = choose_checkpoint(named, dataset=job.dataset or None, pictures=bool(job.input))
     with _hardware(job) as hardware:
         return carry_out_inference(
             job, chosen, folder=folder, resume=resume, hardware=hardware, progress=progress

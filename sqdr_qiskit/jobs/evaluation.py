@@ -53,6 +53,7 @@ class Evaluation:
         dataset: The data set's name.
         class_names: One per class.
         labels: The images' classes, in order.
+        images: What the images are called.
     """
 
     metrics: Metrics
@@ -60,6 +61,7 @@ class Evaluation:
     dataset: str
     class_names: tuple[str, ...]
     labels: tuple[int, ...] = ()
+    images: tuple[str, ...] = ()
 
 
 def evaluate_checkpoint(
@@ -97,7 +99,7 @@ def evaluate_checkpoint(
         ideal = restore(chosen.checkpoint, make_backend("exact"), where=chosen.path.name).to(job.device)
         exact = evaluate(ideal, data.test.images, data.test.labels, device=job.device)
     labels = tuple(int(label) for label in data.test.labels)
-    return Evaluation(found, exact, data.name, data.class_names, labels)
+    return Evaluation(found, exact, data.name, data.class_names, labels, tuple(data.test.names))
 
 
 @dataclass(frozen=True)
@@ -212,8 +214,7 @@ def carry_out_evaluation(
             download_progress=download_progress,
         )
         names = found.class_names
-        titles = [f"{found.dataset}[{number}]" for number in range(found.metrics.n_images)]
-        keep_expectations(path, kept, backend, images=titles, truths=[names[i] for i in found.labels])
+        keep_expectations(path, kept, backend, images=found.images, truths=[names[i] for i in found.labels])
         values = {
             "schema": 1,
             "dataset": found.dataset,

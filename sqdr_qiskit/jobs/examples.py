@@ -73,21 +73,20 @@ def samples_of_run(
                 f"The {name} images of {data.name} must be those of the run, but have another SHA-256."
             )
         of = "training" if name == "train" else name
-        titles = tuple(f"{data.name}[{i}]" if finished else f"{of} image {i}" for i in range(len(found)))
-        return _labelled(found, titles, data.class_names, f"{of} images")
+        return _labelled(found, data.class_names, f"{of} images")
     if inputs.get("files"):
         files = tuple(str(file) for file in inputs["files"])
         for file in files:
             if not Path(file).is_file():
                 raise DataError(f"There is no picture {file!r} any more.")
-        return Samples(read_pictures(chosen, files)[0], files, None, "pictures")
+        images, names, _ = read_pictures(chosen, files, skip_damaged=job.skip_damaged)
+        return Samples(images, names, None, "pictures")
     data = fitting_data(chosen, job, progress)
-    titles = tuple(f"{data.name}[{i}]" for i in range(len(data.test)))
-    return _labelled(data.test, titles, data.class_names, "test images")
+    return _labelled(data.test, data.class_names, "test images")
 
 
-def _labelled(images: ImageSet, titles: tuple[str, ...], names: Sequence[str], what: str) -> Samples:
-    return Samples(images.images, titles, tuple(names[label] for label in images.labels), what)
+def _labelled(images: ImageSet, names: Sequence[str], what: str) -> Samples:
+    return Samples(images.images, tuple(images.names), tuple(names[label] for label in images.labels), what)
 
 
 def examples(

@@ -14,6 +14,7 @@ from time import perf_counter
 from typing import Any
 
 from sqdr_qiskit import records
+from sqdr_qiskit.data import dataset_name
 from sqdr_qiskit.errors import ArgumentError, CheckpointError, StorageError
 from sqdr_qiskit.model.checkpoint import Checkpoint, read_checkpoint
 from sqdr_qiskit.records import RunRecord
@@ -41,7 +42,7 @@ __all__ = [
 RUNS = Path("runs")
 RECORD = "run.json"
 
-DEFAULT = "digits-2b-9q"
+DEFAULT, PICTURES_DEFAULT = "digits-2b-9q", "mnist-2b-9q"
 _DEFAULT_CIRCUIT = "2b-9q"
 
 
@@ -347,19 +348,32 @@ def is_finished(folder: str | os.PathLike[str]) -> bool:
 
 
 def newest_finished_run(
-    root: str | os.PathLike[str] | None = None, *, holding: str, dataset: str | None = None
+    root: str | os.PathLike[str] | None = None,
+    *,
+    holding: str,
+    dataset: str | None = None,
+    but_not: str | None = None,
 ) -> Path | None:
     """The finished run that ended last, or None.
 
     Args:
         root: Folder of all runs, by default `runs` in the working directory; grids in it are looked into.
         holding: A file that the run must have.
-        dataset: The data set it must have been trained on; None takes any.
+        dataset: The data set it must have been trained on, a name or a path; None takes any.
+        but_not: A data set it must not have been trained on.
     """
     fit = [folder for folder in _runs(root) if (folder / holding).is_file() and is_finished(folder)]
     if dataset is not None:
-        fit = [folder for folder in fit if read_record(folder)["inputs"]["job"].get("dataset") == dataset]
+        fit = [folder for folder in fit if dataset in _data_of(folder)]
+    if but_not is not None:
+        fit = [folder for folder in fit if but_not not in _data_of(folder)]
     return max(fit, key=_written, default=None)
+
+
+def _data_of(folder: Path) -> tuple[str | None, str | None]:
+    """What a run's data were called: as they were named, and their own name."""
+    inputs = read_record(folder)["inputs"]
+    return inputs["job"].get("dataset"), inputs.get("data", {}).get("name")
 
 
 def newest_run(root: str | os.PathLike[str] | None = None) -> Path | None:
@@ -415,13 +429,17 @@ def pretrained_names() -> tuple[str, ...]:
     return tuple(sorted(path.stem for path in pretrained_folder().glob("*.safetensors")))
 
 
-def choose_checkpoint(named: str | None, *, dataset: str | None = None, root: Path | None = None) -> Chosen:
+def choose_checkpoint(
+    named: str | None, *, dataset: str | None = None, pictures: bool = False, root: Path | None = None
+) -> Chosen:
     """The checkpoint that an argument means; of a run, only as the run wrote it.
 
     Args:
         named: A checkpoint file, a run's folder (its best checkpoint), or the name of a shipped one; None
             takes the newest finished run, or else a shipped one.
         dataset: Without `named`: the data set the checkpoint must have been trained on; None takes any.
+        pictures: Without `named`: it is for the user's pictures, of which one trained on digits, 8 x 8 pixels
+            once, knows little: it is passed over, and `mnist-2b-9q` is the last resort.
         root: Folder of all runs.
 
     Raises:
@@ -440,10 +458,12 @@ def choose_checkpoint(named: str | None, *, dataset: str | None = None, root: Pa
                 f"{known}."
             )
         return _read(path, "named")
-    newest = newest_finished_run(root, holding=BEST, dataset=dataset)
+    dataset = (dataset_name(dataset) or dataset) if dataset is not None else None
+    newest = newest_finished_run(root, holding=BEST, dataset=dataset, but_not="digits" if pictures else None)
     if newest is not None:
         return _read(newest / BEST, "newest finished run in runs/")
-    name = DEFAULT if dataset is None else f"{dataset}-{_DEFAULT_CIRCUIT}"
+    default = PICTURES_DEFAULT if pictures else DEFAULT
+    name = default if dataset is None else f"{dataset}-{_DEFAULT_CIRCUIT}"
     if name not in pretrained_names():
         trained = f" trained on {dataset}" if dataset else ""
         raise CheckpointError(

@@ -13,7 +13,7 @@ import numpy as np
 from sqdr_qiskit import records
 from sqdr_qiskit.data import Progress as DownloadProgress
 from sqdr_qiskit.data.images import read_image
-from sqdr_qiskit.errors import CheckpointError
+from sqdr_qiskit.errors import CheckpointError, DataError
 from sqdr_qiskit.jobs.expectations import keep_expectations, recorded
 from sqdr_qiskit.jobs.folders import Chosen, RunFolder
 from sqdr_qiskit.jobs.hardware import Hardware, rehearsal_facts
@@ -43,11 +43,12 @@ class Answer:
     """What a network says of one image.
 
     Attributes:
-        image: The file's path as given, or `<data set>[<index>]`.
+        image: The file's path as given, or the image's name in its data set (`ImageSet.names`).
         label: Name of the likeliest class.
         probability: Its probability.
         probabilities: Of every class, by name.
         truth: Name of the true class where it is known.
+        uncertain: Whether the probability is smaller than the job's `uncertain_below`.
     """
 
     image: str
@@ -55,6 +56,7 @@ class Answer:
     probability: float
     probabilities: dict[str, float]
     truth: str | None = None
+    uncertain: bool = False
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values."""
@@ -62,6 +64,7 @@ class Answer:
             "image": self.image,
             "class": self.label,
             "probability": self.probability,
+            "uncertain": self.uncertain,
             "probabilities": self.probabilities,
             **({"truth": self.truth} if self.truth is not None else {}),
         }
@@ -118,7 +121,7 @@ def infer(
     backend = backend_of(job)
     question = _question(chosen, job, download_progress)
     model = restore(chosen.checkpoint, backend, where=chosen.path.name).to(job.device)
-    return _answers(model, question, job.device, progress)
+    return _answers(model, question, job, progress)
 
 
 def carry_out_inference(
@@ -175,7 +178,7 @@ def carry_out_inference(
         if started is not None:
             started(path)
         with recorded(model) as values:
-            answers = _answers(model, question, job.device, progress)
+            answers = _answers(model, question, job, progress)
         listed = [answer.to_dict() for answer in answers]
         records.write_json(path / ANSWERS, {"schema": 1, "answers": listed})
         keep_expectations(path, values, backend, images=question.titles, truths=question.truths)
@@ -189,19 +192,23 @@ def carry_out_inference(
 def _question(chosen: Chosen, job: JobSpec, progress: DownloadProgress | None) -> _Question:
     """The images that a job asks about."""
     if job.input:
-        images, names = read_pictures(chosen, job.input)
-        return _Question(images, job.input, names, None)
+        images, files, names = read_pictures(chosen, job.input, skip_damaged=job.skip_damaged)
+        return _Question(images, files, names, None)
     data = fitting_data(chosen, job, progress)
-    titles = tuple(f"{data.name}[{number}]" for number in range(len(data.test)))
     truths = tuple(data.class_names[label] for label in data.test.labels)
-    return _Question(data.test.images, titles, tuple(data.class_names), truths)
+    return _Question(data.test.images, tuple(data.test.names), tuple(data.class_names), truths)
 
 
-def read_pictures(chosen: Chosen, files: Sequence[str]) -> tuple[np.ndarray, tuple[str, ...]]:
-    """Pictures laid out like a checkpoint's training images: uint8 of shape (N, C, H, W); class names.
+def read_pictures(
+    chosen: Chosen, files: Sequence[str], *, skip_damaged: bool = False
+) -> tuple[np.ndarray, tuple[str, ...], tuple[str, ...]]:
+    """Pictures laid out like a checkpoint's training images.
+
+    Returns:
+        uint8 array of shape (N, C, H, W), the N files, the checkpoint's class names.
 
     Raises:
-        DataError: If a picture cannot be read.
+        DataError: If a picture cannot be read; with `skip_damaged`, if none can.
         CheckpointError: If the checkpoint does not say how its images were laid out.
     """
     facts = chosen.checkpoint.dataset
@@ -215,14 +222,20 @@ def read_pictures(chosen: Chosen, files: Sequence[str]) -> tuple[np.ndarray, tup
             f"does not."
         ) from error
     channels = chosen.checkpoint.settings.in_channels
-    images = np.stack(
-        [read_image(Path(file), channels=channels, size=(height, width), style=style) for file in files]
-    )
-    return images, names
+    images, kept = [], []
+    for file in files:
+        try:
+            images.append(read_image(Path(file), channels=channels, size=(height, width), style=style))
+        except DataError:
+            if not skip_damaged or (file == files[-1] and not images):
+                raise
+        else:
+            kept.append(file)
+    return np.stack(images), tuple(kept), names
 
 
-def _answers(model: SQDRCNN, question: _Question, device: str, progress: Progress | None) -> list[Answer]:
-    chances = class_probabilities(model, question.images, device=device, progress=progress)
+def _answers(model: SQDRCNN, question: _Question, job: JobSpec, progress: Progress | None) -> list[Answer]:
+    chances = class_probabilities(model, question.images, device=job.device, progress=progress)
     truths = question.truths or (None,) * len(question.titles)
     answers = []
     for title, truth, row in zip(question.titles, truths, chances.tolist(), strict=True):
@@ -234,6 +247,7 @@ def _answers(model: SQDRCNN, question: _Question, device: str, progress: Progres
                 probability=row[best],
                 probabilities=dict(zip(question.class_names, row, strict=True)),
                 truth=truth,
+                uncertain=row[best] < job.uncertain_below,
             )
         )
     return answers

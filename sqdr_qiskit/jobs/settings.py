@@ -4,16 +4,26 @@ from __future__ import annotations
 
 import os
 from dataclasses import replace
-from typing import Any
+from pathlib import Path
+from typing import Any, cast
 
 import numpy as np
 
 from sqdr_qiskit.backends import Backend, make_backend
-from sqdr_qiskit.data import DATASETS, DataSplits, ImageSet, load_dataset
+from sqdr_qiskit.data import (
+    DATASETS,
+    DataSplits,
+    ImageSet,
+    as_splits,
+    dataset_name,
+    pictures_in,
+    read_source,
+    split,
+)
 from sqdr_qiskit.data import Progress as DownloadProgress
 from sqdr_qiskit.data.splits import balanced_subset
 from sqdr_qiskit.devices.names import is_hardware
-from sqdr_qiskit.errors import ArgumentError, CheckpointError
+from sqdr_qiskit.errors import ArgumentError, CheckpointError, DataError
 from sqdr_qiskit.gradients import GradientOptions
 from sqdr_qiskit.jobs.folders import Chosen
 from sqdr_qiskit.jobs.hardware import CEILINGS, Hardware, has_ledger
@@ -30,6 +40,7 @@ __all__ = [
     "VALIDATION",
     "backend_of",
     "contents",
+    "data_in_memory",
     "A_FEW",
     "data_of",
     "dataset_facts",
@@ -111,18 +122,42 @@ def data_of(job: JobSpec, *, progress: DownloadProgress | None = None) -> DataSp
         ArgumentError: If `limit` or `validation` is out of range.
     """
     costs = has_ledger(job)  # each look at an image
-    usual = 0.0 if costs else VALIDATION
-    validation = usual if job.validation is None else job.validation
-    data = load_dataset(
+    source = read_source(
         job.dataset,
         data_dir=job.data_dir,
-        limit=job.limit,
-        seed=job.seed,
-        validation=validation,
+        image_size=None if job.image_size is None else (job.image_size, job.image_size),
+        skip_damaged=job.skip_damaged,
         progress=progress,
     )
+    usual = 0.0 if costs or "validation" in source.parts else VALIDATION
+    validation = usual if job.validation is None else job.validation
+    data = split(source, limit=job.limit, seed=job.seed, validation=validation)
     most = HARDWARE_TEST if costs and job.limit is None else job.limit
     return replace(data, test=limited(data.test, most, seed=job.seed))
+
+
+def data_in_memory(data: Any, job: JobSpec) -> DataSplits:
+    """Splits of data that are in memory: `DataSplits` as they are, else as the job says.
+
+    Raises:
+        ArgumentError: The job has options that such data have no use for.
+        DataError: They cannot be a data set.
+    """
+    ready = isinstance(data, DataSplits)
+    useless = ["data_dir", "skip_damaged", *(("limit", "validation", "image_size") if ready else ())]
+    for name in useless:
+        if getattr(job, name) not in (None, False):
+            raise ArgumentError(f"Argument `{name}` must be left out with data in memory.")
+    if ready:
+        return cast("DataSplits", data)
+    found = as_splits(
+        data,
+        image_size=None if job.image_size is None else (job.image_size, job.image_size),
+        limit=job.limit,
+        seed=job.seed,
+        validation=VALIDATION if job.validation is None else job.validation,
+    )
+    return replace(found, test=limited(found.test, job.limit, seed=job.seed))
 
 
 def limited(images: ImageSet, limit: int | None, *, seed: int) -> ImageSet:
@@ -139,7 +174,8 @@ def dataset_facts(data: DataSplits) -> dict[str, object]:
         "name": data.name,
         "class_names": list(data.class_names),
         "size": list(data.size),
-        "style": DATASETS[data.name].style,
+        "style": data.style,
+        **({} if data.path is None else {"path": data.path}),
     }
 
 
@@ -197,31 +233,72 @@ def settled(job: JobSpec, chosen: Chosen) -> JobSpec:
     """The job with what it leaves to its checkpoint: its path, its data set, and `A_FEW` of its images."""
     job = replace(job, checkpoint=os.fspath(chosen.path))
     if job.input:
-        return job
+        return replace(job, input=_expanded(job.input))
     few = job.task == "infer" and not job.dataset and job.limit is None
     return replace(
         job,
-        dataset=job.dataset or str(chosen.checkpoint.dataset.get("name", "digits")),
+        dataset=job.dataset or _data_of_checkpoint(chosen),
         limit=A_FEW if few else job.limit,
     )
 
 
+def _expanded(inputs: tuple[str, ...]) -> tuple[str, ...]:
+    """Pictures, with each folder replaced by those in it.
+
+    Raises:
+        DataError: There is none in a folder.
+    """
+    found: list[str] = []
+    for given in inputs:
+        if Path(given).is_dir():
+            inside = pictures_in(Path(given))
+            if not inside:
+                raise DataError(f"There is no picture in folder {given!r}.")
+            found += map(os.fspath, inside)
+        else:
+            found.append(given)
+    return tuple(found)
+
+
+def _data_of_checkpoint(chosen: Chosen) -> str:
+    facts = chosen.checkpoint.dataset
+    return str(facts.get("path") or facts.get("name", "digits"))
+
+
 def fitting_data(chosen: Chosen, job: JobSpec, progress: DownloadProgress | None) -> DataSplits:
-    """The job's data, if the checkpoint can take them; of the test images as many as the job wants."""
-    if job.dataset in DATASETS:
-        entry = DATASETS[job.dataset]
-        require_fit(
-            chosen.checkpoint,
-            where=f"{chosen.path.name} for data set {job.dataset}",
-            in_channels=entry.n_channels,
-            n_classes=len(entry.class_names),
-        )
-        known = chosen.checkpoint.dataset.get("size")
-        if known is not None and tuple(known) != entry.size:
+    """The job's data, if the checkpoint can take them; of the test images as many as the job wants.
+
+    The checkpoint's own data set, and the user's data, are brought to the size that it was trained with.
+
+    Raises:
+        CheckpointError: Image size, channels or classes are not the checkpoint's.
+    """
+    row = dataset_name(job.dataset)
+    facts, settings = chosen.checkpoint.dataset, chosen.checkpoint.settings
+    where = f"{chosen.path.name} for data set {job.dataset}"
+    size = tuple(facts["size"]) if facts.get("size") is not None else None
+    if row is not None:
+        entry = DATASETS[row]
+        require_fit(chosen.checkpoint, where=where, in_channels=entry.n_channels, n_classes=entry.n_classes)
+        if row != facts.get("name") and size not in (None, entry.size):
             raise CheckpointError(
-                f"{chosen.path.name} for data set {job.dataset}: field `size` must be {list(entry.size)}, "
-                f"but is {list(known)}."
+                f"{where}: field `size` must be {list(entry.size)}, but is {list(size or ())}."
             )
-    data = load_dataset(job.dataset, data_dir=job.data_dir, seed=job.seed, progress=progress)
-    test: ImageSet = limited(data.test, job.limit, seed=job.seed)
-    return replace(data, test=test)
+    source = read_source(
+        job.dataset,
+        data_dir=job.data_dir,
+        image_size=size,
+        channels=settings.in_channels,
+        skip_damaged=job.skip_damaged,
+        progress=progress,
+    )
+    data = split(source, seed=job.seed)
+    known = tuple(map(str, facts.get("class_names", data.class_names)))
+    if known != data.class_names:
+        odd = sorted(set(known) ^ set(data.class_names)) or ["in another order"]
+        raise CheckpointError(
+            f"{where}: it tells {len(known)} classes apart, and the data have {len(data.class_names)}, which "
+            f"differ: {', '.join(odd[:5])}{', ...' if len(odd) > 5 else ''}."
+        )
+    require_fit(chosen.checkpoint, where=where, in_channels=data.n_channels)
+    return replace(data, test=limited(data.test, job.limit, seed=job.seed))

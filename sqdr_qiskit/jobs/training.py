@@ -67,6 +67,7 @@ class TrainedRun:
 def carry_out_training(
     job: JobSpec,
     *,
+    data: DataSplits | None = None,
     folder: str | os.PathLike[str] | None = None,
     resume: bool = False,
     command: Sequence[str] = (),
@@ -83,6 +84,7 @@ def carry_out_training(
 
     Args:
         job: The job, of task `train`.
+        data: Its data, where they are not those that its `dataset` names.
         folder: The run's folder; None makes `runs/<time>-<circuit>-<dataset>`.
         resume: Go on in `folder` with the run that is there.
         command: The words typed, for the record.
@@ -103,7 +105,7 @@ def carry_out_training(
     run = RunFolder(job, folder, resume=resume, command=command, notice=notice)
     if hardware is not None and resume:
         hardware.open(run.path, resume=True)
-    plan = _planned(job, hardware, download_progress)
+    plan = _planned(job, data, hardware, download_progress)
     before = plan.facts.before(plan.model, plan.recipe, seed=job.seed, initial=plan.initial)
     inputs = plan.inputs(job)
     defining = {**contents(job, plan.start), **{key: inputs[key] for key in ("recipe", "model", "data")}}
@@ -160,7 +162,9 @@ class _Plan:
         }
 
 
-def _planned(job: JobSpec, hardware: Hardware | None, progress: DownloadProgress | None) -> _Plan:
+def _planned(
+    job: JobSpec, data: DataSplits | None, hardware: Hardware | None, progress: DownloadProgress | None
+) -> _Plan:
     """Judge a job and build what it needs.
 
     Raises:
@@ -171,7 +175,7 @@ def _planned(job: JobSpec, hardware: Hardware | None, progress: DownloadProgress
     recipe = recipe_of(job)
     start = None if job.checkpoint is None else choose_checkpoint(job.checkpoint)
     backend = backend_of(job, hardware)
-    data = data_of(job, progress=progress)
+    data = data_of(job, progress=progress) if data is None else data
     if job.steps is None:
         recipe = recipe.fitted(len(data.train))
     else:
@@ -234,9 +238,8 @@ def _tested(job: JobSpec, plan: _Plan, path: Path, outcome: Outcome) -> tuple[Me
     load_weights(model, outcome.best.weights, where=BEST)
     with recorded(model) as values:
         test = evaluate(model, data.test.images, data.test.labels, device=job.device)
-    titles = [f"{data.name}[{number}]" for number in range(len(data.test))]
     truths = [data.class_names[label] for label in data.test.labels]
-    keep_expectations(path, values, plan.backend, images=titles, truths=truths)
+    keep_expectations(path, values, plan.backend, images=data.test.names, truths=truths)
     metrics = {
         "schema": 1,
         "history": list(outcome.history),

@@ -86,8 +86,10 @@ class JobSpec:
 
     dataset: str = option(
         "",
-        help="Data set: digits, mnist, fashion-mnist or kmnist.",
+        help="Data set: digits, mnist, cifar-10, ... (docs/data.md), a folder of class folders, or an .npz "
+        "file.",
         group="data",
+        metavar="NAME|PATH",
         usual="digits; of a checkpoint its own",
     )
     data_dir: str | None = option(
@@ -96,6 +98,17 @@ class JobSpec:
         metavar="FOLDER",
         usual="SQDR_DATA_DIR, else a cache folder",
         defines=False,
+    )
+    image_size: int | None = option(
+        help="Height and width, in pixels, that images are brought to.",
+        group="data",
+        usual="their own; of a folder 16 to 64",
+        at_least=8,
+        at_most=512,
+        tasks=_TRAIN,
+    )
+    skip_damaged: bool = option(
+        False, help="Leave out pictures that cannot be read, instead of stopping at the first.", group="data"
     )
     limit: int | None = option(
         help="At most so many training images, and as many test images, class-balanced.",
@@ -112,11 +125,21 @@ class JobSpec:
         tasks=_TRAIN,
     )
     input: tuple[str, ...] | None = option(
-        help="A picture of any size and mode; several may follow.",
+        help="A picture of any size and mode, or a folder of them; several may follow.",
         group="data",
-        metavar="FILE",
+        metavar="PATH",
         usual="held-out images",
         tasks=("infer",),
+    )
+    uncertain_below: float = option(
+        0.5,
+        help="Mark answers with a smaller probability as uncertain.",
+        group="data",
+        at_least=0,
+        at_most=1,
+        tasks=("infer",),
+        defines=False,
+        may_change=True,
     )
     seed: int = option(
         0, help="The one seed of everything random.", group="data", at_least=0, at_most=2**63 - 1

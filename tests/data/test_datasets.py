@@ -73,6 +73,8 @@ def test_record_is_plain_and_says_what_was_used() -> None:
     assert splits.record() == {
         "name": "digits",
         "source": "scikit-learn load_digits, 8 x 8 pixels enlarged to 16 x 16",
+        "classes": 10,
+        "size": [1, 16, 16],
         "train": {"images": 40, "sha256": splits.train.digest},
         "validation": {"images": 10, "sha256": splits.validation.digest},
         "test": {"images": 359, "sha256": splits.test.digest},
@@ -149,7 +151,12 @@ def test_damaged_unpacked_file_is_named(damage: str, kmnist: FakeKMNIST, tmp_pat
 
 @pytest.mark.parametrize(
     ("name", "hint"),
-    [("mnits", "'mnist'"), ("fashion_mnist", "'fashion-mnist'"), ("MNIST", "'mnist'"), ("digit", "'digits'")],
+    [
+        ("mnits", "'mnist'"),
+        ("fashon_mnist", "'fashion-mnist'"),
+        ("CIFAR", "'cifar-10'"),
+        ("digit", "'digits'"),
+    ],
 )
 def test_unknown_name_gets_the_likely_spelling(name: str, hint: str) -> None:
     with pytest.raises(DataError, match=rf"There is no data set '{name}'.*Did you mean {hint}\?"):

@@ -38,14 +38,17 @@ def test_download_reports_progress_and_prints_nothing(
     kmnist: FakeKMNIST, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     served = kmnist.write_gz(tmp_path / "served")
-    calls: list[tuple[str, int, int | None]] = []
+    calls: list[tuple[str, int, int | None, str]] = []
     with mirror(served) as address:
         # The first mirror is down: the second one is asked.
         monkeypatch.setattr(torchvision.datasets.KMNIST, "mirrors", ["http://127.0.0.1:9/", address])
         splits = load_dataset("kmnist", data_dir=tmp_path / "data", progress=lambda *call: calls.append(call))
     assert len(splits.train) == 40
-    assert {name: done for name, done, _ in calls} == {name: len(data) for name, data in kmnist.gz.items()}
-    assert all(total == len(kmnist.gz[name]) for name, _, total in calls)
+    assert {what: done for what, done, *_ in calls} == {
+        f"downloading {name}": len(data) for name, data in kmnist.gz.items()
+    }
+    assert all(total == len(kmnist.gz[what.split()[1]]) for what, _, total, _ in calls)
+    assert {unit for *_, unit in calls} == {"bytes"}
     assert capfd.readouterr() == ("", "")
     assert not list((tmp_path / "data").rglob(".unpacking-*"))
 

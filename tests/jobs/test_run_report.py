@@ -135,7 +135,7 @@ def test_missing_data_leave_the_examples_out(run: TrainedRun, monkeypatch: pytes
     def missing(*arguments: object, **options: object) -> None:
         raise DataError("The files of digits are missing.")
 
-    monkeypatch.setattr("sqdr_qiskit.jobs.settings.load_dataset", missing)
+    monkeypatch.setattr("sqdr_qiskit.jobs.settings.read_source", missing)
     found = collect_run(run.folder)
     assert found["left_out"] == {"examples": "The files of digits are missing."}
     assert found["history"]

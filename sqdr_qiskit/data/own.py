@@ -1,0 +1,670 @@
+"""Data sets of the user's own: folders of pictures, arrays in a file or in memory, torch data sets.
+
+All become the same thing, `Source`: uint8 images of one size with labels 0 to n-1, read once and kept in
+memory. What cannot be a data set is refused here, in one line, before anything is written.
+"""
+
+from __future__ import annotations
+
+import math
+import unicodedata
+import zipfile
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence, Sized
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from itertools import islice
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+import psutil
+from numpy.typing import NDArray
+from PIL import Image
+
+from sqdr_qiskit.data.downloads import Progress
+from sqdr_qiskit.data.images import (
+    Style,
+    flattened,
+    is_colour,
+    picture_pixels,
+    picture_size,
+    pictures_in,
+    pillow_quiet,
+    whole_picture,
+)
+from sqdr_qiskit.data.imagesets import ImageSet
+from sqdr_qiskit.errors import DataError
+
+__all__ = [
+    "PARTS",
+    "Source",
+    "arrays_source",
+    "folder_source",
+    "npz_source",
+    "resized_source",
+    "torch_source",
+]
+
+PARTS = ("train", "validation", "test")
+MOST_CLASSES = 1000
+# The encoder halves an image three times, and its time grows with the pixels.
+SMALLEST_EVER, SMALLEST, LARGEST = 8, 16, 64
+MEMORY_SHARE = 0.8  # of the free memory that images may take; training takes more on top
+
+_FOLDERS = {
+    "train": "train",
+    "val": "validation",
+    "valid": "validation",
+    "validation": "validation",
+    "test": "test",
+}
+_ARRAYS: tuple[dict[str, tuple[str, str]], ...] = (  # images and labels: MedMNIST's, Keras', plain
+    {
+        part: (f"{word}_images", f"{word}_labels")
+        for part, word in zip(PARTS, ("train", "val", "test"), strict=True)
+    },
+    {part: (f"x_{word}", f"y_{word}") for part, word in zip(PARTS, ("train", "val", "test"), strict=True)},
+    {"train": ("x", "y")},
+)
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Source:
+    """A data set as it comes, before `load_dataset` takes subsets of it.
+
+    Attributes:
+        name: Short name, for folders and titles.
+        words: Where the images came from and what was done to them.
+        class_names: One per class, in label order.
+        parts: Images for `train`, and for `validation` and `test` where the data set has its own.
+        style: How `read_image` lays out a picture like these images.
+        path: Where it is, as given.
+    """
+
+    name: str
+    words: str
+    class_names: tuple[str, ...]
+    parts: dict[str, ImageSet]
+    style: Style = "whole"
+    path: str | None = None
+
+    def __post_init__(self) -> None:
+        _check_names(self.class_names, self.name)
+        n_classes = len(self.class_names)
+        for part, images in self.parts.items():
+            if not len(images):
+                raise DataError(f"Data set {self.name}: part {part} has no images.")
+            counts = np.bincount(images.labels, minlength=n_classes)
+            if part == "train" and not counts[:n_classes].all():
+                empty = self.class_names[int(np.argmin(counts[:n_classes]))]
+                raise DataError(f"Data set {self.name}: class {empty!r} has no training images.")
+        shapes = {images.images.shape[1:] for images in self.parts.values()}
+        if len(shapes) > 1:
+            raise DataError(
+                f"Data set {self.name}: its parts have images of different shapes {sorted(shapes)}."
+            )
+
+
+# --- a folder of class folders ----------------------------------------------------------------------------
+
+
+def folder_source(
+    folder: str | Path,
+    *,
+    image_size: tuple[int, int] | None = None,
+    channels: int | None = None,
+    skip_damaged: bool = False,
+    progress: Progress | None = None,
+) -> Source:
+    """Pictures in class folders, `<folder>/<class>/*.png`, or `<folder>/{train,val,test}/<class>/*.png`.
+
+    torchvision's ImageFolder layout: a class is a folder, classes are numbered in the order of their names,
+    pictures may lie deeper. Pictures are any that Pillow reads, of any size and mode; each is scaled with its
+    proportions to fit the field, the rest filled with its border's colour (`whole_picture`).
+
+    Args:
+        folder: The folder.
+        image_size: Height and width that pictures are brought to. By default the pictures' own if they are
+            all of one size, else a square as large as half of them are; between 16 and 64 pixels.
+        channels: 1 (grey) or 3 (colour); by default 3 if any picture has colours.
+        skip_damaged: Leave out pictures that cannot be read; by default the first one raises.
+        progress: Called as pictures are read.
+
+    Raises:
+        DataError: If this is no such folder, a picture cannot be read, or the images do not fit into memory.
+    """
+    root = Path(folder).expanduser()
+    name = root.resolve().name
+    if not root.is_dir():
+        raise DataError(f"There is no folder {str(folder)!r}: a data set is a folder of class folders.")
+    inside = _folders_in(root)
+    roots = {"train": root}
+    if any(_FOLDERS.get(path.name.lower()) == "train" for path in inside):
+        roots = {}
+        for path in inside:
+            part = _FOLDERS.get(path.name.lower())
+            if part is None or part in roots:
+                raise DataError(
+                    f"Data set {name}: folder {path.name!r} must be train, val or test, each once, "
+                    "where there "
+                    f"is a folder train."
+                )
+            roots[part] = path
+    class_folders = {part: _folders_in(path) for part, path in roots.items()}
+    names = tuple(path.name for path in class_folders["train"])
+    if not names:
+        raise DataError(f"Data set {name}: there are no class folders in {str(roots['train'])!r}.")
+    _check_names(names, name)
+    files: dict[str, list[Path]] = {}
+    labels: dict[str, list[int]] = {}
+    for part, folders in class_folders.items():
+        files[part], labels[part] = [], []
+        for path in folders:
+            if path.name not in names:
+                raise DataError(
+                    f"Data set {name}: class {path.name!r} of {part} has no training images; there are "
+                    f"{_listed(names)}."
+                )
+            found = pictures_in(path)
+            if not found and part == "train":
+                raise DataError(
+                    f"Data set {name}: class {path.name!r} is empty: there is no picture in {str(path)!r}."
+                )
+            files[part] += found
+            labels[part] += [names.index(path.name)] * len(found)
+        if not files[part]:
+            raise DataError(f"Data set {name}: there is no picture in {str(roots[part])!r}.")
+    with pillow_quiet():
+        return _read_folder(
+            root, str(folder), names, files, labels, image_size, channels, skip_damaged, progress
+        )
+
+
+def _read_folder(
+    root: Path,
+    given: str,
+    names: tuple[str, ...],
+    files: dict[str, list[Path]],
+    labels: dict[str, list[int]],
+    image_size: tuple[int, int] | None,
+    channels: int | None,
+    skip_damaged: bool,
+    progress: Progress | None,
+) -> Source:
+    """The pictures of a folder that has been looked through."""
+    name = root.resolve().name
+    everything = [path for part in files.values() for path in part]
+    sizes, colours, damaged = _looked_at(everything, skip_damaged=skip_damaged, name=name)
+    size, words = _fitting_size(sizes, image_size)
+    channels = channels or (3 if colours else 1)
+    _require_memory(len(everything) * channels * math.prod(size), name)
+    done = 0
+    parts = {}
+    for part, paths in files.items():
+        stack = np.zeros((len(paths), channels, *size), dtype=np.uint8)
+        kept = np.ones(len(paths), dtype=bool)
+
+        def read(path: Path) -> NDArray[np.uint8] | DataError:
+            try:
+                return whole_picture(picture_pixels(path, colour=channels == 3), size)
+            except DataError as error:
+                return error
+
+        with ThreadPoolExecutor() as pool:  # Pillow decodes and scales without the interpreter's lock
+            for number, found_image in enumerate(pool.map(read, paths)):
+                if isinstance(found_image, DataError):
+                    if not skip_damaged:
+                        pool.shutdown(cancel_futures=True)
+                        raise _with_advice(found_image)
+                    kept[number] = False
+                    damaged.add(paths[number])
+                else:
+                    stack[number] = found_image
+                done += 1
+                if progress is not None and (done % 50 == 0 or done == len(everything)):
+                    progress(f"reading {name}", done, len(everything), "images")
+        whole = ImageSet(
+            stack,
+            np.asarray(labels[part], dtype=np.int64),
+            origin=name,
+            files=tuple(path.relative_to(root).as_posix() for path in paths),
+        )
+        parts[part] = whole.take(np.flatnonzero(kept)) if not kept.all() else whole
+    left_out = f"; {len(damaged)} damaged pictures left out" if damaged else ""
+    mode = "in colour" if channels == 3 else "grey"
+    return Source(
+        name=name,
+        words=f"{len(everything) - len(damaged):,} pictures of a folder, {words}, {mode}{left_out}",
+        class_names=names,
+        parts=parts,
+        path=given,
+    )
+
+
+def _folders_in(root: Path) -> list[Path]:
+    """The visible folders in a folder, by name, as ImageFolder sorts them."""
+    found = [path for path in root.iterdir() if path.is_dir() and not path.name.startswith((".", "__MACOSX"))]
+    return sorted(found, key=lambda path: path.name)
+
+
+def _looked_at(
+    paths: Sequence[Path], *, skip_damaged: bool, name: str
+) -> tuple[list[tuple[int, int]], bool, set[Path]]:
+    """Sizes of all pictures, whether one has colours, and which have no readable header."""
+    sizes, colours, damaged = [], False, set()
+    for path in paths:
+        try:
+            sizes.append(picture_size(path))
+        except DataError as error:
+            if not skip_damaged:
+                raise _with_advice(error) from error
+            damaged.add(path)
+            continue
+        colours = colours or is_colour(path)
+    if not sizes:
+        raise DataError(f"Data set {name}: none of its {len(paths):,} pictures can be read.")
+    return sizes, colours, damaged
+
+
+def _with_advice(error: DataError) -> DataError:
+    return DataError(
+        f"{str(error).rstrip('.')}; mend or remove it, or leave such pictures out (--skip-damaged)."
+    )
+
+
+# --- arrays ------------------------------------------------------------------------------------------
+
+
+def npz_source(
+    path: str | Path, *, image_size: tuple[int, int] | None = None, progress: Progress | None = None
+) -> Source:
+    """Arrays in a NumPy file, named as in MedMNIST's (`train_images`, `train_labels`, `val_images`, ...,
+    `test_labels`), in Keras' (`x_train`, `y_train`, ...), or `x` and `y`; and `class_names` if there.
+
+    Args:
+        path: The .npz file. Arrays of Python objects are refused: they are pickles.
+        image_size: Height and width that images are brought to; see `arrays_source`.
+        progress: Called as images are read.
+
+    Raises:
+        DataError: If the file is missing, damaged or does not hold a data set.
+    """
+    path, given = Path(path).expanduser(), str(path)
+    try:
+        with zipfile.ZipFile(path) as archive:
+            shapes = {}
+            for entry in archive.namelist():
+                with archive.open(entry) as file:
+                    version = np.lib.format.read_magic(file)
+                    header = (
+                        np.lib.format.read_array_header_1_0
+                        if version == (1, 0)
+                        else np.lib.format.read_array_header_2_0
+                    )
+                    shape, _, dtype = header(file)
+                    shapes[entry.removesuffix(".npy")] = (shape, dtype)
+        layout = next((names for names in _ARRAYS if names["train"][0] in shapes), None)
+        if layout is None:
+            raise DataError(
+                f"Data set {path.name}: there must be arrays train_images and train_labels, x_train "
+                "and y_train, or "
+                f"x and y, but there are {_listed(sorted(shapes)) or 'none'}."
+            )
+        wanted = {part: pair for part, pair in layout.items() if set(pair) & set(shapes)}
+        for entry in (name for pair in wanted.values() for name in pair):
+            if entry not in shapes:
+                raise DataError(f"Data set {path.name}: array {entry!r} is missing.")
+            shape, dtype = shapes[entry]
+            if dtype.hasobject:
+                raise DataError(
+                    f"Data set {path.name}: array {entry!r} must be of numbers, but holds Python objects."
+                )
+            _require_memory(math.prod(shape) * dtype.itemsize, path.stem)
+        with np.load(path, allow_pickle=False) as arrays:
+            pairs = {part: (arrays[x], arrays[y]) for part, (x, y) in wanted.items()}
+            names = arrays["class_names"] if "class_names" in shapes else None
+    except FileNotFoundError as error:
+        raise DataError(f"There is no file {given!r}.") from error
+    except DataError:
+        raise
+    # zipfile, zlib and NumPy raise anything from OSError to ValueError on a damaged file.
+    except Exception as error:
+        reason = " ".join(str(error).split()).rstrip(".") or type(error).__name__
+        raise DataError(f"File {given!r} is no intact .npz file ({reason}).") from error
+    return arrays_source(
+        pairs,
+        class_names=None if names is None else [str(name) for name in np.asarray(names).reshape(-1)],
+        name=path.stem,
+        image_size=image_size,
+        path=given,
+        progress=progress,
+    )
+
+
+def arrays_source(
+    pairs: dict[str, tuple[Any, Any]],
+    *,
+    class_names: Sequence[str] | None = None,
+    name: str = "arrays",
+    image_size: tuple[int, int] | None = None,
+    style: Style = "whole",
+    path: str | None = None,
+    progress: Progress | None = None,
+) -> Source:
+    """Images and labels in arrays or tensors.
+
+    Args:
+        pairs: For `train`, and perhaps `validation` and `test`: images of shape (N, H, W), (N, H, W, C) or
+            (N, C, H, W) with C = 1 or 3, whole numbers 0 to 255 or fractions 0 to 1; labels of shape (N,) or
+            (N, 1), whole numbers from 0 or names.
+        class_names: One per class; by default the labels' own names, or their numbers.
+        name: What to call it.
+        image_size: Height and width that images are brought to; by default their own, scaled to between 16
+            and 64 pixels.
+        style: How `read_image` lays out a picture like these images.
+        path: Where it came from.
+        progress: Called as images are read.
+
+    Raises:
+        DataError: If pixels or labels are out of range, or do not match.
+    """
+    raw = {part: (np.asarray(x), np.asarray(y)) for part, (x, y) in pairs.items()}
+    named = {part: y.reshape(-1) for part, (_, y) in raw.items() if y.dtype.kind in "US"}
+    if named and class_names is None:
+        class_names = sorted({str(value) for value in np.concatenate(list(named.values()))})
+    labels = {part: _whole_labels(y, part, name, class_names) for part, (_, y) in raw.items()}
+    highest = max((int(found.max()) for found in labels.values() if len(found)), default=-1)
+    lowest = min((int(found.min()) for found in labels.values() if len(found)), default=0)
+    n_classes = len(class_names) if class_names is not None else highest + 1
+    if lowest < 0 or highest >= min(n_classes, MOST_CLASSES):
+        odd = lowest if lowest < 0 else highest
+        bound = min(n_classes, MOST_CLASSES) - 1
+        raise DataError(f"Data set {name}: labels must be from 0 to {bound}, but there is {odd}.")
+    names = tuple(class_names) if class_names is not None else tuple(str(i) for i in range(n_classes))
+    images = {part: _bytes_of(x, part, name) for part, (x, _) in raw.items()}
+    for part, found in images.items():
+        if len(found) != len(labels[part]):
+            raise DataError(
+                f"Data set {name}: there must be one label per image, but {part} has {len(found):,} "
+                "images and "
+                f"{len(labels[part]):,} labels."
+            )
+    sizes = [(found.shape[2], found.shape[3]) for found in images.values() if len(found)]
+    size, words = _fitting_size(sizes, image_size)
+    parts = {}
+    for part, found in images.items():
+        resized = _resized_all(found, size, name, progress)
+        origin = f"{name}/{part}" if len(raw) > 1 else name
+        parts[part] = ImageSet(resized, labels[part], origin=origin)
+    n_channels = next(iter(parts.values())).images.shape[1]
+    mode = "in colour" if n_channels == 3 else "grey"
+    n_images = sum(map(len, parts.values()))
+    where = f"{n_images:,} images of arrays" + (f" in {Path(path).name}" if path else "")
+    return Source(
+        name=name, words=f"{where}, {words}, {mode}", class_names=names, parts=parts, style=style, path=path
+    )
+
+
+def resized_source(source: Source, size: tuple[int, int] | None, progress: Progress | None) -> Source:
+    """A data set with its images brought to another size."""
+    own = source.parts["train"].images.shape[2:]
+    if size is None or size == own:
+        return source
+    parts = {
+        part: replace(images, images=_resized_all(images.images, size, source.name, progress))
+        for part, images in source.parts.items()
+    }
+    words = f"{source.words}, scaled from {own[0]} x {own[1]} to {size[0]} x {size[1]}"
+    return replace(source, words=words, parts=parts)
+
+
+def _whole_labels(
+    values: NDArray[Any], part: str, name: str, class_names: Sequence[str] | None
+) -> NDArray[np.int64]:
+    if values.ndim == 2 and values.shape[1] == 1:
+        values = values[:, 0]
+    if values.ndim != 1:
+        raise DataError(
+            f"Data set {name}: labels of {part} must be one per image, but are of shape "
+            f"{values.shape} (sets of "
+            f"several labels per image are not taken)."
+        )
+    if values.dtype.kind in "US":
+        places = {label: number for number, label in enumerate(class_names or ())}
+        unknown = next((str(value) for value in values if str(value) not in places), None)
+        if unknown is not None:
+            raise DataError(f"Data set {name}: label {unknown!r} of {part} is none of its class names.")
+        return np.asarray([places[str(value)] for value in values], dtype=np.int64)
+    if values.dtype.kind not in "iufb":
+        raise DataError(f"Data set {name}: labels of {part} must be whole numbers, but are {values.dtype}.")
+    if values.dtype.kind == "f" and not (np.isfinite(values) & (values == np.rint(values))).all():
+        raise DataError(f"Data set {name}: labels of {part} must be whole numbers, but some are not.")
+    if len(values) and (values.min() < -(2**62) or values.max() > 2**62):
+        raise DataError(f"Data set {name}: labels of {part} are out of range.")
+    return values.astype(np.int64)
+
+
+def _bytes_of(values: NDArray[Any], part: str, name: str) -> NDArray[np.uint8]:
+    """Images of any layout and range as uint8 of shape (N, C, H, W)."""
+    if values.ndim == 3:
+        values = values[:, None]
+    elif values.ndim == 4 and values.shape[3] in (1, 3) and values.shape[1] not in (1, 3):
+        values = values.transpose(0, 3, 1, 2)
+    if values.ndim != 4 or values.shape[1] not in (1, 3) or min(values.shape[2:]) < 2:
+        raise DataError(
+            f"Data set {name}: images of {part} must be of shape (N, H, W), (N, H, W, 1 or 3) or (N, "
+            "1 or 3, H, W), "
+            f"but are of shape {values.shape}."
+        )
+    if values.dtype == np.uint8:
+        return np.ascontiguousarray(values)
+    if values.dtype.kind not in "iufb":
+        raise DataError(f"Data set {name}: pixels of {part} must be numbers, but are {values.dtype}.")
+    if not values.size:
+        return values.astype(np.uint8)
+    if values.dtype.kind == "f" and not np.isfinite(values).all():
+        first = int(np.argmin(np.isfinite(values).reshape(len(values), -1).all(axis=1)))
+        raise DataError(f"Data set {name}: image {first} of {part} has pixels that are not finite numbers.")
+    low, high = float(values.min()), float(values.max())
+    if low < 0.0 or high > 255.0:
+        raise DataError(
+            f"Data set {name}: pixels of {part} must be whole numbers 0 to 255 or fractions 0 to 1, "
+            "but go from "
+            f"{low:g} to {high:g}."
+        )
+    scale = 255.0 if values.dtype.kind in "fb" and high <= 1.0 else 1.0
+    return np.rint(values * scale).astype(np.uint8)
+
+
+def _resized_all(
+    images: NDArray[np.uint8], size: tuple[int, int], name: str, progress: Progress | None
+) -> NDArray[np.uint8]:
+    if images.shape[2:] == size:
+        return images
+    found = np.empty((len(images), images.shape[1], *size), dtype=np.uint8)
+    for number, image in enumerate(images):
+        pixels = image[0] if len(image) == 1 else image.transpose(1, 2, 0)
+        found[number] = whole_picture(pixels.astype(np.float64), size)
+        if progress is not None and ((number + 1) % 500 == 0 or number + 1 == len(images)):
+            progress(f"resizing {name}", number + 1, len(images), "images")
+    return found
+
+
+# --- torch data sets --------------------------------------------------------------------------------
+
+
+def torch_source(
+    datasets: dict[str, Any],
+    *,
+    class_names: Sequence[str] | None = None,
+    name: str = "dataset",
+    image_size: tuple[int, int] | None = None,
+    style: Style = "whole",
+    upright: bool = True,
+    channels: int | None = None,
+    progress: Progress | None = None,
+) -> Source:
+    """Data sets of torch whose items are (image, label).
+
+    Args:
+        datasets: For `train`, and perhaps `validation` and `test`: a `torch.utils.data.Dataset` with a
+            length, whose items are an image (a PIL picture, or an array or tensor of shape (H, W),
+            (H, W, C) or (C, H, W), 0 to 255 or fractions 0 to 1) and a label (a whole number).
+        class_names: One per class; by default the data set's own `classes` or `categories`, else numbers.
+        name: What to call it.
+        image_size: Height and width that images are brought to, by the rule of `folder_source`.
+        style: How `read_image` lays out a picture like these images.
+        upright: False for images that lie on their side (EMNIST's files).
+        channels: 1 (grey) or 3 (colour); by default 3 if one of the first images has colours.
+        progress: Called as images are read.
+
+    Raises:
+        DataError: If an item is none of these, or the images do not fit into memory.
+    """
+    train = datasets["train"]
+    if class_names is None:
+        own = getattr(train, "classes", None) or getattr(train, "categories", None)
+        if own is not None:
+            class_names = [str(item[0] if isinstance(item, tuple) else item) for item in own]
+    sizes: Counter[tuple[int, int]] = Counter()
+    colours = False
+    for dataset in datasets.values():
+        if not isinstance(dataset, Sized):
+            raise DataError(
+                f"Data set {name}: a torch data set must have a length, but {type(dataset).__name__} "
+                "has none."
+            )
+        for image, _ in _items(islice(_numbered(dataset), 200), name):
+            pixels = _pixels_of(image, name)
+            sizes[cast("tuple[int, int]", pixels.shape[:2])] += 1
+            colours = colours or pixels.ndim == 3
+    size, words = _fitting_size(list(sizes.elements()), image_size)
+    channels = channels or (3 if colours else 1)
+    total = sum(len(dataset) for dataset in datasets.values())
+    _require_memory(total * channels * math.prod(size), name)
+    pairs, done = {}, 0
+    for part, dataset in datasets.items():
+        stack = np.zeros((len(dataset), channels, *size), dtype=np.uint8)
+        labels = np.zeros(len(dataset), dtype=np.int64)
+        for number, (image, label) in enumerate(_items(_numbered(dataset), name)):
+            pixels = _pixels_of(image, name)
+            if not upright:
+                pixels = np.swapaxes(pixels, 0, 1)
+            if channels == 3 and pixels.ndim == 2:
+                pixels = np.repeat(pixels[:, :, None], 3, axis=2)
+            elif channels == 1 and pixels.ndim == 3:
+                pixels = np.asarray(Image.fromarray(pixels.astype(np.uint8)).convert("L"), dtype=np.float64)
+            stack[number], labels[number] = whole_picture(pixels, size), label
+            done += 1
+            if progress is not None and (done % 500 == 0 or done == total):
+                progress(f"reading {name}", done, total, "images")
+        pairs[part] = (stack, labels)
+    found = arrays_source(pairs, class_names=class_names, name=name, image_size=size, style=style)
+    mode = "in colour" if channels == 3 else "grey"
+    return Source(
+        name=name,
+        words=f"{total:,} images of a torch data set, {words}, {mode}",
+        class_names=found.class_names,
+        parts=found.parts,
+        style=style,
+    )
+
+
+def _numbered(dataset: Any) -> Iterator[Any]:
+    return (dataset[number] for number in range(len(dataset)))
+
+
+def _items(items: Iterable[Any], name: str) -> Iterator[tuple[Any, int]]:
+    for number, item in enumerate(items):
+        try:
+            image, label = item
+            if float(label) != int(label):
+                raise ValueError
+            yield image, int(label)
+        except (TypeError, ValueError, RuntimeError) as error:
+            raise DataError(
+                f"Data set {name}: item {number} must be an image and one whole-number label, but is not."
+            ) from error
+
+
+def _pixels_of(image: Any, name: str) -> NDArray[np.float64]:
+    """An image of a torch data set as pixels 0 to 255 of shape (H, W) or (H, W, 3)."""
+    if isinstance(image, Image.Image):
+        return flattened(image, colour=image.mode not in ("L", "1", "LA", "I", "I;16", "F"))
+    values = np.asarray(image)
+    if values.ndim == 3 and values.shape[0] in (1, 3) and values.shape[2] not in (1, 3):
+        values = values.transpose(1, 2, 0)
+    if values.ndim == 3 and values.shape[2] == 1:
+        values = values[:, :, 0]
+    single = values[None] if values.ndim in (2, 3) else values
+    whole = _bytes_of(single, "an item", name)[0].astype(np.float64)
+    return whole[0] if len(whole) == 1 else whole.transpose(1, 2, 0)
+
+
+# --- what all have in common ------------------------------------------------------------------------------
+
+
+def _check_names(names: Sequence[str], where: str) -> None:
+    if not 2 <= len(names) <= MOST_CLASSES:
+        only = f" ({names[0]!r})" if len(names) == 1 else ""
+        raise DataError(
+            f"Data set {where}: there must be from 2 to {MOST_CLASSES:,} classes, but there are "
+            f"{len(names):,}{only}."
+        )
+    seen: dict[str, str] = {}
+    for name in names:
+        if not name.strip() or not name.isprintable():
+            raise DataError(f"Data set {where}: class name {name!r} must be printable words.")
+        alike = unicodedata.normalize("NFKC", name).casefold().strip()
+        if alike in seen:
+            raise DataError(
+                f"Data set {where}: class names must differ, but there are {seen[alike]!r} and {name!r}."
+            )
+        seen[alike] = name
+
+
+def _fitting_size(
+    sizes: Sequence[tuple[int, int]], wanted: tuple[int, int] | None
+) -> tuple[tuple[int, int], str]:
+    """Height and width that images of these sizes are brought to, and words for it."""
+    different = sorted(set(sizes))
+    if not different:
+        raise DataError("A data set must have images, but this one has none.")
+    if wanted is not None and min(wanted) < SMALLEST_EVER:
+        raise DataError(
+            f"Images must be at least {SMALLEST_EVER} pixels high and wide, which the encoder halves "
+            "three times, but "
+            f"{wanted[0]} x {wanted[1]} is wanted."
+        )
+    if wanted is None:
+        if len(different) == 1:
+            height, width = different[0]
+        else:
+            height = width = int(np.median([max(size) for size in sizes]))
+        scale = min(1.0, LARGEST / max(height, width)) * max(1.0, SMALLEST / min(height, width))
+        height, width = (max(SMALLEST, min(LARGEST, round(scale * side))) for side in (height, width))
+        wanted = (height, width)
+    target = f"{wanted[0]} x {wanted[1]}"
+    if different == [wanted]:
+        return wanted, f"{target} pixels as they are"
+    first, last = different[0], different[-1]
+    own = f"{first[0]} x {first[1]}" + (f" to {last[0]} x {last[1]}" if first != last else "")
+    return (
+        wanted,
+        f"{own} pixels scaled with their proportions to fit {target}, padded with their border's colour",
+    )
+
+
+def _require_memory(n_bytes: int, name: str) -> None:
+    free = psutil.virtual_memory().available
+    if n_bytes > MEMORY_SHARE * free:
+        raise DataError(
+            f"Data set {name}: its images take {n_bytes / 1e9:,.1f} GB of memory, but only "
+            f"{free / 1e9:,.1f} GB are "
+            f"free: bring them to a smaller size (--image-size) or take fewer."
+        )
+
+
+def _listed(names: Sequence[str]) -> str:
+    return ", ".join(names[:12]) + (f" and {len(names) - 12} more" if len(names) > 12 else "")
