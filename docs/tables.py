@@ -1,7 +1,8 @@
-"""Write the tables of docs/files.md from the code that reads the files: `python -m docs.tables_of_files`.
+"""Write the tables of these pages that stand in the code: `python -m docs.tables`.
 
 The reader of a file asks for each key by name, type, bounds and default. Here it is given a table that notes
-what it is asked for, so a table of the page cannot say other than what is read; tests/test_docs.py compares.
+what it is asked for, so a table of files.md cannot say other than what is read; the controls are those of
+`MODELS`. tests/test_docs.py compares.
 """
 
 from __future__ import annotations
@@ -13,15 +14,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from sqdr_qiskit.model.network import MODELS
 from sqdr_qiskit.specs import channels, circuit, noise
 from sqdr_qiskit.specs.job import JOB_OPTIONS, TASKS
 from sqdr_qiskit.specs.options import GROUPS, Option
 from sqdr_qiskit.specs.reader import Table
 from sqdr_qiskit.training.recipes import RECIPES
 
-__all__ = ["PAGE", "updated"]
+__all__ = ["PAGES", "updated"]
 
-PAGE = Path(__file__).with_name("files.md")
+PAGES = tuple(Path(__file__).with_name(name) for name in ("files.md", "what-the-circuit-does.md"))
 _TYPES = {"integer": "whole number", "number": "number", "flag": "true or false", "text": "text"}
 _KINDS = {int: "whole number", float: "number", bool: "true or false", str: "text", tuple: "list of texts"}
 
@@ -204,6 +206,12 @@ def _option(option: Option) -> list[str]:
     ]
 
 
+def _controls() -> str:
+    return _table(
+        ["`--model`", "what is different"], [[f"`{name}`", kind.title] for name, kind in MODELS.items()]
+    )
+
+
 def _value(value: Any) -> str:
     """A recipe's setting; multiples of pi as such."""
     if isinstance(value, float) and value and value % math.pi == 0:
@@ -217,6 +225,7 @@ _TABLES: dict[str, Callable[[], str]] = {
     "after": _after,
     "readout": _readout,
     "jobs": _jobs,
+    "controls": _controls,
 }
 
 
@@ -230,4 +239,5 @@ def updated(page: str) -> str:
 
 
 if __name__ == "__main__":
-    PAGE.write_text(updated(PAGE.read_text(encoding="utf-8")), encoding="utf-8")
+    for path in PAGES:
+        path.write_text(updated(path.read_text(encoding="utf-8")), encoding="utf-8")
