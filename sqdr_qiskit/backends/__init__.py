@@ -31,7 +31,8 @@ class BackendOptions:
 
     Attributes:
         noise: Catalogue name or path of a noise model, or its description.
-        shots: Samples per expectation value.
+        shots: Samples per expectation value; 0 on a snapshot gives expectations without shot noise.
+        simulator: What computes a snapshot: `exact`, or `aer`.
         seed: Of the samples; has no effect where nothing is sampled. None draws fresh ones.
         layout: On a device: `tiled`, `whole`, a layout file's path, or what it says.
         device: Where Aer computes: `CPU` or `GPU`.
@@ -42,6 +43,7 @@ class BackendOptions:
 
     noise: str | NoiseSpec | None = None
     shots: int | None = None
+    simulator: str | None = None
     seed: int | None = None
     layout: str | LayoutSpec | None = None
     device: str | None = None
@@ -81,7 +83,13 @@ def _fake(name: str, options: BackendOptions) -> Backend:
     from sqdr_qiskit.devices.layout_file import layout_options
 
     layout = layout_options(options.layout)
-    return make_fake(name, shots=options.shots, seed=options.seed, layout=layout)
+    return make_fake(
+        name,
+        shots=options.shots,
+        seed=options.seed,
+        layout=layout,
+        simulator=options.simulator or "exact",
+    )
 
 
 def _hardware(name: str, options: BackendOptions) -> Backend:
@@ -113,7 +121,7 @@ BACKENDS: Mapping[str, tuple[Maker, frozenset[str]]] = MappingProxyType(
         "exact_noisy": (_exact_noisy, frozenset({"noise"})),
         "aer": (_aer, frozenset({"shots", "device"})),
         "aer_noisy": (_aer, frozenset({"noise", "shots", "device"})),
-        "fake_<device>": (_fake, frozenset({"shots", "layout"})),
+        "fake_<device>": (_fake, frozenset({"shots", "layout", "simulator"})),
         "ibm_<device>": (_hardware, frozenset({"shots", "layout", "ledger", "runtime"})),
     }
 )
@@ -124,6 +132,7 @@ def make_backend(
     *,
     noise: str | NoiseSpec | None = None,
     shots: int | None = None,
+    simulator: str | None = None,
     seed: int | None = None,
     layout: str | LayoutSpec | None = None,
     device: str | None = None,
@@ -137,6 +146,7 @@ def make_backend(
             account with the shortest queue.
         noise: See `BackendOptions`, as for the others.
         shots: Samples per expectation value; None is exact where that can be, else the backend's own number.
+        simulator: What computes a snapshot.
         seed: Of the samples.
         layout: On a device.
         device: Where Aer computes.
@@ -153,8 +163,21 @@ def make_backend(
         hint = f"; did you mean `{likely[0]}`?" if likely else "."
         raise ArgumentError(f"Argument `backend` must be one of {', '.join(BACKENDS)}, but is `{name}`{hint}")
     maker, known = BACKENDS[key]
+    if shots is not None and shots < (0 if key == "fake_<device>" else 1):
+        least = 0 if key == "fake_<device>" else 1
+        raise ArgumentError(
+            f"Argument `shots` must be at least {least} with backend {name}, but is {shots}"
+            f"{'; leave it out for exact values.' if key.startswith(('aer', 'exact')) else '.'}"
+        )
     options = BackendOptions(
-        noise=noise, shots=shots, seed=seed, layout=layout, device=device, ledger=ledger, runtime=runtime
+        noise=noise,
+        shots=shots,
+        simulator=simulator,
+        seed=seed,
+        layout=layout,
+        device=device,
+        ledger=ledger,
+        runtime=runtime,
     )
     for field in fields(options):
         value = getattr(options, field.name)

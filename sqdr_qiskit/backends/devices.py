@@ -8,6 +8,7 @@ from sqdr_qiskit.devices.estimator import DEFAULT_SHOTS, DeviceEstimator
 from sqdr_qiskit.devices.rehearsal import LocalSender
 from sqdr_qiskit.devices.sender import Sender
 from sqdr_qiskit.devices.transpilation import LayoutOptions
+from sqdr_qiskit.devices.twin import Twin
 from sqdr_qiskit.errors import SqdrError
 from sqdr_qiskit.runtime.accounts import Connection
 from sqdr_qiskit.runtime.errors import translated
@@ -17,29 +18,38 @@ __all__ = ["make_fake", "runtime_backend"]
 
 
 def make_fake(
-    name: str, *, shots: int | None = None, seed: int | None = None, layout: LayoutOptions | None = None
+    name: str,
+    *,
+    shots: int | None = None,
+    seed: int | None = None,
+    layout: LayoutOptions | None = None,
+    simulator: str = "exact",
 ) -> Backend:
-    """The backend `fake_<device>`: laid out as on the device, run by Aer with its snapshot's noise.
+    """The backend `fake_<device>`: laid out as on the device, computed here with its snapshot's noise.
 
     Args:
         name: Such as `fake_brisbane`.
-        shots: Samples per expectation value; 4096 if None.
+        shots: Samples per expectation value; 4096 if None; 0 gives expectations without shot noise.
         seed: Makes samples repeatable; None draws fresh ones.
         layout: How circuits are laid out.
+        simulator: `exact` or `aer`, see `LocalSender`.
 
     Raises:
-        ArgumentError: No such snapshot, or fewer than 1 shot.
+        ArgumentError: No such snapshot, or fewer than 0 shots.
         SpecError: The layout is that of a file for another device.
     """
     chip = chip_of(fake_backend(name))
     samples = DEFAULT_SHOTS if shots is None else shots
-    estimator = DeviceEstimator(chip, LocalSender(chip, seed=seed), shots=samples, options=layout)
+    sender = LocalSender(chip, seed=seed, simulator=simulator, sampled=samples != 0)
+    estimator = DeviceEstimator(chip, sender, shots=samples or DEFAULT_SHOTS, options=layout)
+    twin = Twin(estimator, sender) if simulator == "exact" else None
     return Backend(
         name,
         estimator,
-        default_gradient="parameter-shift",
+        default_gradient="parameter-shift" if twin is None else "exact",
         maker=noisy_engine(median_noise(chip)),
-        shots=samples,
+        shots=samples or None,
+        twin=twin,
         require=None if layout is None or layout.choice is None else estimator.require,
     )
 

@@ -9,6 +9,7 @@ from qiskit.circuit import QuantumCircuit
 from qiskit.primitives import BaseEstimatorV2
 from qiskit.quantum_info import SparsePauliOp
 
+from sqdr_qiskit.devices.twin import Twin
 from sqdr_qiskit.simulators.exact import EngineMaker
 from sqdr_qiskit.specs.noise import NoiseSpec
 
@@ -26,6 +27,7 @@ class Backend:
         maker: Makes exact engines under all of its noise, readout included; None where there is none.
         noise: The noise model it simulates, if it simulates one.
         shots: Samples per expectation value, None if exact.
+        twin: Of a rehearsed device: gives exact derivatives through its noise.
         require: Raises for a circuit with its observables that the backend has no place for; None where that
             shows when it runs.
     """
@@ -36,4 +38,5 @@ class Backend:
     maker: EngineMaker | None = None
     noise: NoiseSpec | None = None
     shots: int | None = None
+    twin: Twin | None = None
     require: Callable[[QuantumCircuit, Sequence[SparsePauliOp]], None] | None = None

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from functools import cache, cached_property
 from statistics import median
-from typing import Any
+from typing import Any, TypeAlias
 
 from qiskit.providers import BackendV2
 from qiskit.transpiler import Target
@@ -18,8 +18,9 @@ from sqdr_qiskit.devices.fusing import Entanglers
 from sqdr_qiskit.errors import ArgumentError, BackendError
 from sqdr_qiskit.noise_models.build import PlacedChannel, quantum_error
 from sqdr_qiskit.noise_models.calibration import device_channels
+from sqdr_qiskit.specs.channels import ChannelSpec
 
-__all__ = ["Chip", "chip_of", "Edge", "fake_backend", "fake_names", "median_noise"]
+__all__ = ["Chip", "chip_of", "Edge", "fake_backend", "median_noise"]
 
 
 def fake_backend(name: str) -> BackendV2:
@@ -46,11 +47,6 @@ def fake_backend(name: str) -> BackendV2:
     return backend
 
 
-def fake_names() -> tuple[str, ...]:
-    """Names of all snapshots, in alphabetical order."""
-    return tuple(sorted(_classes()))
-
-
 @cache
 def _classes() -> dict[str, str]:
     """Name of a snapshot -> its class in `qiskit_ibm_runtime.fake_provider`, by that package's own rule."""
@@ -62,6 +58,7 @@ def _classes() -> dict[str, str]:
 
 _ENTANGLERS = ("cz", "ecr", "cx")
 _FAULTY = 0.5  # an error from here on marks a gate as not to be used
+PlacedChannels: TypeAlias = tuple[tuple[ChannelSpec, tuple[int, ...]], ...]
 _UNREADABLE = 0.25  # a readout with this mean error says next to nothing
 
 
@@ -97,7 +94,7 @@ class Chip:
     target: Target
     readout: tuple[tuple[float, float], ...]
     calibrated: str = ""
-    _errors: dict[tuple[str, tuple[int, ...]], QuantumError | None] = field(default_factory=dict, repr=False)
+    _found: dict[tuple[str, tuple[int, ...]], PlacedChannels] = field(default_factory=dict, repr=False)
 
     @property
     def n_qubits(self) -> int:
@@ -202,26 +199,35 @@ class Chip:
         t2 = getattr(entry, "t2", None) or math.inf
         return t1, min(t2, 2 * t1)
 
+    def channels_after(self, name: str, qubits: tuple[int, ...]) -> PlacedChannels:
+        """The noise after a gate by the rule of Aer's `NoiseModel.from_backend`: (channel, operands) pairs in
+        the order in which they act, operands by position among the gate's qubits.
+        """
+        return self._channels(name, qubits, self.gate_error(name, qubits), self.duration(name, qubits))
+
+    def channels_of_waiting(self, qubit: int, nanoseconds: int) -> PlacedChannels:
+        """The relaxation of a qubit that waits."""
+        return self._channels(f"wait~{nanoseconds}", (qubit,), 0.0, nanoseconds * 1e-9)
+
     def error_after(self, name: str, qubits: tuple[int, ...]) -> QuantumError | None:
-        """The noise after a gate, by the rule of Aer's `NoiseModel.from_backend`; None for a perfect one."""
-        return self._error((name, qubits), self.gate_error(name, qubits), self.duration(name, qubits))
+        """`channels_after` as one Aer error; None for a perfect gate."""
+        return _error(self.channels_after(name, qubits), len(qubits))
 
     def error_of_waiting(self, qubit: int, nanoseconds: int) -> QuantumError | None:
-        """The relaxation of a qubit that waits."""
-        return self._error((f"wait~{nanoseconds}", (qubit,)), 0.0, nanoseconds * 1e-9)
+        """`channels_of_waiting` as one Aer error; None for a perfect qubit."""
+        return _error(self.channels_of_waiting(qubit, nanoseconds), 1)
 
-    def _error(self, key: tuple[str, tuple[int, ...]], error: float, seconds: float) -> QuantumError | None:
-        if key not in self._errors:
-            times = [self.relaxation(qubit) for qubit in key[1]]
-            channels = device_channels(
+    def _channels(self, name: str, qubits: tuple[int, ...], error: float, seconds: float) -> PlacedChannels:
+        key = (name, qubits)
+        if key not in self._found:
+            times = [self.relaxation(qubit) for qubit in qubits]
+            self._found[key] = device_channels(
                 error,
                 seconds * 1e9 or None,
                 tuple(None if math.isinf(t1) else t1 * 1e6 for t1, _ in times),
                 tuple(None if math.isinf(t2) else t2 * 1e6 for _, t2 in times),
             )
-            placed = tuple(PlacedChannel(channel, operands) for channel, operands in channels)
-            self._errors[key] = quantum_error(placed, len(key[1])) if placed else None
-        return self._errors[key]
+        return self._found[key]
 
     def _property(self, name: str, qubits: tuple[int, ...], what: str, *, missing: float) -> float:
         if name not in self.target.operation_names:
@@ -273,10 +279,10 @@ def median_noise(chip: Chip) -> NoiseModel:
     qubits = list(chip.neighbours)
     t1, t2 = (median(chip.relaxation(qubit)[i] for qubit in qubits) for i in (0, 1))
     edges = list(chip.edges.values())
-    one = _error(
+    one = _relaxing(
         median(chip.turn_error(q) for q in qubits), [chip.duration(turning, (q,)) for q in qubits], t1, t2, 1
     )
-    two = _error(median(edge.error for edge in edges), [edge.duration for edge in edges], t1, t2, 2)
+    two = _relaxing(median(edge.error for edge in edges), [edge.duration for edge in edges], t1, t2, 2)
     model = NoiseModel()
     if one is not None:
         model.add_all_qubit_quantum_error(one, list(_TURNS), warnings=False)
@@ -288,12 +294,16 @@ def median_noise(chip: Chip) -> NoiseModel:
     return model
 
 
-def _error(
+def _relaxing(
     error: float, seconds: Iterable[float], t1: float, t2: float, n_qubits: int
 ) -> QuantumError | None:
     times = tuple(None if t == float("inf") else t * 1e6 for t in (t1, t2))
     channels = device_channels(
         error, median(seconds) * 1e9 or None, (times[0],) * n_qubits, (times[1],) * n_qubits
     )
+    return _error(channels, n_qubits)
+
+
+def _error(channels: PlacedChannels, n_qubits: int) -> QuantumError | None:
     placed = tuple(PlacedChannel(channel, operands) for channel, operands in channels)
     return quantum_error(placed, n_qubits) if placed else None

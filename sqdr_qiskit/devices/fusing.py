@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,9 +18,9 @@ from qiskit.circuit import Parameter, ParameterVector, QuantumCircuit
 from qiskit.circuit.library import U3Gate
 from qiskit.synthesis import OneQubitEulerDecomposer
 
+from sqdr_qiskit.devices.turns import Turns
 from sqdr_qiskit.errors import UnsupportedError
 from sqdr_qiskit.lightcone.operations import CZ, Fixed, Operation, Rotation
-from sqdr_qiskit.lightcone.runs import euler_angles, multiply, quaternion_of, rotation
 
 __all__ = ["Entanglers", "Fused", "fuse", "unfused"]
 
@@ -54,10 +54,10 @@ class Fused:
 
     circuit: QuantumCircuit
     parameters: tuple[Parameter, ...]
-    _coefficients: _Float
-    _offsets: _Float
-    _runs: tuple[tuple[_Step | _Matrix, ...], ...]
-    _columns: NDArray[np.intp]  # into (theta, phi, lambda) of run 0, run 1, ...
+    coefficients: _Float
+    offsets: _Float
+    runs: tuple[tuple[_Step | _Matrix, ...], ...]
+    columns: NDArray[np.intp]  # into (theta, phi, lambda) of run 0, run 1, ...
 
     def angles(self, values: _Float) -> _Float:
         """Values of `parameters` for values of the parameters that went in.
@@ -68,20 +68,16 @@ class Fused:
         Returns:
             Shape (batch, len(parameters)), radians.
         """
-        rotations = values @ self._coefficients.T + self._offsets
-        table = np.zeros((len(self._runs), 3, len(values)))
-        for members in _alike(self._runs):
-            total: _Float = np.zeros((4, len(members), len(values)))
-            total[0] = 1.0
-            for steps in zip(*(self._runs[i] for i in members), strict=True):
-                if isinstance(steps[0], tuple):
-                    numbers, axis = [step[0] for step in steps], steps[0][1]
-                    gate = rotation(axis, rotations[:, numbers].T)
-                else:
-                    gate = np.stack([quaternion_of(step) for step in steps], axis=1)[:, :, None]
-                total = multiply(gate, total)
-            table[members] = euler_angles(total).transpose(1, 0, 2)
-        return np.ascontiguousarray(table.reshape(-1, len(values))[self._columns].T)
+        return self.turns.values(values, with_slopes=False)[0]
+
+    @cached_property
+    def turns(self) -> Turns:
+        """How the parameters that went in become the circuit's."""
+        columns = np.full(3 * len(self.runs), -1, dtype=np.int64)
+        columns[self.columns] = np.arange(len(self.columns))
+        return Turns.of(
+            self.runs, columns.reshape(-1, 3).tolist(), self.coefficients, self.offsets, len(self.parameters)
+        )
 
 
 def fuse(
@@ -118,10 +114,10 @@ def fuse(
     return Fused(
         circuit=writer.circuit,
         parameters=tuple(writer.parameters),
-        _coefficients=coefficients,
-        _offsets=offsets,
-        _runs=tuple(writer.runs),
-        _columns=np.array(writer.columns, dtype=np.intp),
+        coefficients=coefficients,
+        offsets=offsets,
+        runs=tuple(writer.runs),
+        columns=np.array(writer.columns, dtype=np.intp),
     )
 
 
@@ -137,16 +133,16 @@ def unfused(circuit: QuantumCircuit, parameters: Sequence[Parameter], shift: _Fl
     return _AsItIs(
         circuit=circuit,
         parameters=tuple(circuit.parameters),
-        _coefficients=np.zeros((0, len(parameters))),
-        _offsets=shift,
-        _runs=(),
-        _columns=np.array([column[p] for p in circuit.parameters], dtype=np.intp),
+        coefficients=np.zeros((0, len(parameters))),
+        offsets=shift,
+        runs=(),
+        columns=np.array([column[p] for p in circuit.parameters], dtype=np.intp),
     )
 
 
 class _AsItIs(Fused):
     def angles(self, values: _Float) -> _Float:
-        return np.ascontiguousarray((values + self._offsets)[:, self._columns])
+        return np.ascontiguousarray((values + self.offsets)[:, self.columns])
 
 
 class _Writer:
@@ -240,12 +236,3 @@ class _Writer:
 @lru_cache(maxsize=2)
 def _decomposer(style: str) -> OneQubitEulerDecomposer:
     return OneQubitEulerDecomposer({"u3": "U3", "zsx": "ZSXX"}[style])
-
-
-def _alike(runs: Sequence[tuple[_Step | _Matrix, ...]]) -> list[list[int]]:
-    """Numbers of runs with the same kinds of steps, which are computed together."""
-    groups: dict[tuple[int, ...], list[int]] = {}
-    for number, run in enumerate(runs):
-        kinds = tuple(step[1] if isinstance(step, tuple) else 0 for step in run)
-        groups.setdefault(kinds, []).append(number)
-    return list(groups.values())

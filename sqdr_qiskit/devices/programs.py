@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from qiskit_ibm_runtime.utils.utils import is_isa_circuit
 from sqdr_qiskit import records
 from sqdr_qiskit.devices.chip import Chip
 from sqdr_qiskit.devices.fusing import Fused
+from sqdr_qiskit.devices.turns import Turns
 from sqdr_qiskit.errors import ArgumentError, BackendError
 from sqdr_qiskit.specs.layout import LAYOUTS, LayoutSpec, Lines
 from sqdr_qiskit.tiles.tiles import TiledCircuit
@@ -141,9 +143,25 @@ class DeviceProgram:
     seed: int | None = None
     initial: tuple[int, ...] = ()
 
+    @cached_property
+    def turns(self) -> Turns:
+        """How the parameters that its angles are affine in become what `Round.bind` takes."""
+        runs = self.logical.runs
+        assert runs is not None  # devices run fused turns
+        return Turns.of(
+            [run.steps for run in runs],
+            [run.columns for run in runs],
+            self.logical.coefficients,
+            self.logical.offsets,
+            self.logical.circuit.num_parameters,
+        )
+
     def inner(self, values: _Float) -> _Float:
         """What `Round.bind` takes, from the original circuit's parameters: shape (batch, n_params)."""
-        return self.logical.bind(self.logical.angles(values))
+        if self.logical.runs is None:
+            return self.logical.bind(self.logical.angles(values))
+        outer = values if self.logical.stage is None else self.logical.stage.values(values)
+        return self.turns.values(outer, with_slopes=False)[0]
 
     @property
     def lines(self) -> Lines:

@@ -1,32 +1,63 @@
-"""A device rehearsed on this machine: its circuits on Aer, with the noise and the readout of its snapshot.
+"""A device rehearsed on this machine: its compiled circuits under the noise and the readout of its snapshot.
 
-Only the qubits in use are simulated, and of those each observable's light cone by itself: a tile costs what a
+Only the qubits in use are computed, and of those each reading's light cone by itself: a tile costs what a
 circuit of its 3 or 7 qubits costs, whatever the size of the chip. Gates err by the rule of Aer's
 `NoiseModel.from_backend`; waiting qubits relax; what no snapshot holds (crosstalk, drift, ...) is left out.
+
+All of that is a Pauli-transfer matrix on one or two qubits, so the exact engine computes the expectation of
+every reading, and its shots are drawn from that (a reading is +1 with probability (1 + expectation) / 2).
+Aer, a thousand times slower, samples the same circuits under the same noise.
 """
 
 from __future__ import annotations
 
-import zlib
+import hashlib
+import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
+import numpy as np
+from numpy.typing import NDArray
 from qiskit.circuit import QuantumCircuit
 from qiskit.circuit.library import IGate
-from qiskit.primitives import PrimitiveResult, PubResult
+from qiskit.primitives import BaseEstimatorV2, DataBin, PrimitiveResult, PubResult
 from qiskit.primitives.containers.estimator_pub import EstimatorPub
 from qiskit.primitives.containers.observables_array import ObservablesArray
+from qiskit.quantum_info import SparsePauliOp
 from qiskit_aer.noise import NoiseModel, ReadoutError
 
 from sqdr_qiskit.devices.chip import Chip
 from sqdr_qiskit.devices.sender import Handle, Request, shots_of
 from sqdr_qiskit.devices.success import schedule
+from sqdr_qiskit.errors import ArgumentError, UnsupportedError
+from sqdr_qiskit.lightcone.engine import ExactEngine
+from sqdr_qiskit.lightcone.operations import Channel
+from sqdr_qiskit.noise_models.channels import kraus_operators, kraus_to_ptm, without_rounding
+from sqdr_qiskit.noise_models.convert import read_terms
 from sqdr_qiskit.simulators.aer import AerConeEstimator
 from sqdr_qiskit.simulators.circuit_cache import CircuitCache
+from sqdr_qiskit.simulators.exact import distinct_observables
+from sqdr_qiskit.specs.channels import ChannelSpec
 
-__all__ = ["LocalHandle", "LocalSender", "noisy_part"]
+__all__ = [
+    "aer_noise",
+    "chip_engine",
+    "draw",
+    "LocalHandle",
+    "LocalSender",
+    "part_in_use",
+    "PartInUse",
+    "SIMULATORS",
+    "ShotSeeds",
+]
+
+SIMULATORS = ("exact", "aer")
+"""What computes a rehearsal."""
 
 _CIRCUITS = 8
+
+_Float = NDArray[np.float64]
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,18 +69,65 @@ class LocalHandle:
     label: str
 
 
+class ShotSeeds:
+    """Seeds for shots: equal requests in equal order get equal ones, whatever is asked in between.
+
+    Args:
+        seed: Where they come from; None gives fresh ones.
+    """
+
+    def __init__(self, seed: int | None) -> None:
+        self._seed = seed
+        self._asked: dict[bytes, int] = {}
+
+    def next(self, parameters: _Float, circuit: QuantumCircuit, shots: int) -> np.random.Generator:
+        """The stream for what is asked, another one the next time; nothing that a resumed run would need."""
+        if self._seed is None:
+            return np.random.default_rng(secrets.randbits(128))
+        digest = hashlib.blake2b(np.ascontiguousarray(parameters).tobytes(), digest_size=16)
+        digest.update(f"{self._seed} {shots} {circuit.num_qubits} {circuit.size()}".encode())
+        key = digest.digest()
+        times = self._asked[key] = self._asked.get(key, -1) + 1
+        digest.update(str(times).encode())
+        return np.random.default_rng(int.from_bytes(digest.digest(), "little"))
+
+
+def draw(expectations: _Float, shots: int, stream: np.random.Generator) -> _Float:
+    """Means of `shots` readings of +1 or -1 with these expectations, each drawn by itself.
+
+    Right where every expectation is read on a tile of its own. Readings of one execution are correlated;
+    drawn like this they keep expectation and variance, but not their covariance.
+    """
+    ones = stream.binomial(shots, np.clip((1.0 + expectations) / 2.0, 0.0, 1.0))
+    return np.asarray(2.0 * ones / shots - 1.0)
+
+
 class LocalSender:
-    """A `Sender` that runs requests on Aer.
+    """A `Sender` that computes requests here.
 
     Args:
         chip: The device.
         seed: Makes samples repeatable; None draws fresh ones.
+        simulator: `exact` draws shots from exact expectations; `aer` samples with Aer.
+        sampled: Whether shots are drawn; else every result is the expectation.
+
+    Raises:
+        ArgumentError: No such simulator.
     """
 
-    def __init__(self, chip: Chip, *, seed: int | None = None) -> None:
-        self._chip = chip
+    def __init__(
+        self, chip: Chip, *, seed: int | None = None, simulator: str = "exact", sampled: bool = True
+    ) -> None:
+        if simulator not in SIMULATORS:
+            raise ArgumentError(
+                f"Argument `simulator` must be {' or '.join(SIMULATORS)}, but is `{simulator}`."
+            )
+        self.chip = chip
+        self.seeds = ShotSeeds(seed)
+        self.sampled = sampled
         self._seed = seed
-        self._known: CircuitCache[_Rehearsal] = CircuitCache(_CIRCUITS)
+        self._simulator = simulator
+        self._known: CircuitCache[_Exact | _Aer] = CircuitCache(_CIRCUITS)
 
     def announce(self, requests: Sequence[Request]) -> None:
         """Nothing is spent here."""
@@ -61,97 +139,215 @@ class LocalSender:
     def collect(self, handle: Handle) -> PrimitiveResult[PubResult]:
         """Compute a request's results."""
         assert isinstance(handle, LocalHandle)
-        results = [self._run(pub, handle.precision) for pub in handle.pubs]
-        return PrimitiveResult(results, metadata={"version": 2})
+        return PrimitiveResult([self._run(pub, handle.precision) for pub in handle.pubs])
 
     def _run(self, pub: EstimatorPub, precision: float) -> PubResult:
-        rehearsal = self._rehearsal(pub)
-        observables = ObservablesArray(
+        shots = shots_of(precision) if self.sampled else None
+        found = self._rehearsal(pub)
+        if isinstance(found, _Exact):
+            evs, stds = found.run(pub, shots, self.seeds)
+        else:
+            evs, stds = found.run(pub, precision)
+        metadata = {"shots": shots, "target_precision": precision if self.sampled else 0.0}
+        return PubResult(DataBin(evs=evs, stds=stds, shape=evs.shape), metadata=metadata)
+
+    def _rehearsal(self, pub: EstimatorPub) -> _Exact | _Aer:
+        def make() -> _Exact | _Aer:
+            if self._simulator == "exact":
+                return _Exact(pub, self.chip)
+            return _Aer(pub, self.chip, self._seed, sampled=self.sampled)
+
+        words = tuple(tuple(observable.items()) for observable in pub.observables.ravel().tolist())
+        return self._known.get(pub.circuit, (), make, more=(pub.observables.shape, words))
+
+
+class _Exact:
+    """A device's circuit and its readings, for the exact engine."""
+
+    def __init__(self, pub: EstimatorPub, chip: Chip) -> None:
+        observables, self._which = distinct_observables(pub.observables)
+        words: dict[str, int] = {}
+        entries = []
+        self._constants = np.zeros(len(observables))
+        for row, observable in enumerate(observables):
+            for word, coefficient in observable.to_list():
+                if word.strip("I"):
+                    entries.append((row, words.setdefault(word, len(words)), coefficient.real))
+                else:
+                    self._constants[row] += coefficient.real
+        self._weights = np.zeros((len(observables), len(words)))
+        for row, column, coefficient in entries:
+            self._weights[row, column] += coefficient
+        self._engine = chip_engine(pub.circuit, [SparsePauliOp([word]) for word in words], chip)
+
+    def run(self, pub: EstimatorPub, shots: int | None, seeds: ShotSeeds) -> tuple[_Float, _Float]:
+        parameters = pub.parameter_values.as_array(pub.circuit.parameters)
+        parameters = parameters.reshape(pub.parameter_values.size, pub.circuit.num_parameters)
+        terms = self._engine.values(parameters)
+        errors = np.zeros_like(terms)
+        if shots is not None:
+            terms = draw(terms, shots, seeds.next(parameters, pub.circuit, shots))
+            errors = np.sqrt(np.maximum(0.0, 1.0 - terms**2) / shots)
+        values = terms @ self._weights.T + self._constants
+        spread = np.sqrt(errors**2 @ self._weights.T**2)
+        rows = np.arange(len(values)).reshape(pub.parameter_values.shape)
+        return np.asarray(values[rows, self._which]), np.asarray(spread[rows, self._which])
+
+
+class _Aer:
+    """A device's circuit for Aer: its qubits in use under new numbers, noise included."""
+
+    def __init__(self, pub: EstimatorPub, chip: Chip, seed: int | None, *, sampled: bool) -> None:
+        part = part_in_use(pub.circuit, chip, _support(pub.observables))
+        self._circuit = part.circuit
+        self._observables = ObservablesArray(
             [
-                {_part(word, rehearsal.qubits): weight for word, weight in observable.items()}
+                {part.word(word): weight for word, weight in observable.items()}
                 for observable in pub.observables.ravel().tolist()
             ],
         ).reshape(pub.observables.shape)
-        shots = shots_of(precision)
-        inner = EstimatorPub(rehearsal.circuit, observables, pub.parameter_values, precision=precision)
-        result = rehearsal.estimator.run([inner]).result()[0]
-        return PubResult(result.data, metadata={"shots": shots, "target_precision": precision})
+        shots = 1 if sampled else None
+        self._estimator: BaseEstimatorV2 = AerConeEstimator(aer_noise(part, chip), shots=shots, seed=seed)
 
-    def _rehearsal(self, pub: EstimatorPub) -> _Rehearsal:
-        measured = _support(pub.observables)
-        return self._known.get(pub.circuit, (), lambda: self._rehearse(pub, measured), more=measured)
-
-    def _rehearse(self, pub: EstimatorPub, measured: tuple[int, ...]) -> _Rehearsal:
-        circuit, model, qubits = noisy_part(pub.circuit, self._chip, measured)
-        # Each circuit has a stream of its own, so that the order of circuits does not matter.
-        seed = None if self._seed is None else zlib.crc32(f"{self._seed} {pub.circuit.size()}".encode())
-        return _Rehearsal(circuit, qubits, AerConeEstimator(model, shots=1, seed=seed))
+    def run(self, pub: EstimatorPub, precision: float) -> tuple[_Float, _Float]:
+        inner = EstimatorPub(self._circuit, self._observables, pub.parameter_values, precision=precision)
+        data = self._estimator.run([inner]).result()[0].data
+        return np.asarray(data.evs), np.asarray(data.stds)
 
 
 @dataclass(frozen=True, eq=False)
-class _Rehearsal:
-    """What stands for a device's circuit: its qubits in use under new numbers, noise included."""
+class PartInUse:
+    """What is left of a device's circuit when the qubits that do nothing are left out.
+
+    Attributes:
+        circuit: On the qubits in use, with an identity gate wherever a qubit waits (labelled by the time in
+            ns, `wait~84`).
+        qubits: The device's qubits that its qubits stand for, ascending.
+        measured: Those of them that are measured.
+    """
 
     circuit: QuantumCircuit
     qubits: tuple[int, ...]
-    estimator: AerConeEstimator
+    measured: tuple[int, ...]
+
+    def word(self, word: str) -> str:
+        """A Pauli word of the device's circuit on the qubits in use (Qiskit writes qubit 0 last)."""
+        return "".join(word[len(word) - 1 - qubit] for qubit in reversed(self.qubits))
 
 
-def noisy_part(
-    circuit: QuantumCircuit, chip: Chip, measured: Sequence[int]
-) -> tuple[QuantumCircuit, NoiseModel, tuple[int, ...]]:
-    """The qubits of a device's circuit that are in use, and the noise on them.
+def part_in_use(circuit: QuantumCircuit, chip: Chip, measured: Sequence[int]) -> PartInUse:
+    """The qubits of a device's circuit that are in use, and when they wait.
 
     Args:
         circuit: Of the device's own gates, on all its qubits, without measurements.
         chip: The device.
         measured: Qubits that are measured.
-
-    Returns:
-        The circuit on the qubits in use, with an identity gate wherever a qubit waits (labelled by the time
-        in ns); the noise model for it; and the device's qubits that its qubits stand for.
     """
     used = {circuit.find_bit(qubit).index for item in circuit.data for qubit in item.qubits} | set(measured)
     qubits = tuple(sorted(used))
     place = {qubit: i for i, qubit in enumerate(qubits)}
     small = QuantumCircuit(len(qubits))
-    model = NoiseModel()
-    known: set[tuple[str, tuple[int, ...]]] = set()
     for item, waits in zip(circuit.data, schedule(circuit, chip, measured).waits, strict=True):
-        where = tuple(circuit.find_bit(qubit).index for qubit in item.qubits)
-        small.append(item.operation, [place[qubit] for qubit in where])
-        key = (item.operation.name, where)
-        error = chip.error_after(*key)
-        if error is not None and key not in known:
-            model.add_quantum_error(error, [key[0]], [place[qubit] for qubit in where], warnings=False)
-            known.add(key)
+        small.append(item.operation, [place[circuit.find_bit(qubit).index] for qubit in item.qubits])
         for qubit, seconds in waits:
             nanoseconds = round(seconds * 1e9)
-            error = chip.error_of_waiting(qubit, nanoseconds) if nanoseconds else None
-            if error is None:
-                continue
-            label = f"wait~{nanoseconds}"
-            small.append(IGate(label=label), [place[qubit]])
-            if (label, (qubit,)) not in known:
-                model.add_quantum_error(error, [label], [place[qubit]], warnings=False)
-                known.add((label, (qubit,)))
-    for qubit in measured:
+            if nanoseconds:
+                small.append(IGate(label=f"{_WAIT}{nanoseconds}"), [place[qubit]])
+    return PartInUse(small, qubits, tuple(measured))
+
+
+_WAIT = "wait~"
+
+
+@dataclass(frozen=True)
+class _ChipChannels:
+    """The device's noise as the engine's `ChannelModel`, on the qubits in use."""
+
+    chip: Chip
+    qubits: tuple[int, ...]
+
+    def after(self, gate: str, qubits: tuple[int, ...]) -> tuple[Channel, ...]:
+        where = tuple(self.qubits[qubit] for qubit in qubits)
+        if gate.startswith(_WAIT):
+            channels = self.chip.channels_of_waiting(where[0], int(gate.removeprefix(_WAIT)))
+        else:
+            channels = self.chip.channels_after(gate, where)
+        return tuple(Channel(tuple(qubits[i] for i in operands), _ptm(spec)) for spec, operands in channels)
+
+
+@lru_cache(maxsize=4096)
+def _ptm(channel: ChannelSpec) -> _Float:
+    return without_rounding(kraus_to_ptm(kraus_operators(channel)))
+
+
+def chip_engine(circuit: QuantumCircuit, words: Sequence[SparsePauliOp], chip: Chip) -> ExactEngine:
+    """The exact engine for a device's circuit under the device's noise.
+
+    Args:
+        circuit: See `part_in_use`.
+        words: What is read, on the device's qubits.
+        chip: The device.
+
+    Returns:
+        Gives the expectations of the readings, errors of the readout included; its parameters are the
+        circuit's, in their order.
+
+    Raises:
+        UnsupportedError: A light cone is too wide and too deep for its noise.
+    """
+    part = part_in_use(circuit, chip, _looked_at(words))
+
+    def readout(qubit: int) -> tuple[float, float]:
+        return chip.readout[part.qubits[qubit]]
+
+    observables = [
+        read_terms(
+            readout, SparsePauliOp([part.word(label) for label in word.paulis.to_labels()], word.coeffs)
+        )
+        for word in words
+    ]
+    try:
+        return ExactEngine(part.circuit, observables, _ChipChannels(chip, part.qubits))
+    except UnsupportedError as error:
+        raise UnsupportedError(
+            f"The circuit on {chip.name} must have light cones that the exact simulator can hold with their "
+            f"noise, but one is too wide and too deep; sample it with `--simulator aer`, or lay it out with "
+            f"`--layout tiled` where that can be."
+        ) from error
+
+
+def aer_noise(part: PartInUse, chip: Chip) -> NoiseModel:
+    """The noise on the qubits in use as an Aer noise model."""
+    model = NoiseModel()
+    known: set[tuple[str, tuple[int, ...]]] = set()
+    for item in part.circuit.data:
+        name = item.operation.label or item.operation.name
+        where = tuple(part.circuit.find_bit(qubit).index for qubit in item.qubits)
+        if (name, where) in known:
+            continue
+        known.add((name, where))
+        qubits = tuple(part.qubits[qubit] for qubit in where)
+        if name.startswith(_WAIT):
+            error = chip.error_of_waiting(qubits[0], int(name.removeprefix(_WAIT)))
+        else:
+            error = chip.error_after(name, qubits)
+        if error is not None:
+            model.add_quantum_error(error, [name], list(where), warnings=False)
+    for qubit in part.measured:
         p01, p10 = chip.readout[qubit]
         if p01 or p10:
             reading = ReadoutError([[1 - p01, p01], [p10, 1 - p10]])
-            model.add_readout_error(reading, [place[qubit]], warnings=False)
-    return small, model, qubits
+            model.add_readout_error(reading, [part.qubits.index(qubit)], warnings=False)
+    return model
+
+
+def _looked_at(words: Sequence[SparsePauliOp]) -> tuple[int, ...]:
+    """Qubits that any word acts on, ascending."""
+    acts = np.zeros(words[0].num_qubits if words else 0, dtype=bool)
+    for word in words:
+        acts |= (word.paulis.x | word.paulis.z).any(axis=0)
+    return tuple(int(qubit) for qubit in np.flatnonzero(acts))
 
 
 def _support(observables: ObservablesArray) -> tuple[int, ...]:
-    """Qubits that any observable looks at, ascending."""
-    found: set[int] = set()
-    for observable in observables.ravel().tolist():
-        for word in observable:
-            found.update(place for place, letter in enumerate(reversed(word)) if letter != "I")
-    return tuple(sorted(found))
-
-
-def _part(word: str, qubits: Sequence[int]) -> str:
-    """A Pauli word on some of its qubits (Qiskit writes qubit 0 last)."""
-    return "".join(word[len(word) - 1 - qubit] for qubit in reversed(qubits))
+    return _looked_at(distinct_observables(observables)[0])

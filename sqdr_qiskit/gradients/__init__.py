@@ -8,7 +8,7 @@ from typing import Any
 
 from sqdr_qiskit.backends.interface import Backend
 from sqdr_qiskit.errors import ArgumentError, UnsupportedError
-from sqdr_qiskit.gradients.exact import ExactGradient
+from sqdr_qiskit.gradients.exact import ExactGradient, TwinGradient
 from sqdr_qiskit.gradients.interface import BatchedEstimatorGradient, GradientRequest
 from sqdr_qiskit.gradients.parameter_shift import Allocation, PackedParameterShift
 from sqdr_qiskit.gradients.physics_aware import PhysicsAwareGradient
@@ -27,6 +27,7 @@ __all__ = [
     "PackedParameterShift",
     "PhysicsAwareGradient",
     "SPSAGradient",
+    "TwinGradient",
     "is_device",
     "make_gradient",
     "noise_of",
@@ -66,6 +67,8 @@ Maker = Callable[[Backend, GradientOptions], BatchedEstimatorGradient]
 
 
 def _exact(backend: Backend, options: GradientOptions) -> BatchedEstimatorGradient:
+    if backend.twin is not None:
+        return TwinGradient(backend.twin)
     if is_device(backend):
         raise UnsupportedError(
             f"Gradient `exact` must run on a simulator whose noise is known, but backend {backend.name} is a "

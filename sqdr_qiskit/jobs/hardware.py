@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 from sqdr_qiskit.backends import Backend, make_backend
 from sqdr_qiskit.devices.names import is_hardware
-from sqdr_qiskit.errors import RunError, SqdrError, StorageError
+from sqdr_qiskit.errors import ArgumentError, RunError, SqdrError, StorageError
 from sqdr_qiskit.runtime.ledger import UNDER_WAY, Entry, Ledger
 from sqdr_qiskit.specs.job import JOB_OPTIONS, JobSpec
 
@@ -105,9 +105,20 @@ class Hardware:
         from sqdr_qiskit.runtime.rehearsal import RehearsalSender
         from sqdr_qiskit.runtime.waiting import nobody
 
+        if job.gradient == "exact":
+            raise ArgumentError(
+                f"Argument `gradient` must be one that a device can measure where a ceiling counts what it "
+                f"would be asked for ({' or '.join(CEILINGS)}), but is `exact`."
+            )
         backend = make_backend(
-            job.backend, noise=job.noise, shots=job.shots, seed=job.seed, layout=job.layout
+            job.backend,
+            noise=job.noise,
+            shots=job.shots,
+            simulator=job.simulator,
+            seed=job.seed,
+            layout=job.layout,
         )
+        backend = replace(backend, default_gradient="parameter-shift")  # the device's
         assert isinstance(backend.estimator, DeviceEstimator)
         self._rehearsed = True
         backend.estimator.sender = RehearsalSender(

@@ -84,6 +84,13 @@ def backend_of(job: JobSpec, hardware: Hardware | None = None) -> Backend:
                 f"Argument `noise` must be left out with backend {job.backend}, which has its own, but is "
                 f"{job.noise!r}."
             )
+        if job.simulator is not None:
+            raise ArgumentError(
+                f"Argument `simulator` must be left out with backend {job.backend}, which is none, but is "
+                f"{job.simulator!r}."
+            )
+        if job.shots == 0:
+            raise ArgumentError(f"Argument `shots` must be at least 1 with backend {job.backend}, but is 0.")
         if hardware is None:
             raise ArgumentError(
                 f"Argument `backend` must be a simulator for task {job.task}, but is {job.backend!r}; "
@@ -103,6 +110,7 @@ def backend_of(job: JobSpec, hardware: Hardware | None = None) -> Backend:
         job.backend,
         noise=job.noise,
         shots=job.shots,
+        simulator=job.simulator,
         seed=job.seed,
         layout=job.layout,
         device="GPU" if job.device != "cpu" and job.backend.startswith("aer") else None,

@@ -8,7 +8,7 @@ belong to. What cannot be said in these words is refused by name.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from typing import Protocol, TypeAlias
 
 import numpy as np
@@ -148,8 +148,19 @@ class NormalForm:
 
     def radians(self, parameters: RealArray) -> RealArray:
         """Angles, shape (batch, n_angles), of parameters, shape (batch, n_params)."""
+        if self._single is not None:  # as usual: a product with a large matrix of zeros costs more
+            columns, factors = self._single
+            return np.asarray(parameters[:, columns] * factors + self.offsets)
         angles: RealArray = parameters @ self.coefficients.T + self.offsets
         return angles
+
+    @cached_property
+    def _single(self) -> tuple[np.ndarray, RealArray] | None:
+        """The parameter of each angle and its coefficient, if none depends on two."""
+        if not self.coefficients.shape[1] or (np.count_nonzero(self.coefficients, axis=1) > 1).any():
+            return None
+        columns = np.abs(self.coefficients).argmax(axis=1)
+        return columns, self.coefficients[np.arange(len(columns)), columns]
 
     @property
     def has_channels(self) -> bool:

@@ -363,10 +363,16 @@ class JobSpec:
         usual="on a noisy simulator paper",
     )
     shots: int | None = option(
-        help="Samples per expectation value.",
+        help="Samples per expectation value; on fake_<device> 0 gives expectations without shot noise.",
         group="noise and shots",
         usual="exact; on devices 4096",
-        at_least=1,
+        at_least=0,
+    )
+    simulator: str | None = option(
+        help="What computes fake_<device>: exact (shots drawn from exact expectations) or aer (slow).",
+        group="noise and shots",
+        usual="exact",
+        choices=("exact", "aer"),
     )
     noise_sweep: str | None = option(
         help="Accuracy against noise strength: first:last:number, such as 0:0.1:11.",

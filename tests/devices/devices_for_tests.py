@@ -13,7 +13,7 @@ from qiskit.primitives.containers.estimator_pub import EstimatorPub
 from qiskit.transpiler import InstructionProperties, QubitProperties, Target
 
 from sqdr_qiskit.devices.chip import Chip, chip_of, fake_backend
-from sqdr_qiskit.devices.rehearsal import LocalHandle, noisy_part
+from sqdr_qiskit.devices.rehearsal import LocalHandle, part_in_use
 from sqdr_qiskit.devices.sender import Handle, Request, executions_of
 from sqdr_qiskit.simulators.exact import ExactEstimator
 
@@ -75,13 +75,13 @@ class IdealSender:
     def _run(self, pub: EstimatorPub) -> PubResult:
         words = [word for observable in pub.observables.ravel().tolist() for word in observable]
         looked_at = sorted({len(w) - 1 - i for w in words for i, letter in enumerate(w) if letter != "I"})
-        small, _, qubits = noisy_part(pub.circuit, self.chip, looked_at)
-        bare = small.copy_empty_like()
-        for item in small.data:
+        part = part_in_use(pub.circuit, self.chip, looked_at)
+        bare = part.circuit.copy_empty_like()
+        for item in part.circuit.data:
             if item.operation.name != "id":
                 bare.append(item)
         observables = [
-            [{"".join(w[len(w) - 1 - q] for q in reversed(qubits)): c for w, c in o.items()} for o in row]
+            [{part.word(word): weight for word, weight in o.items()} for o in row]
             for row in pub.observables.tolist()
         ]
         return ExactEstimator().run([(bare, observables, pub.parameter_values)]).result()[0]

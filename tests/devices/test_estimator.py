@@ -130,7 +130,7 @@ def test_a_snapshot_is_a_backend_by_name(rng: np.random.Generator) -> None:
     import torch
 
     backend = make_backend("fake_manila", shots=64, seed=3, layout="tiled")
-    assert (backend.name, backend.shots, backend.default_gradient) == ("fake_manila", 64, "parameter-shift")
+    assert (backend.name, backend.shots, backend.default_gradient) == ("fake_manila", 64, "exact")
     model = build_circuit("2b-5q")
     layer = quantum_layer(model, backend, "physics-aware", initial_weights=rng.uniform(0, 6, model.n_weights))
     values = layer(torch.tensor(rng.uniform(0, 1, (3, model.n_features)), dtype=torch.float32))

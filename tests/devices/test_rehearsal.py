@@ -3,19 +3,98 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from qiskit.circuit import QuantumCircuit
+from qiskit.primitives.containers.estimator_pub import EstimatorPub
 from qiskit_aer import AerSimulator
 from qiskit_aer.noise import NoiseModel, ReadoutError
+from scipy import stats
 
 from sqdr_qiskit.circuits import build_circuit
 from sqdr_qiskit.devices.chip import fake_backend
 from sqdr_qiskit.devices.estimator import DeviceEstimator
 from sqdr_qiskit.devices.programs import LayoutOptions
-from sqdr_qiskit.devices.rehearsal import LocalSender, noisy_part
+from sqdr_qiskit.devices.rehearsal import LocalSender, aer_noise, part_in_use
 from sqdr_qiskit.devices.success import schedule
 from sqdr_qiskit.devices.transpilation import compile_for_device
+from sqdr_qiskit.errors import ArgumentError
+from sqdr_qiskit.simulators.exact import ExactEstimator
 from tests.devices.devices_for_tests import snapshot
 
 _SHOTS = 200_000
+
+
+@pytest.mark.parametrize(
+    ("name", "device", "layout"),
+    [
+        ("2b-5q", "fake_manila", "tiled"),
+        ("2b-5q", "fake_manila", "whole"),
+        ("2b-9q", "fake_kingston", "tiled"),
+        ("2b-9q", "fake_brisbane", "tiled"),
+        ("2b-9q", "fake_fez", "whole"),
+        ("4b-9q", "fake_kingston", "tiled"),
+        ("4b-4q", "fake_brisbane", "whole"),
+    ],
+)
+def test_expectations_equal_density_matrices(
+    name: str, device: str, layout: str, rng: np.random.Generator
+) -> None:
+    """Gates, waiting and readout: the exact engine against Aer's density matrices of the same circuits."""
+    model, chip = build_circuit(name), snapshot(device)
+    values = rng.uniform(-4, 4, (2, model.circuit.num_parameters))
+    pub = (model.circuit, [[o] for o in model.observables], values)
+    options = LayoutOptions(layout=layout, seeds=(1,), copies=1 if layout == "tiled" else None)
+    found = [
+        DeviceEstimator(chip, LocalSender(chip, simulator=simulator, sampled=False), options=options)
+        .run([pub])
+        .result()[0]
+        .data
+        for simulator in ("exact", "aer")
+    ]
+    np.testing.assert_allclose(found[0].evs, found[1].evs, atol=1e-9)
+    assert not found[0].stds.any()
+    ideal = ExactEstimator().run([pub]).result()[0].data.evs
+    assert np.abs(found[0].evs - ideal).max() > 1e-3  # there is noise
+
+
+@pytest.mark.parametrize("simulator", ["exact", "aer"])
+@pytest.mark.parametrize(("name", "device"), [("2b-9q", "fake_kingston"), ("4b-5q", "fake_manila")])
+def test_shots_scatter_around_the_expectation(
+    simulator: str, name: str, device: str, rng: np.random.Generator
+) -> None:
+    """z = (mean of shots - expectation) / its standard error is standard normal, of either simulator."""
+    model, chip = build_circuit(name), snapshot(device)
+    values = rng.uniform(-4, 4, (24, model.circuit.num_parameters))
+    pub = (model.circuit, [[o] for o in model.observables], values)
+    options = LayoutOptions(copies=1)
+    exact, drawn = (
+        DeviceEstimator(chip, sender, shots=4096, options=options).run([pub]).result()[0].data.evs
+        for sender in (LocalSender(chip, sampled=False), LocalSender(chip, seed=7, simulator=simulator))
+    )
+    z = ((drawn - exact) / np.sqrt((1 - exact**2) / 4096)).ravel()
+    assert 0.005 < stats.chi2.cdf(np.sum(z**2), len(z)) < 0.995
+    assert stats.kstest(z, "norm").pvalue > 0.005
+
+
+def test_sums_and_constants_are_read_term_by_term(rng: np.random.Generator) -> None:
+    chip, circuit = snapshot("fake_manila"), QuantumCircuit(5)
+    circuit.sx(0)
+    circuit.rz(0.4, 0)
+    circuit.sx(0)
+    single = [{"IIIIZ": 1.0}, {"IIIZI": 1.0}, {"IIIZZ": 1.0}]
+    both = [{"IIIIZ": 2.0, "IIIZI": -1.0, "IIIII": 3.0}, {"IIIZZ": 0.5}]
+    sender = LocalSender(chip, sampled=False)
+
+    def expectations(observables: list[dict[str, float]]) -> np.ndarray:
+        pubs = [EstimatorPub.coerce((circuit, [dict(o) for o in observables]))]
+        handle = sender.send(pubs, precision=0.1, label="one")
+        return np.asarray(sender.collect(handle)[0].data.evs)
+
+    first, second, pair = expectations(single)
+    np.testing.assert_allclose(expectations(both), [2 * first - second + 3, 0.5 * pair], atol=1e-12)
+
+
+def test_an_unknown_simulator_is_refused() -> None:
+    with pytest.raises(ArgumentError, match="`simulator` must be exact or aer, but is `magic`"):
+        LocalSender(snapshot("fake_manila"), simulator="magic")
 
 
 @pytest.mark.parametrize("layout", ["tiled", "whole"])
@@ -79,10 +158,10 @@ def test_only_what_is_used_is_simulated() -> None:
     circuit = QuantumCircuit(127)
     circuit.sx(5)
     circuit.sx(100)
-    small, model, qubits = noisy_part(circuit, chip, [5, 100, 120])
-    assert qubits == (5, 100, 120)
-    assert small.num_qubits == 3
-    assert set(model._local_readout_errors) == {(0,), (1,), (2,)}
+    part = part_in_use(circuit, chip, [5, 100, 120])
+    assert part.qubits == (5, 100, 120)
+    assert part.circuit.num_qubits == 3
+    assert set(aer_noise(part, chip)._local_readout_errors) == {(0,), (1,), (2,)}
 
 
 def test_waiting_is_marked_by_its_time() -> None:
@@ -92,7 +171,7 @@ def test_waiting_is_marked_by_its_time() -> None:
     circuit.sx(first)
     circuit.ecr(first, second)
     circuit.sx(first)
-    small, model, _ = noisy_part(circuit, chip, [0, 1])
+    part = part_in_use(circuit, chip, [0, 1])
     label = f"wait~{round(chip.duration('sx', (first,)) * 1e9)}"  # the second waits while the first turns
-    assert [item.operation.label for item in small.data if item.operation.name == "id"] == [label]
-    assert label in model._local_quantum_errors
+    assert [item.operation.label for item in part.circuit.data if item.operation.name == "id"] == [label]
+    assert label in aer_noise(part, chip)._local_quantum_errors
