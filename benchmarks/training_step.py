@@ -56,6 +56,7 @@ def main() -> int:
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--variants", nargs="+", default=list(VARIANTS), help="such as 2b-9q")
+    parser.add_argument("--backend", default="exact", help="such as fake_kingston, with its exact gradient")
     parser.add_argument("--dataset", default="mnist", help="its files must be there; digits always is")
     parser.add_argument("--limit", type=int, default=12_000, help="training images")
     parser.add_argument("--batch", type=int, default=None, help="the recipe's if not given")
@@ -85,7 +86,7 @@ def _train(variant: str, arguments: argparse.Namespace) -> dict[str, Any]:
         n_classes=len(data.class_names),
         angle_scale=recipe.angle_scale,
     )
-    backend = make_backend("exact")
+    backend = make_backend(arguments.backend)
 
     def run(n_images: int) -> Outcome:
         import numpy as np
@@ -99,6 +100,7 @@ def _train(variant: str, arguments: argparse.Namespace) -> dict[str, Any]:
     outcome = run(len(data.train))
     return {
         "circuit": variant,
+        "backend": arguments.backend,
         "images": len(data.train),
         "batch": recipe.batch_size,
         "samples_per_s": outcome.samples_per_s,
