@@ -31,7 +31,7 @@ _ROWS: tuple[tuple[str, ...], ...] = (
     ("lightcone",),
     ("circuits", "noise_models", "encoder", "data"),
     ("specs",),
-    ("catalog", "records", "parallel"),
+    ("catalog", "records", "parallel", "simd"),
     ("errors", "__init__"),
 )
 _LEVEL = {room: len(_ROWS) - row for row, rooms in enumerate(_ROWS) for room in rooms}

@@ -11,9 +11,9 @@ from __future__ import annotations
 
 from numba import njit
 
-from sqdr_qiskit.encoder.lanes import bit, load, load_words, select, splat, store, store_words
+from sqdr_qiskit.encoder.convolution import add_window, store_many
 from sqdr_qiskit.encoder.layers import n_columns, n_rows, spread
-from sqdr_qiskit.encoder.windows import add_window, store_many
+from sqdr_qiskit.simd import bit, load, load_words, select, splat, store, store_words
 
 __all__ = ["fire", "integrate", "window_currents"]
 

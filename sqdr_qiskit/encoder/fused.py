@@ -16,8 +16,7 @@ import numpy.typing as npt
 import torch
 from torch import nn
 
-from sqdr_qiskit.encoder.correlations import N_TERMS, edge_sums, tap_moments
-from sqdr_qiskit.encoder.lanes import LANES, vectors
+from sqdr_qiskit.encoder.batch_norm import N_TERMS, edge_sums, tap_moments
 from sqdr_qiskit.encoder.layers import n_received
 from sqdr_qiskit.encoder.normalise import Fold
 from sqdr_qiskit.encoder.passes import (
@@ -30,6 +29,7 @@ from sqdr_qiskit.encoder.passes import (
 )
 from sqdr_qiskit.encoder.plan import Call, Plan, WorkSpace, make_plan
 from sqdr_qiskit.encoder.reference import PoolGradient
+from sqdr_qiskit.simd import LANES, vectors
 
 __all__ = ["fused_rates"]
 

@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 from numba import njit
 
-from sqdr_qiskit.encoder.lanes import bit, load_words, nonzero, select, splat, store
+from sqdr_qiskit.simd import bit, load_words, nonzero, select, splat, store
 
 __all__ = ["Layer", "n_columns", "n_received", "n_rows", "spread"]
 

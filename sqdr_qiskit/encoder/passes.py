@@ -14,12 +14,12 @@ import numpy as np
 import numpy.typing as npt
 from numba import njit
 
-from sqdr_qiskit.encoder.backfire import backfire, send_back
-from sqdr_qiskit.encoder.correlations import correlate
+from sqdr_qiskit.encoder.batch_norm import correlate
 from sqdr_qiskit.encoder.fire import fire
-from sqdr_qiskit.encoder.head import count_spikes, head_rates, send_head_back
-from sqdr_qiskit.encoder.lanes import LANES
 from sqdr_qiskit.encoder.layers import n_received
+from sqdr_qiskit.encoder.readout import count_spikes, head_rates, send_head_back
+from sqdr_qiskit.encoder.spiking_layer import backfire, send_back
+from sqdr_qiskit.simd import LANES
 
 __all__ = [
     "Scratch",

@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from sqdr_qiskit.encoder.lanes import LANES, vectors
 from sqdr_qiskit.encoder.layers import Layer, n_columns, n_received, n_rows
 from sqdr_qiskit.encoder.passes import Scratch
 from sqdr_qiskit.parallel import n_threads, run_chunks
+from sqdr_qiskit.simd import LANES, vectors
 
 __all__ = ["Call", "Plan", "WorkSpace", "code_fits", "make_plan"]
 

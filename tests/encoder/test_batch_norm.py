@@ -5,8 +5,8 @@ import numpy.typing as npt
 import pytest
 from numpy.lib.stride_tricks import sliding_window_view
 
-from sqdr_qiskit.encoder.correlations import N_TERMS, correlate, edge_sums, tap_moments
-from sqdr_qiskit.encoder.lanes import LANES
+from sqdr_qiskit.encoder.batch_norm import N_TERMS, correlate, edge_sums, tap_moments
+from sqdr_qiskit.simd import LANES
 
 
 def taps(images: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:

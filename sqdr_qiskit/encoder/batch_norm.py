@@ -19,7 +19,7 @@ import numpy as np
 import numpy.typing as npt
 from numba import njit
 
-from sqdr_qiskit.encoder.lanes import bit, load_words, popcount, total_words
+from sqdr_qiskit.simd import bit, load_words, popcount, total_words
 
 __all__ = ["N_TERMS", "correlate", "edge_sums", "tap_moments"]
 

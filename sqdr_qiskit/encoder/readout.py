@@ -6,8 +6,8 @@ from __future__ import annotations
 
 from numba import njit
 
-from sqdr_qiskit.encoder.backfire import PI
-from sqdr_qiskit.encoder.lanes import bit, fma, load, load_words, nonzero, select, splat, store, total
+from sqdr_qiskit.encoder.spiking_layer import PI
+from sqdr_qiskit.simd import bit, fma, load, load_words, nonzero, select, splat, store, total
 
 __all__ = ["count_spikes", "head_rates", "send_head_back"]
 

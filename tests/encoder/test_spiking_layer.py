@@ -7,11 +7,11 @@ import numpy.typing as npt
 import pytest
 import torch
 
-from sqdr_qiskit.encoder.backfire import fire_gradient
 from sqdr_qiskit.encoder.fire import integrate
-from sqdr_qiskit.encoder.lanes import LANES, vectors
 from sqdr_qiskit.encoder.layers import Layer
 from sqdr_qiskit.encoder.reference import PoolGradient, integrate_and_fire, max_pool
+from sqdr_qiskit.encoder.spiking_layer import fire_gradient
+from sqdr_qiskit.simd import LANES, vectors
 
 N_STEPS = 10
 
@@ -52,7 +52,7 @@ def fire_one_window(
     # A vector cannot cross from Python into a kernel: a thin one loads it.
     from numba import njit
 
-    from sqdr_qiskit.encoder.lanes import load_words
+    from sqdr_qiskit.simd import load_words
 
     @njit
     def call(layer, membranes, words, received, keep, gradient):  # type: ignore[no-untyped-def]

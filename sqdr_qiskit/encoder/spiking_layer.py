@@ -14,10 +14,17 @@ import math
 
 from numba import njit
 
+from sqdr_qiskit.encoder.convolution import (
+    add_taps,
+    add_window,
+    load_taps,
+    load_window,
+    put_window,
+    store_many,
+)
 from sqdr_qiskit.encoder.fire import integrate, window_currents
-from sqdr_qiskit.encoder.lanes import bit, fma, load, load_words, nonzero, select, splat, store, total
 from sqdr_qiskit.encoder.layers import n_columns, n_rows, spread
-from sqdr_qiskit.encoder.windows import add_taps, add_window, load_taps, load_window, put_window, store_many
+from sqdr_qiskit.simd import bit, fma, load, load_words, nonzero, select, splat, store, total
 
 __all__ = ["backfire", "fire_gradient", "send_back"]
 

@@ -14,7 +14,7 @@ from llvmlite import ir
 from numba import types
 from numba.extending import intrinsic
 
-from sqdr_qiskit.encoder.lanes import FLOATS, broadcast, element_address, load_at, multiply_add
+from sqdr_qiskit.simd import FLOATS, broadcast, element_address, load_at, multiply_add
 
 __all__ = [
     "N_PAIR_TAPS",
