@@ -9,9 +9,8 @@ from typing import Literal, get_args
 import torch
 from torch import nn
 
-from sqdr_qiskit.encoder.fused import fused_rates
+from sqdr_qiskit.encoder.fused import code_fits, fused_rates
 from sqdr_qiskit.encoder.phase import check_code, quantise
-from sqdr_qiskit.encoder.plan import code_fits
 from sqdr_qiskit.encoder.reference import PoolGradient, reference_rates
 from sqdr_qiskit.errors import ArgumentError
 

@@ -7,10 +7,9 @@ import numpy.typing as npt
 import pytest
 import torch
 
-from sqdr_qiskit.encoder.fire import integrate
-from sqdr_qiskit.encoder.layers import Layer
+from sqdr_qiskit.encoder.convolution import Layer
 from sqdr_qiskit.encoder.reference import PoolGradient, integrate_and_fire, max_pool
-from sqdr_qiskit.encoder.spiking_layer import fire_gradient
+from sqdr_qiskit.encoder.spiking_layer import fire_gradient, integrate
 from sqdr_qiskit.simd import LANES, vectors
 
 N_STEPS = 10
