@@ -30,8 +30,9 @@ _ROWS: tuple[tuple[str, ...], ...] = (
     ("tiles",),
     ("lightcone",),
     ("circuits", "noise_models", "encoder", "data"),
+    ("simd",),
     ("specs",),
-    ("catalog", "records", "parallel", "simd"),
+    ("catalog", "records", "parallel"),
     ("errors", "__init__"),
 )
 _LEVEL = {room: len(_ROWS) - row for row, rooms in enumerate(_ROWS) for room in rooms}

@@ -1,13 +1,26 @@
-"""Convolution on one pooling window, unrolled into registers.
+"""Sizes of a spiking layer, where its data lies in memory, and its convolution on one pooling window.
 
-A window is 2 x 2 neurons of 2 channels, 8 vectors in the order [channel][row][column]; it sees a patch of 4 x
-4 inputs through 3 x 3 weights. That is 72 fused multiply-adds for 16 loads, and what they need stays within
-the 32 vector registers of AVX-512: 8 sums, 18 weights, one input. Sizes are fixed by pooling, not tuned.
+Everything is in vectors of 16 samples (`simd.py`), innermost in memory; a group is 16 samples. Spikes rest
+packed: one 32-bit word for each neuron and sample, bit t for step t, a tenth of what floats for 10 steps are.
+For a kernel they are unpacked to floats, [channel][row][column][plane], with a border of zeros and an even
+number of rows and columns, so that every window sees a whole patch and no kernel asks where it is.
+
+A plane is an input that differs from step to step: step t sees plane t mod n_planes. The first layer has as
+many planes as the phase code has phases (steps 9 and 10 repeat 1 and 2, and their currents are not computed
+twice), the others one for each step.
+
+A window is what pooling makes one neuron of: 2 x 2 neurons, here of 2 channels at once, 8 vectors in the
+order [channel][row][column]. It sees a patch of 4 x 4 inputs through 3 x 3 weights. That is 72 fused
+multiply-adds for 16 loads, unrolled, and what they need stays within the 32 vector registers of AVX-512: 8
+sums, 18 weights, one input.
 """
+
+# numba's extension interface has no types, and its intrinsics are typed by what they return.
+# mypy: disable-error-code="no-untyped-def, misc, type-arg, no-any-return, call-arg"
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from llvmlite import ir
 from numba import njit, types
@@ -18,29 +31,31 @@ from sqdr_qiskit.simd import (
     bit,
     broadcast,
     element_address,
+    floats,
+    load,
     load_at,
-    load_words,
     multiply_add,
     nonzero,
     select,
-    splat,
     store,
 )
 
 __all__ = [
+    "N_PAIR_TAPS",
+    "N_WINDOW",
+    "Layer",
+    "LayerInput",
+    "LayerSpace",
     "add_taps",
     "add_window",
-    "Layer",
     "load_taps",
     "load_window",
     "n_columns",
-    "N_PAIR_TAPS",
-    "n_received",
+    "n_pooled",
     "n_rows",
-    "N_WINDOW",
-    "put_window",
-    "spread",
     "store_many",
+    "store_window",
+    "unpack_rows",
 ]
 
 
@@ -66,54 +81,94 @@ class Layer(NamedTuple):
         return self.height // 2, self.width // 2
 
 
+class LayerInput(NamedTuple):
+    """What a layer's currents are computed from, forward and again backward.
+
+    Attributes:
+        words: uint32 vectors, [group][input channel][row][column]: packed spikes that come in.
+        planes: float32 array of shape (n_planes,): value of a spike in each plane.
+        weights: float32 array, [pair of output channels][input channel][18], times the batch norm's gain.
+        biases: float32 array of shape (n_out,): the batch norm's bias less its mean's part.
+        valid: uint32 vectors, [group]: all bits set for real samples, none for those that fill up a group.
+    """
+
+    words: Any
+    planes: Any
+    weights: Any
+    biases: Any
+    valid: Any
+
+
+class LayerSpace(NamedTuple):
+    """One thread's work space for a layer, in vectors; all but the first two are shared by its layers.
+
+    Attributes:
+        inputs: Spikes unpacked, [input channel][row][column][plane], zero at its border.
+        outputs: Gradient of the convolution's output, laid out as `inputs` with output channels and steps,
+            zero at its border; empty for the first layer, from which nothing goes back.
+        currents: Of one window, [plane][8].
+        membranes: Of one window, [step][8]: u_t, before the reset.
+        spikes: uint32, of one window, [8]: bit t is s_t.
+        gradient: Of one window's currents, [step][8].
+        taps: [pair][input channel][18], zeros between two groups.
+        sums: [output channel], zeros between two groups.
+    """
+
+    inputs: Any
+    outputs: Any
+    currents: Any
+    membranes: Any
+    spikes: Any
+    gradient: Any
+    taps: Any
+    sums: Any
+
+
 @njit(nogil=True, cache=True, forceinline=True)
 def n_rows(layer: Layer) -> int:
-    """Rows of the inputs spread out: even, with a border."""
+    """Rows of the unpacked inputs: even, with a border."""
     return layer.height + layer.height % 2 + 2
 
 
 @njit(nogil=True, cache=True, forceinline=True)
 def n_columns(layer: Layer) -> int:
-    """Columns of the inputs spread out: even, with a border."""
+    """Columns of the unpacked inputs: even, with a border."""
     return layer.width + layer.width % 2 + 2
 
 
 @njit(nogil=True, cache=True, forceinline=True)
-def n_received(layer: Layer) -> int:
-    """Vectors of the gradient of pooled spikes: [channel][row][column][step], rows and columns made even."""
+def n_pooled(layer: Layer) -> int:
+    """Vectors of the pooled spikes' gradient: [channel][row][column][step], rows and columns made even."""
     high, wide = layer.height // 2, layer.width // 2
     return layer.n_out * (high + high % 2) * (wide + wide % 2) * layer.n_steps
 
 
 @njit(nogil=True, cache=True, forceinline=True)
-def spread(layer, words, at, weights, y, inputs):  # type: ignore[no-untyped-def]
-    """Spread packed spikes out to floats: those rows that windows of row `y` are the first to see.
+def unpack_rows(layer, source, group, y, inputs):
+    """Unpack spikes to floats: those rows that windows of row `y` are the first to see.
 
     Called with y = 0, 1, 2 ... while the windows are worked on, it leaves the inputs in the cache for them.
 
     Args:
         layer: Sizes.
-        words: uint32 vectors [channel][row][column] from vector `at` on; bit p for plane p.
-        at: See `words`.
-        weights: float32 array of shape (n_planes,): value of a spike in each plane.
+        source: A `LayerInput`.
+        group: Which group.
         y: Row of windows.
         inputs: float32 vectors to write; the border is left as it is (zeros).
     """
     rows, columns, n_planes = n_rows(layer), n_columns(layer), layer.n_planes
-    zero = splat(0.0)
+    at = group * layer.n_in * layer.height * layer.width
+    zero = floats(0.0)
     for channel in range(layer.n_in):
+        # A window of row y reaches one row past its own two.
         for down in range(2 * y + 1 if y > 0 else 0, min(2 * y + 3, layer.height)):
             start = at + (channel * layer.height + down) * layer.width
             for right in range(layer.width):
-                word = load_words(words, start + right)
+                word = load(source.words, start + right)
                 to = ((channel * rows + down + 1) * columns + right + 1) * n_planes
                 for plane in range(n_planes):
                     fired = nonzero(word & bit(plane))
-                    store(inputs, to + plane, select(fired, splat(weights[plane]), zero))
-
-
-# numba's extension interface has no types, and its intrinsics are typed by what they return.
-# mypy: disable-error-code="no-untyped-def, misc, type-arg, no-any-return, call-arg"
+                    store(inputs, to + plane, select(fired, floats(source.planes[plane]), zero))
 
 
 N_WINDOW = 8  # vectors of a window: 2 channels x 2 rows x 2 columns
@@ -142,7 +197,7 @@ def _patch(context, builder, array_type, array, at, row, column):
             index = at
             for stride, count in steps:
                 index = builder.add(index, builder.mul(stride, ir.Constant(stride.type, count)))
-            value = load_at(builder, element_address(context, builder, array_type, array, index, FLOATS))
+            value = load_at(builder, element_address(context, builder, array_type, array, index))
             joined = [
                 (2 * dy + dx, 3 * (y - dy) + x - dx)
                 for dy in range(2)
@@ -173,7 +228,9 @@ def add_window(typingctx, window, inputs, at, row, column, weights, weights_at):
         data = context.make_array(signature.args[5])(context, builder, weights).data
         first = builder.gep(data, [weights_at])
         spread = [
-            broadcast(builder, builder.load(builder.gep(first, [ir.Constant(ir.IntType(64), i)])))
+            broadcast(
+                builder, builder.load(builder.gep(first, [ir.Constant(ir.IntType(64), i)])), FLOATS.count
+            )
             for i in range(N_PAIR_TAPS)
         ]
         for value, joined in _patch(context, builder, signature.args[1], inputs, at, row, column):
@@ -212,7 +269,7 @@ def add_taps(typingctx, taps, window, inputs, at, row, column):
 def _loader(kind, count):
     def typed(typingctx, array, index):
         def codegen(context, builder, signature, args):
-            base = element_address(context, builder, signature.args[0], *args, FLOATS)
+            base = element_address(context, builder, signature.args[0], *args)
             offsets = [ir.Constant(ir.IntType(64), i) for i in range(count)]
             return _pack(builder, [load_at(builder, builder.gep(base, [offset])) for offset in offsets])
 
@@ -226,7 +283,7 @@ load_taps = _loader(TAPS, N_PAIR_TAPS)  # 18 of them
 
 
 @intrinsic
-def put_window(typingctx, array, at, channel, row, column, window):
+def store_window(typingctx, array, at, channel, row, column, window):
     """Write a window at its place: two channels, two rows and two columns, at the given distances."""
 
     def codegen(context, builder, signature, args):
@@ -235,9 +292,7 @@ def put_window(typingctx, array, at, channel, row, column, window):
             index = at
             for stride, used in zip(strides, (i // 4, i // 2 % 2, i % 2), strict=True):
                 index = builder.add(index, stride) if used else index
-            builder.store(
-                value, element_address(context, builder, signature.args[0], array, index, FLOATS), align=4
-            )
+            builder.store(value, element_address(context, builder, signature.args[0], array, index), align=4)
         return context.get_dummy_value()
 
     size = types.intp
@@ -249,7 +304,7 @@ def store_many(typingctx, array, index, values):
     """Write a tuple of vectors side by side, from vector `index` of an array on."""
 
     def codegen(context, builder, signature, args):
-        base = element_address(context, builder, signature.args[0], *args[:2], FLOATS)
+        base = element_address(context, builder, signature.args[0], *args[:2])
         for i, value in enumerate(_unpack(builder, args[2], signature.args[2].count)):
             builder.store(value, builder.gep(base, [ir.Constant(ir.IntType(64), i)]), align=4)
         return context.get_dummy_value()

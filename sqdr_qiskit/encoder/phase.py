@@ -1,15 +1,31 @@
-"""Phase coding: a pixel becomes a train of weighted spikes, one bit a step.
+"""Phase coding: a pixel becomes a train of weighted spikes, one bit a step; as tensors, and packed for kernels.
 
 Source: Kim et al., "Deep neural networks with weighted spikes", Neurocomputing 311 (2018).
 """
 
 from __future__ import annotations
 
+from typing import Any, NamedTuple
+
+import numpy as np
 import torch
+from numba import njit
 
+from sqdr_qiskit.encoder.batch_norm import correlate
 from sqdr_qiskit.errors import ArgumentError
+from sqdr_qiskit.simd import FLOATS
 
-__all__ = ["check_code", "phase_code", "phase_of_step", "quantise"]
+__all__ = [
+    "PixelTables",
+    "check_code",
+    "pack_pixels",
+    "phase_code",
+    "phase_of_step",
+    "pixel_tables",
+    "quantise",
+]
+
+LANES = FLOATS.count  # samples side by side
 
 N_BITS = 8
 
@@ -92,3 +108,80 @@ def phase_code(images: torch.Tensor, n_steps: int = 10, n_phases: int = 8) -> to
         phase, weight = phase_of_step(step, n_phases)
         planes.append((pixels >> (N_BITS - 1 - phase) & 1).to(torch.float32) * weight)
     return torch.stack(planes)
+
+
+class PixelTables(NamedTuple):
+    """What a pixel's value becomes, by its value.
+
+    Attributes:
+        bits: uint32 array of shape (256,): its spikes, bit k for phase k.
+        energies: uint32 array of shape (256,): such that the bits two pixels have in common spell the sum over
+            steps of weight^2, in units of 4^-K.
+        levels: int64 array of shape (256,): the sum over steps of its weights, in units of 2^-K.
+    """
+
+    bits: Any
+    energies: Any
+    levels: Any
+
+
+def pixel_tables(n_steps: int, n_phases: int) -> PixelTables:
+    """The tables of a code of at most 3 steps for each phase."""
+    phases = np.arange(min(n_phases, n_steps))
+    sent = np.arange(256)[:, None] >> (N_BITS - 1 - phases) & 1
+    times = np.bincount(np.arange(n_steps) % n_phases)
+    return PixelTables(
+        bits=(sent << phases).sum(axis=1).astype(np.uint32),
+        # `times` is at most 3: two bits, which fill the places of 4^k without meeting the next phase's.
+        energies=(sent * times << 2 * (n_phases - 1 - phases)).sum(axis=1).astype(np.uint32),
+        levels=(sent * times << n_phases - 1 - phases).sum(axis=1).astype(np.int64),
+    )
+
+
+@njit(nogil=True, cache=True)
+def pack_pixels(start, stop, images, tables, words, valid, sums, terms, energies):  # type: ignore[no-untyped-def]
+    """Pixels to packed spikes, 16 samples side by side, and the sums that the first batch norm needs.
+
+    Args:
+        start: First group.
+        stop: Group after the last.
+        images: uint8 array of shape (batch, C, H, W).
+        tables: `PixelTables`.
+        words: uint32 vectors to write, [group][channel][row][column].
+        valid: uint32 vectors to write, [group]: all bits set for real samples.
+        sums: int64 array of shape (groups, C, 9), zeros to add to, of levels: all, upper, lower row, left,
+            right column, corners; of no group if nobody needs them.
+        terms: int64 array of shape (groups, C, C, N_TERMS) to write, see `correlate`; likewise.
+        energies: Work space, uint32 vectors [channel][row][column].
+    """
+    _, n_channels, height, width = images.shape
+    for group in range(start, stop):
+        n = min(LANES, len(images) - group * LANES)
+        for lane in range(LANES):
+            valid[group * LANES + lane] = 0xFFFFFFFF if lane < n else 0
+        for channel in range(n_channels):
+            for y in range(height):
+                for x in range(width):
+                    place = (channel * height + y) * width + x
+                    to = (group * n_channels * height * width + place) * LANES
+                    level = 0
+                    for lane in range(LANES):
+                        pixel = images[group * LANES + lane, channel, y, x] if lane < n else np.uint8(0)
+                        words[to + lane] = tables.bits[pixel]
+                        energies[place * LANES + lane] = tables.energies[pixel]
+                        level += tables.levels[pixel]
+                    if len(sums) > 0:
+                        upper, lower, left, right = y == 0, y == height - 1, x == 0, x == width - 1
+                        sums[group, channel, 0] += level
+                        if upper:
+                            sums[group, channel, 1] += level
+                        if lower:
+                            sums[group, channel, 2] += level
+                        if left:
+                            sums[group, channel, 3] += level
+                        if right:
+                            sums[group, channel, 4] += level
+                        if (upper or lower) and (left or right):
+                            sums[group, channel, 5 + 2 * lower + right] += level
+        if len(terms) > 0:
+            correlate(energies, 0, n_channels, height, width, False, terms[group])

@@ -4,118 +4,182 @@
 
 from __future__ import annotations
 
+import math
+from typing import Any, NamedTuple
+
 from numba import njit
 
-from sqdr_qiskit.encoder.spiking_layer import PI
-from sqdr_qiskit.simd import bit, fma, load, load_words, nonzero, select, splat, store, total
+from sqdr_qiskit.encoder.spiking_layer import parameter_gradients
+from sqdr_qiskit.simd import bit, floats, fma, load, nonzero, select, store, total
 
-__all__ = ["count_spikes", "head_rates", "send_head_back"]
+__all__ = ["Readout", "ReadoutSpace", "ReadoutSums", "back_through_readout", "firing_rates"]
+
+
+class Readout(NamedTuple):
+    """The linear map.
+
+    Attributes:
+        weights: float32 array of shape (n_features, n_channels).
+        biases: float32 array of shape (n_features,).
+    """
+
+    weights: Any
+    biases: Any
+
+
+class ReadoutSums(NamedTuple):
+    """The linear map's gradients, one slot for each group.
+
+    Attributes:
+        weights: float64 array of shape (groups, n_features, n_channels) to write.
+        biases: float64 array of shape (groups, n_features) to write.
+    """
+
+    weights: Any
+    biases: Any
+
+
+class ReadoutSpace(NamedTuple):
+    """One thread's work space, in vectors.
+
+    Attributes:
+        means: A group's average pool, [channel][step].
+        gradient: The average pool's gradient, [channel][step].
+        membranes: Of one feature, [step].
+    """
+
+    means: Any
+    gradient: Any
+    membranes: Any
 
 
 @njit(nogil=True, cache=True)
-def count_spikes(words, group, n_channels, area, n_steps, means):
-    """Average pool of packed spikes over their places, [channel][step], into `means`."""
-    zero, one, whole = splat(0.0), splat(1.0), splat(area)
-    for channel in range(n_channels):
-        at = (group * n_channels + channel) * area
-        for step in range(n_steps):
+def _average_pool(layer, group, words, means):
+    """Average of a group's packed spikes over their places, [channel][step], into `means`."""
+    zero, one = floats(0.0), floats(1.0)
+    area = (layer.height // 2) * (layer.width // 2)
+    for channel in range(layer.n_out):
+        at = (group * layer.n_out + channel) * area
+        for step in range(layer.n_steps):
             count = zero
             for i in range(area):
-                count = count + select(nonzero(load_words(words, at + i) & bit(step)), one, zero)
-            store(means, channel * n_steps + step, count / whole)
+                count = count + select(nonzero(load(words, at + i) & bit(step)), one, zero)
+            store(means, channel * layer.n_steps + step, count / floats(area))
 
 
 @njit(nogil=True, cache=True)
-def _membranes(feature, n_channels, n_steps, means, weights, biases, membranes):
+def _membranes(layer, feature, readout, space):
     """Membranes of one feature at every step, before the reset, and its number of spikes."""
-    zero, one = splat(0.0), splat(1.0)
-    for step in range(n_steps):
-        store(membranes, step, splat(biases[feature]))
-    for channel in range(n_channels):
-        weight = splat(weights[feature, channel])
-        for step in range(n_steps):
-            current = fma(weight, load(means, channel * n_steps + step), load(membranes, step))
-            store(membranes, step, current)
+    zero, one = floats(0.0), floats(1.0)
+    for step in range(layer.n_steps):
+        store(space.membranes, step, floats(readout.biases[feature]))
+    for channel in range(layer.n_out):
+        weight = floats(readout.weights[feature, channel])
+        for step in range(layer.n_steps):
+            mean = load(space.means, channel * layer.n_steps + step)
+            store(space.membranes, step, fma(weight, mean, load(space.membranes, step)))
     count, u = zero, zero
-    for step in range(n_steps):
-        u = u + load(membranes, step)
-        store(membranes, step, u)
+    for step in range(layer.n_steps):
+        u = u + load(space.membranes, step)
+        store(space.membranes, step, u)
         count = select(u > one, count + one, count)
         u = select(u > one, zero, u)
     return count
 
 
 @njit(nogil=True, cache=True)
-def head_rates(group, n_channels, n_steps, means, weights, biases, rates, membranes):
-    """Firing rates, [group][feature].
+def firing_rates(start, stop, layer, words, readout, rates, space):
+    """Firing rates of groups `start` to `stop`.
 
     Args:
-        group: Which group.
-        n_channels: Channels of the last layer.
-        n_steps: T.
-        means: float32 vectors, [channel][step]: the group's average pool.
-        weights: float32 array of shape (n_features, n_channels).
-        biases: float32 array of shape (n_features,).
-        rates: float32 vectors to write.
-        membranes: Work space, [step].
+        start: First group.
+        stop: Group after the last.
+        layer: Sizes of the last layer.
+        words: uint32 vectors, [group][channel][row][column]: its pooled spikes, packed.
+        readout: A `Readout`.
+        rates: float32 vectors to write, [group][feature].
+        space: Work space, a `ReadoutSpace`.
     """
-    steps = splat(n_steps)
-    for feature in range(len(biases)):
-        count = _membranes(feature, n_channels, n_steps, means, weights, biases, membranes)
-        store(rates, group * len(biases) + feature, count / steps)
+    for group in range(start, stop):
+        _average_pool(layer, group, words, space.means)
+        for feature in range(len(readout.biases)):
+            count = _membranes(layer, feature, readout, space)
+            store(rates, group * len(readout.biases) + feature, count / floats(layer.n_steps))
 
 
 @njit(nogil=True, cache=True)
-def send_head_back(
-    group, layer, means, weights, biases, received, weight_sums, bias_sums, sent, sent_at, membranes, inner
-):
-    """Gradient of the last layer's pooled spikes, for one group.
+def _pooled_gradient(layer, group, readout, received, sums, sent, sent_at, space):
+    """Gradients of the linear map, and of the last layer's pooled spikes, for one group.
 
     Args:
-        group: Which group.
         layer: Sizes of the last layer, and the surrogate's slope.
-        means: As in `head_rates`.
-        weights: As in `head_rates`.
-        biases: As in `head_rates`.
+        group: Which group.
+        readout: A `Readout`.
         received: float32 vectors, [group][feature]: gradient of the rates.
-        weight_sums: float64 array of shape (groups, n_features, n_channels) to write: gradient of the
-            weights.
-        bias_sums: float64 array of shape (groups, n_features) to write: gradient of the biases.
+        sums: `ReadoutSums` to write.
         sent: float32 vectors to write, [channel][row][column][step] from vector `sent_at` on, rows and
             columns made even.
         sent_at: See `sent`.
-        membranes: Work space, [step].
-        inner: Work space, [channel][step].
+        space: Work space; its `means` are read.
     """
     n_channels, n_steps, high, wide = layer.n_out, layer.n_steps, layer.height // 2, layer.width // 2
-    zero, one = splat(0.0), splat(1.0)
-    k, peak = splat(layer.slope), splat(layer.slope / PI)
+    n_features = len(readout.biases)
+    zero, one = floats(0.0), floats(1.0)
+    k, peak = floats(layer.slope), floats(layer.slope / math.pi)
     for i in range(n_channels * n_steps):
-        store(inner, i, zero)
-    for feature in range(len(biases)):
-        _membranes(feature, n_channels, n_steps, means, weights, biases, membranes)
-        given = load(received, group * len(biases) + feature) / splat(n_steps)
+        store(space.gradient, i, zero)
+    for feature in range(n_features):
+        _membranes(layer, feature, readout, space)
+        given = load(received, group * n_features + feature) / floats(n_steps)
         gradient, whole = zero, zero
         for back in range(n_steps):
             step = n_steps - 1 - back
-            u = load(membranes, step)
+            u = load(space.membranes, step)
             far = k * (u - one)
             gradient = select(u > one, zero, gradient) + peak * given / fma(far, far, one)
             whole = whole + gradient
-            store(membranes, step, gradient)
-        bias_sums[group, feature] = total(whole)
+            store(space.membranes, step, gradient)  # in the membrane's place, which is not needed any more
+        sums.biases[group, feature] = total(whole)
         for channel in range(n_channels):
-            weight = splat(weights[feature, channel])
+            weight = floats(readout.weights[feature, channel])
             part = zero
             for step in range(n_steps):
                 i = channel * n_steps + step
-                part = fma(load(membranes, step), load(means, i), part)
-                store(inner, i, fma(weight, load(membranes, step), load(inner, i)))
-            weight_sums[group, feature, channel] = total(part)
+                part = fma(load(space.membranes, step), load(space.means, i), part)
+                store(space.gradient, i, fma(weight, load(space.membranes, step), load(space.gradient, i)))
+            sums.weights[group, feature, channel] = total(part)
     rows, columns = high + high % 2, wide + wide % 2
     for channel in range(n_channels):
         for y in range(high):
             for x in range(wide):
                 to = sent_at + ((channel * rows + y) * columns + x) * n_steps
                 for step in range(n_steps):
-                    store(sent, to + step, load(inner, channel * n_steps + step) / splat(high * wide))
+                    mean = load(space.gradient, channel * n_steps + step)
+                    store(sent, to + step, mean / floats(high * wide))
+
+
+@njit(nogil=True, cache=True)
+def back_through_readout(
+    start, stop, layer, words, readout, received, readout_sums, source, pooled, sums, readout_space, space
+):
+    """Back from the rates to the currents of the last layer, for groups `start` to `stop`.
+
+    Args:
+        start: First group.
+        stop: Group after the last.
+        layer: Sizes of the last layer.
+        words: As in `firing_rates`.
+        readout: A `Readout`.
+        received: float32 vectors, [group][feature]: gradient of the rates.
+        readout_sums: `ReadoutSums` to write.
+        source: The last layer's `LayerInput`.
+        pooled: Its `PooledGradient`, to be written: the next pass needs it again.
+        sums: Its `LayerSums`, to be added to.
+        readout_space: Work space, a `ReadoutSpace`.
+        space: Work space, a `LayerSpace`.
+    """
+    for group in range(start, stop):
+        at = group * pooled.stride
+        _average_pool(layer, group, words, readout_space.means)
+        _pooled_gradient(layer, group, readout, received, readout_sums, pooled.values, at, readout_space)
+        parameter_gradients(layer, group, source, pooled.values, at, sums, space)

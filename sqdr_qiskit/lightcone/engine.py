@@ -25,8 +25,8 @@ from sqdr_qiskit.lightcone.operations import ChannelModel, NormalForm, noiseless
 from sqdr_qiskit.lightcone.paulis import RealArray
 from sqdr_qiskit.lightcone.sites import Chain, ChainTable, sites_of
 from sqdr_qiskit.lightcone.tape import Tape, TapeCode, Value
-from sqdr_qiskit.lightcone.trigonometry import LARGEST_ANGLE
 from sqdr_qiskit.parallel import n_threads, run_chunks
+from sqdr_qiskit.simd import LARGEST_ANGLE
 
 __all__ = ["assemble", "ExactEngine", "Program"]
 

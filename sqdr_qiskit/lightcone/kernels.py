@@ -1,6 +1,6 @@
 """The compiled part of the exact engine: chains of rotations, tapes forward and backward, Jacobians.
 
-Samples lie side by side in lanes (`lanes.py`), so that every instruction is one multiply-add on a vector of
+Samples lie side by side in lanes (`simd.py`), so that every instruction is one multiply-add on a vector of
 samples, and everything a sample needs stays in a few hundred kB of cache. Working arrays are flat: row i, or
 component c of vector i, is vector number i, or 4 i + c.
 """
@@ -12,10 +12,11 @@ from typing import Any
 import numpy as np
 from numba import njit
 
-from sqdr_qiskit.lightcone.lanes import LANES, add, fma, load, multiply, splat, store
-from sqdr_qiskit.lightcone.trigonometry import cos_sin
+from sqdr_qiskit.simd import DOUBLES, cos_sin, doubles, fma, load, store
 
 __all__ = ["LANES", "evaluate"]
+
+LANES = DOUBLES.count  # samples that go through the kernels side by side
 
 
 @njit(nogil=True, cache=True, boundscheck=False, error_model="numpy")
@@ -40,7 +41,7 @@ def _run_chains(
     for g in range(chains.shape[0]):
         vector = 4 * g
         for c in range(4):
-            store(vectors, vector + c, splat(start[g, c]))
+            store(vectors, vector + c, doubles(start[g, c]))
         slot = end = 4 * chains[g, 2]  # the tangents so far are vectors slot, slot + 4, ... below end
         for s in range(chains[g, 0], chains[g, 1]):
             axis = steps[s, 0]
@@ -50,16 +51,16 @@ def _run_chains(
                 sign = float(steps[s, 2])
                 cosine = load(cosines, steps[s, 1])
                 sine = load(sines, steps[s, 1])
-                up = multiply(splat(sign), sine)
-                down = multiply(splat(-sign), sine)
+                up = doubles(sign) * sine
+                down = doubles(-sign) * sine
                 _rotate(vectors, vector + p, vector + q, cosine, up, down)
                 if with_tangents:
                     for t in range(slot, end, 4):
                         _rotate(tangents, t + p, t + q, cosine, up, down)
-                    store(tangents, end, splat(0.0))
-                    store(tangents, end + axis, splat(0.0))
-                    store(tangents, end + p, multiply(splat(-sign), load(vectors, vector + q)))
-                    store(tangents, end + q, multiply(splat(sign), load(vectors, vector + p)))
+                    store(tangents, end, doubles(0.0))
+                    store(tangents, end + axis, doubles(0.0))
+                    store(tangents, end + p, doubles(-sign) * load(vectors, vector + q))
+                    store(tangents, end + q, doubles(sign) * load(vectors, vector + p))
                     end += 4
             elif axis == 0:
                 _apply_map(entries, steps[s, 1], steps[s, 2], vectors, vector, scratch)
@@ -78,8 +79,8 @@ def _rotate(vectors: Any, p: int, q: int, cosine: Any, up: Any, down: Any) -> No
     """Turn components p and q; `up` and `down` are the sine and its negative."""
     a = load(vectors, p)
     b = load(vectors, q)
-    store(vectors, p, fma(down, b, multiply(cosine, a)))
-    store(vectors, q, fma(up, a, multiply(cosine, b)))
+    store(vectors, p, fma(down, b, cosine * a))
+    store(vectors, q, fma(up, a, cosine * b))
 
 
 @njit(nogil=True, cache=True, boundscheck=False, error_model="numpy")
@@ -88,23 +89,23 @@ def _scale(scales: Any, target: int, shift: float, vectors: Any, vector: int) ->
     one = load(vectors, vector)
     z = load(vectors, vector + 3)
     if target == 3:
-        store(vectors, vector + 3, fma(splat(shift), one, multiply(splat(scales[2]), z)))
+        store(vectors, vector + 3, fma(doubles(shift), one, doubles(scales[2]) * z))
     else:
-        store(vectors, vector, fma(splat(shift), z, one))
-        store(vectors, vector + 3, multiply(splat(scales[2]), z))
-    store(vectors, vector + 1, multiply(splat(scales[0]), load(vectors, vector + 1)))
-    store(vectors, vector + 2, multiply(splat(scales[1]), load(vectors, vector + 2)))
+        store(vectors, vector, fma(doubles(shift), z, one))
+        store(vectors, vector + 3, doubles(scales[2]) * z)
+    store(vectors, vector + 1, doubles(scales[0]) * load(vectors, vector + 1))
+    store(vectors, vector + 2, doubles(scales[1]) * load(vectors, vector + 2))
 
 
 @njit(nogil=True, cache=True, boundscheck=False, error_model="numpy")
 def _apply_map(entries: Any, begin: int, end: int, vectors: Any, vector: int, scratch: Any) -> None:
     """Vector = matrix @ vector, the matrix given by its nonzero entries (row, column, value)."""
     for c in range(4):
-        store(scratch, c, splat(0.0))
+        store(scratch, c, doubles(0.0))
     for e in range(begin, end):
         row = int(entries[e, 0])
         column = vector + int(entries[e, 1])
-        store(scratch, row, fma(splat(entries[e, 2]), load(vectors, column), load(scratch, row)))
+        store(scratch, row, fma(doubles(entries[e, 2]), load(vectors, column), load(scratch, row)))
     for c in range(4):
         store(vectors, vector + c, load(scratch, c))
 
@@ -115,14 +116,14 @@ def _forward(code: Any, coefficients: Any, begin: int, end: int, rows: Any) -> N
         target = code[i, 0]
         a = code[i, 1]
         b = code[i, 2]
-        before = splat(0.0) if code[i, 3] else load(rows, target)
-        c = splat(coefficients[i])
+        before = doubles(0.0) if code[i, 3] else load(rows, target)
+        c = doubles(coefficients[i])
         if b >= 0:
-            store(rows, target, fma(multiply(c, load(rows, a)), load(rows, b), before))
+            store(rows, target, fma(c * load(rows, a), load(rows, b), before))
         elif a >= 0:
             store(rows, target, fma(c, load(rows, a), before))
         else:
-            store(rows, target, add(c, before))
+            store(rows, target, c + before)
 
 
 @njit(nogil=True, cache=True, boundscheck=False, error_model="numpy")
@@ -131,12 +132,12 @@ def _backward(code: Any, coefficients: Any, begin: int, end: int, rows: Any, adj
         a = code[i, 1]
         b = code[i, 2]
         if a >= 0:
-            adjoint = multiply(splat(coefficients[i]), load(adjoints, code[i, 0]))
+            adjoint = doubles(coefficients[i]) * load(adjoints, code[i, 0])
             if b >= 0:
                 store(adjoints, a, fma(adjoint, load(rows, b), load(adjoints, a)))
                 store(adjoints, b, fma(adjoint, load(rows, a), load(adjoints, b)))
             else:
-                store(adjoints, a, add(adjoint, load(adjoints, a)))
+                store(adjoints, a, adjoint + load(adjoints, a))
 
 
 @njit(nogil=True, cache=True, boundscheck=False, error_model="numpy")
@@ -215,15 +216,15 @@ def evaluate(
             if not with_jacobian:
                 continue
             for i in range(tape[3]):
-                store(adjoints, i, splat(0.0))
-            store(adjoints, result, splat(1.0))
+                store(adjoints, i, doubles(0.0))
+            store(adjoints, result, doubles(1.0))
             _backward(code, coefficients, tape[0], tape[1], rows, adjoints)
             i = outputs[o, 2]
             while i < outputs[o, 3]:  # slots are sorted by their local parameter
                 p = slots[i, 3]
-                slope = splat(0.0)
+                slope = doubles(0.0)
                 while i < outputs[o, 3] and slots[i, 3] == p:
-                    factor = multiply(splat(slopes[i]), load(adjoints, slots[i, 0]))
+                    factor = doubles(slopes[i]) * load(adjoints, slots[i, 0])
                     slope = fma(factor, load(tangents, 4 * slots[i, 1] + slots[i, 2]), slope)
                     i += 1
                 store(local, p, slope)

@@ -11,7 +11,7 @@ from torch import nn
 
 from sqdr_qiskit import parallel
 from sqdr_qiskit.encoder import SpikingEncoder
-from sqdr_qiskit.encoder import plan as plans
+from sqdr_qiskit.encoder import fused as fused_kernels
 from sqdr_qiskit.encoder.reference import PoolGradient
 
 
@@ -120,7 +120,7 @@ def test_threads_change_nothing(rng: np.random.Generator, seed: int, monkeypatch
     state = copy.deepcopy(encoder.state_dict())
     results = []
     for count in (1, 2, 3):
-        for module in (parallel, plans):
+        for module in (parallel, fused_kernels):
             monkeypatch.setattr(module, "n_threads", lambda count=count: count)
         encoder.load_state_dict(state)
         results.append((*rates_and_gradients(encoder, images, given), copy.deepcopy(encoder.state_dict())))

@@ -6,11 +6,13 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 import torch
+from numba import njit
 
-from sqdr_qiskit.encoder.convolution import Layer
+from sqdr_qiskit.encoder.convolution import Layer, LayerSpace
+from sqdr_qiskit.encoder.phase import LANES
 from sqdr_qiskit.encoder.reference import PoolGradient, integrate_and_fire, max_pool
-from sqdr_qiskit.encoder.spiking_layer import fire_gradient, integrate
-from sqdr_qiskit.simd import LANES, vectors
+from sqdr_qiskit.encoder.spiking_layer import integrate, window_gradient
+from sqdr_qiskit.simd import load, vectors
 
 N_STEPS = 10
 
@@ -32,32 +34,26 @@ def kernel(
     layer: Layer, currents: npt.NDArray[np.float32], received: npt.NDArray[np.float32]
 ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float32]]:
     """Spikes (T, 2, 2, 2, 16) of a window and its currents' gradient; given the pooled spikes' (2, T, 16)."""
-    membranes, gradient = vectors(8 * N_STEPS), vectors(8 * N_STEPS)
-    words, keep = vectors(8, np.uint32), np.full(LANES, 0xFFFFFFFF, np.uint32)
-    integrate(layer, currents.reshape(-1), membranes, words)
-    fire_one_window(layer, membranes, words, received.reshape(-1), keep, gradient)
-    spikes = words.reshape(2, 2, 2, LANES) >> np.arange(N_STEPS)[:, None, None, None, None] & 1
-    return spikes.astype(np.int64), gradient.reshape(N_STEPS, 2, 2, 2, LANES)
+    space = LayerSpace(
+        inputs=vectors(0),
+        outputs=vectors(0),
+        currents=np.ascontiguousarray(currents).reshape(-1),
+        membranes=vectors(8 * N_STEPS),
+        spikes=vectors(8, np.uint32),
+        gradient=vectors(8 * N_STEPS),
+        taps=vectors(0),
+        sums=vectors(0),
+    )
+    integrate(layer, space)
+    back_through_window(layer, received.reshape(-1), np.full(LANES, 0xFFFFFFFF, np.uint32), space)
+    spikes = space.spikes.reshape(2, 2, 2, LANES) >> np.arange(N_STEPS)[:, None, None, None, None] & 1
+    return spikes.astype(np.int64), space.gradient.reshape(N_STEPS, 2, 2, 2, LANES)
 
 
-def fire_one_window(
-    layer: Layer,
-    membranes: npt.NDArray[np.float32],
-    words: npt.NDArray[np.uint32],
-    received: npt.NDArray[np.float32],
-    keep: npt.NDArray[np.uint32],
-    gradient: npt.NDArray[np.float32],
-) -> None:
-    # A vector cannot cross from Python into a kernel: a thin one loads it.
-    from numba import njit
-
-    from sqdr_qiskit.simd import load_words
-
-    @njit
-    def call(layer, membranes, words, received, keep, gradient):  # type: ignore[no-untyped-def]
-        fire_gradient(layer, membranes, words, received, 0, N_STEPS, load_words(keep, 0), gradient)
-
-    call(layer, membranes, words, received, keep, gradient)
+@njit
+def back_through_window(layer, received, keep, space):  # type: ignore[no-untyped-def]
+    # A vector cannot cross from Python into a kernel: it is loaded here.
+    window_gradient(layer, received, 0, N_STEPS, load(keep, 0), space)
 
 
 @pytest.mark.parametrize("slope", [np.pi, 2 * np.pi, 0.7])
