@@ -1,8 +1,8 @@
 """Vectors of samples for numba kernels, and cosines and sines of many angles.
 
-The compiled kernels of encoder and engine keep samples side by side, innermost in memory, so that an operation
-on a pixel, a neuron or a matrix entry is one operation on a whole vector. Each function here becomes one LLVM
-instruction, whatever the loop vectoriser thinks of the loop around it, and LLVM splits vectors where a
+The compiled kernels of encoder and engine keep samples side by side, innermost in memory, so that an
+operation on a pixel, a neuron or a matrix entry is one operation on a whole vector. Each function here
+becomes one LLVM instruction, whatever the loop vectoriser thinks of the loop around it; LLVM splits vectors where a
 machine's registers are shorter. Written as loops the same is half as fast: a compiler cannot know that the
 rows of one array do not overlap.
 
@@ -323,7 +323,7 @@ def total_words(typingctx, value):
     return types.int64(WORDS), codegen
 
 
-# ---- trigonometry -------------------------------------------------------------------------------------------
+# ---- trigonometry ------------------------------------------------------------------------------------------
 
 LARGEST_ANGLE = 2.0**20
 """Radians, up to which `cos_sin` is as exact as it says."""

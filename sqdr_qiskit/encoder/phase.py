@@ -1,4 +1,4 @@
-"""Phase coding: a pixel becomes a train of weighted spikes, one bit a step; as tensors, and packed for kernels.
+"""Phase coding: a pixel becomes weighted spikes, one bit a step; as tensors, and packed for the kernels.
 
 Source: Kim et al., "Deep neural networks with weighted spikes", Neurocomputing 311 (2018).
 """
@@ -115,8 +115,8 @@ class PixelTables(NamedTuple):
 
     Attributes:
         bits: uint32 array of shape (256,): its spikes, bit k for phase k.
-        energies: uint32 array of shape (256,): such that the bits two pixels have in common spell the sum over
-            steps of weight^2, in units of 4^-K.
+        energies: uint32 array of shape (256,): such that the bits that two pixels have in common spell the
+            sum over steps of weight^2, in units of 4^-K.
         levels: int64 array of shape (256,): the sum over steps of its weights, in units of 2^-K.
     """
 

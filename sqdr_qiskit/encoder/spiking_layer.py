@@ -6,9 +6,9 @@ Nothing but packed spikes leaves the forward kernel; the backward pass computes 
 less than writing and reading it.
 
 Backward there are two sweeps over the batch for a layer, as batch norm couples its samples:
-`parameter_gradients` goes from the gradient of the pooled spikes to that of the currents, and sums what weights
-and batch norm need; `input_gradient` needs those sums over the whole batch, computes the currents' gradient
-again, and goes on through batch norm and convolution to the spikes of the layer before.
+`parameter_gradients` goes from the gradient of the pooled spikes to that of the currents, and sums what
+weights and batch norm need; `_input_gradient` needs those sums over the whole batch, computes the currents'
+gradient again, and goes on through batch norm and convolution to the spikes of the layer before.
 """
 
 # mypy: disable-error-code="no-untyped-def"
@@ -108,8 +108,8 @@ def integrate(layer, space):
     """
     zero, one = floats(0.0), floats(1.0)
     silent = bit(0) ^ bit(0)
-    # Four neurons at once: their chains of additions do not wait for each other. Written out, as neither numba
-    # nor LLVM keeps a tuple of vectors that a loop changes in registers.
+    # Four neurons at once: their chains of additions do not wait for each other. Written out, as a tuple of
+    # vectors that a loop changes is not kept in registers.
     for channel in range(2):
         u0, u1, u2, u3 = zero, zero, zero, zero
         s0, s1, s2, s3 = silent, silent, silent, silent
