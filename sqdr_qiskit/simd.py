@@ -2,9 +2,9 @@
 
 The compiled kernels of encoder and engine keep samples side by side, innermost in memory, so that an
 operation on a pixel, a neuron or a matrix entry is one operation on a whole vector. Each function here
-becomes one LLVM instruction, whatever the loop vectoriser thinks of the loop around it; LLVM splits vectors where a
-machine's registers are shorter. Written as loops the same is half as fast: a compiler cannot know that the
-rows of one array do not overlap.
+becomes one LLVM instruction, whatever the loop vectoriser thinks of the loop around it; LLVM splits vectors
+where a machine's registers are shorter. Written as loops the same is half as fast: a compiler cannot know
+that the rows of one array do not overlap.
 
 The encoder has 16 lanes (float32, and uint32 for packed spikes), the engine 32 (float64): long enough to hide
 the latency of a multiply-add, and short enough that what a kernel needs at once stays in registers.
