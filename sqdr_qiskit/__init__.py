@@ -21,6 +21,7 @@ if TYPE_CHECKING:  # the same names for type checkers and editors; a test compar
     from sqdr_qiskit.circuits import build_circuit as build_circuit
     from sqdr_qiskit.data import DataSplits as DataSplits
     from sqdr_qiskit.data import ImageSet as ImageSet
+    from sqdr_qiskit.data import as_splits as as_splits
     from sqdr_qiskit.data import load_dataset as load_dataset
     from sqdr_qiskit.encoder import SpikingEncoder as SpikingEncoder
     from sqdr_qiskit.encoder import phase_code as phase_code
@@ -59,6 +60,7 @@ _HOMES = {
     "infer": "jobs.api",
     "RunFolder": "jobs.folders",
     "load_dataset": "data",
+    "as_splits": "data",
     "DataSplits": "data",
     "ImageSet": "data",
     "phase_code": "encoder",

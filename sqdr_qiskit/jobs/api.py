@@ -51,7 +51,7 @@ def train(
         TrainingError: If loss or weights stop being finite numbers.
         StorageError: If a file cannot be written.
     """
-    named = dataset is None or isinstance(dataset, str)
+    named = dataset is None or isinstance(dataset, str | os.PathLike)
     if resume:
         if folder is None or options or (named and dataset is not None):
             raise ArgumentError(
@@ -61,7 +61,7 @@ def train(
     else:
         given = {"task": "train", **options}
         if dataset is not None:
-            given["dataset"] = dataset if named else getattr(dataset, "name", "own")
+            given["dataset"] = os.fspath(dataset) if named else getattr(dataset, "name", "own")
         job = JobSpec.from_dict(given, where="train")
     data = None if named else data_in_memory(dataset, job)
     with _hardware(job) as hardware:
