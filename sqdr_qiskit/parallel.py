@@ -1,4 +1,4 @@
-"""One thread pool for the compiled kernels.
+"""The machine: one thread pool for the compiled kernels, and how much memory is left.
 
 Kernels release the GIL and work on chunks of a batch. A kernel that sums over samples is given chunks that do
 not depend on the number of threads, so results are the same to the bit on one core and on many.
@@ -10,8 +10,9 @@ import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache
+from pathlib import Path
 
-__all__ = ["n_threads", "run_chunks"]
+__all__ = ["free_memory", "n_threads", "readable", "run_chunks"]
 
 
 @lru_cache(maxsize=1)
@@ -56,3 +57,27 @@ def run_chunks(kernel: Callable[[int, int], None], n_items: int, *, chunk: int) 
     for error in errors:
         if error is not None:
             raise error
+
+
+def free_memory() -> int:
+    """Bytes of memory that can still be had, as the operating system says; a large number if it does not."""
+    try:
+        for line in Path("/proc/meminfo").read_text(encoding="ascii").splitlines():
+            if line.startswith("MemAvailable:"):
+                return int(line.split()[1]) * 1024
+    except OSError:
+        pass
+    try:
+        return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    except (ValueError, OSError, AttributeError):
+        return 1 << 62
+
+
+def readable(n_bytes: int) -> str:
+    """A number of bytes for people, `17.2 GB`."""
+    size = float(n_bytes)
+    for unit in ("bytes", "kB", "MB", "GB", "TB"):
+        if size < 1000 or unit == "TB":
+            break
+        size /= 1000
+    return f"{size:.3g} {unit}"

@@ -24,6 +24,7 @@ from sqdr_qiskit.lightcone.operations import Fixed, NormalForm, Operation, PairC
 
 __all__ = [
     "Cone",
+    "common_cone",
     "cone",
     "Flow",
     "flow",
@@ -90,7 +91,30 @@ def cone(form: NormalForm, term: PauliTerm) -> Cone:
     sets = dict.fromkeys(range(form.n_qubits), _I)
     for qubit, letter in term.paulis:
         sets[qubit] = 1 << letter
-    qubits = {qubit for qubit, _ in term.paulis}
+    qubits, alive = _pulled_back(form, sets)
+    qubits |= {qubit for qubit, _ in term.paulis}
+    instructions = sorted({form.operations[index].instruction for index in alive})
+    return Cone(term, tuple(sorted(qubits)), tuple(alive), tuple(instructions))
+
+
+def common_cone(form: NormalForm, terms: Sequence[PauliTerm]) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """Qubits and operations that hold the cones of all `terms`: one sweep for any number of them.
+
+    The sets of Paulis of a sum are the unions of its terms', so this is never too small, and may be larger
+    than the cones together.
+    """
+    sets = dict.fromkeys(range(form.n_qubits), _I)
+    for term in terms:
+        for qubit, letter in term.paulis:
+            sets[qubit] |= 1 << letter
+    qubits, alive = _pulled_back(form, sets)
+    qubits |= {qubit for term in terms for qubit, _ in term.paulis}
+    return tuple(sorted(qubits)), tuple(alive)
+
+
+def _pulled_back(form: NormalForm, sets: dict[int, int]) -> tuple[set[int], list[int]]:
+    """Qubits on which something acts, and the operations that are alive, ascending."""
+    qubits: set[int] = set()
     alive: list[int] = []
     for index in range(len(form.operations) - 1, -1, -1):
         touched = pull(form.operations[index], sets)
@@ -98,8 +122,7 @@ def cone(form: NormalForm, term: PauliTerm) -> Cone:
             alive.append(index)
             qubits.update(touched)
     alive.reverse()
-    instructions = sorted({form.operations[index].instruction for index in alive})
-    return Cone(term, tuple(sorted(qubits)), tuple(alive), tuple(instructions))
+    return qubits, alive
 
 
 def pull(op: Operation, sets: dict[int, int]) -> tuple[int, ...]:
@@ -114,10 +137,13 @@ def pull(op: Operation, sets: dict[int, int]) -> tuple[int, ...]:
         return (op.qubit,)
     if isinstance(op, Fixed):
         before = sets[op.qubit]
-        rows = [a for a in range(4) if before >> a & 1]
-        if np.array_equal(op.ptm[rows], np.eye(4)[rows]):
+        if before not in op.pulled:
+            rows = [a for a in range(4) if before >> a & 1]
+            dead = np.array_equal(op.ptm[rows], np.eye(4)[rows])
+            op.pulled[before] = 0 if dead else _bits(op.ptm[rows])
+        if not op.pulled[before]:
             return ()
-        sets[op.qubit] = _bits(op.ptm[rows])
+        sets[op.qubit] = op.pulled[before]
         return (op.qubit,)
     first, second = op.qubits
     pair = (sets[first], sets[second])
@@ -229,10 +255,14 @@ def _push(op: Operation, sets: dict[int, int]) -> bool:
         sets[op.qubit] |= turned
         return True
     if isinstance(op, Fixed):
-        columns = [a for a in range(4) if sets[op.qubit] >> a & 1]
-        if np.array_equal(op.ptm[:, columns], np.eye(4)[:, columns]):
+        before = sets[op.qubit]
+        if before not in op.pushed:
+            columns = [a for a in range(4) if before >> a & 1]
+            dead = np.array_equal(op.ptm[:, columns], np.eye(4)[:, columns])
+            op.pushed[before] = 0 if dead else _bits_of(np.any(op.ptm[:, columns] != 0.0, axis=1))
+        if not op.pushed[before]:
             return False
-        sets[op.qubit] = _bits_of(np.any(op.ptm[:, columns] != 0.0, axis=1))
+        sets[op.qubit] = op.pushed[before]
         return True
     first, second = op.qubits
     pair = (sets[first], sets[second])

@@ -7,7 +7,7 @@ microseconds a sample, and channels between the gates change nothing but numbers
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -17,9 +17,9 @@ from qiskit.quantum_info import SparsePauliOp
 
 from sqdr_qiskit.errors import ArgumentError
 from sqdr_qiskit.lightcone.angles import AngleStage, check_finite, prepared
-from sqdr_qiskit.lightcone.cones import Cone, cone, pauli_terms
-from sqdr_qiskit.lightcone.deep import DeepCones, cost
-from sqdr_qiskit.lightcone.expansion import TooWideError, expand
+from sqdr_qiskit.lightcone.cones import Cone, PauliTerm, common_cone, cone, pauli_terms
+from sqdr_qiskit.lightcone.deep import DeepCones, fits, state_cost
+from sqdr_qiskit.lightcone.expansion import TooLongError, TooWideError, expand
 from sqdr_qiskit.lightcone.kernels import LANES, evaluate
 from sqdr_qiskit.lightcone.operations import ChannelModel, NormalForm, noiseless, normal_form
 from sqdr_qiskit.lightcone.paulis import RealArray
@@ -180,29 +180,23 @@ class ExactEngine:
         chains = ChainTable(self._form, sites)
         codes = []
         deep: list[tuple[int, Cone]] = []
+        writer = _TapeWriter(self._form, owner, chains)
         for number, observable in enumerate(observables):
-            tape = Tape()
-            values: list[tuple[Value, Value]] = []
+            terms = []
             for term in pauli_terms(observable, self._form):
-                if not term.paulis:
+                if term.paulis:
+                    terms.append(term)
+                else:
                     self._constants[number] += term.coefficient
-                    continue
-                member = cone(self._form, term)
-                try:
-                    budget = cost(self._form, member)
-                    values.append(
-                        (term.coefficient, expand(self._form, member, owner, chains, tape, budget=budget))
-                    )
-                except TooWideError:
-                    deep.append((number, member))
-            code = tape.finish(tape.dot(values))
+            code, held = writer.write(terms)
             self._constants[number] += code.constant
             codes.append(code)
+            deep += [(number, member) for member in held]
         self._program = assemble(self._form, chains.chains, codes)
         self._deep = DeepCones(self._form, deep) if deep else None
-        held = self._deep.methods if self._deep is not None else {}
+        by_state = self._deep.methods if self._deep is not None else {}
         self._methods = tuple(
-            "+".join((["expansion"] if code.result >= 0 else []) + sorted(held.get(number, set())))
+            "+".join((["expansion"] if code.result >= 0 else []) + sorted(by_state.get(number, set())))
             or "expansion"
             for number, code in enumerate(codes)
         )
@@ -279,6 +273,9 @@ class ExactEngine:
         share = -(-batch // (n_threads() * LANES)) * LANES
         chunk = max(LANES, min(share, _LARGEST_CHUNK))
         angles = _angles(self._form, parameters)
+        if self._deep is not None:
+            self._deep.announce(batch, with_jacobian=with_jacobian)
+            chunk = min(chunk, max(1, -(-batch // (4 * n_threads()))))  # a sample is work enough for a thread
 
         def kernel(start: int, stop: int) -> None:
             evaluate(*angles, *self._program, start, stop, with_jacobian, values, jacobian)
@@ -288,6 +285,58 @@ class ExactEngine:
 
         run_chunks(kernel, batch, chunk=chunk)
         return values, jacobian
+
+
+_MANY = 64  # terms of a sum from which no tape is tried where one state holds them all
+
+
+class _TapeWriter:
+    """Chooses for every term between a tape and a whole state, and writes the tapes.
+
+    A tape may take as many multiply-adds as the state that would hold what is written on it; where the terms
+    of a sum have one state together, it is that one's cost that they share.
+    """
+
+    def __init__(self, form: NormalForm, owner: Mapping[int, int], chains: ChainTable) -> None:
+        self._form, self._owner, self._chains = form, owner, chains
+        self._failed: list[tuple[int, int]] = []  # qubits and operations of cones that were too wide
+
+    def write(self, terms: Sequence[PauliTerm]) -> tuple[TapeCode, list[Cone]]:
+        """The tape of a sum of Pauli strings, and the cones of those that are left to whole states."""
+        qubits, operations = common_cone(self._form, terms) if len(terms) > 1 else ((), ())
+        together = len(terms) > 1 and fits(self._form, qubits, operations)
+        if together and len(terms) > _MANY:
+            return Tape().finish(0.0), [Cone(term, qubits, operations, ()) for term in terms]
+        left = state_cost(self._form, qubits, operations) if together else None
+        tape = Tape()
+        values: list[tuple[Value, Value]] = []
+        deep: list[Cone] = []
+        for term in terms:
+            member = cone(self._form, term)
+            own = state_cost(self._form, member.qubits, member.operations)
+            budget = own if left is None else min(own, left - tape.n_instructions)
+            value = self._expanded(member, tape, budget)
+            if value is not None:
+                values.append((term.coefficient, value))
+            elif together:  # one state for all costs no more than it does for this term
+                return Tape().finish(0.0), [Cone(term, qubits, operations, ()) for term in terms]
+            else:
+                deep.append(member)
+        return tape.finish(tape.dot(values)), deep
+
+    def _expanded(self, member: Cone, tape: Tape, budget: int) -> Value | None:
+        """The term on the tape; None if that takes more than the budget."""
+        size = (len(member.qubits), len(member.operations))
+        if any(size[0] >= qubits and size[1] >= operations for qubits, operations in self._failed):
+            return None  # a smaller one was too wide: trying takes a second
+        try:
+            return expand(self._form, member, self._owner, self._chains, tape, budget=budget)
+        except TooLongError:
+            if budget >= state_cost(self._form, member.qubits, member.operations):
+                self._failed.append(size)
+            return None
+        except TooWideError:
+            return None
 
 
 def _angles(

@@ -38,14 +38,18 @@ from sqdr_qiskit.lightcone.paulis import RealArray
 from sqdr_qiskit.lightcone.sites import ChainTable, Vector
 from sqdr_qiskit.lightcone.tape import Tape, Value, negative
 
-__all__ = ["eliminate", "expand", "Factor", "TooWideError"]
+__all__ = ["eliminate", "expand", "Factor", "TooLongError", "TooWideError"]
 
 
 _WIDEST_SCOPE = 10
 
 
 class TooWideError(Exception):
-    """Writing this out would need more instructions than allowed; another method is cheaper."""
+    """This cannot be written out, or not at the price that is allowed; another method is cheaper."""
+
+
+class TooLongError(TooWideError):
+    """Writing this out would need more instructions than allowed."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -198,13 +202,13 @@ def expand(
     for event in reversed(rest):
         terms = [after for term in terms for after in _pull(term, event, chains, tape)]
         if _PER_TERM * len(terms) > budget or tape.n_instructions > limit:
-            raise TooWideError(f"more than {budget} multiply-adds")
+            raise TooLongError(f"more than {budget} multiply-adds")
     layer = _FirstLayer(first_layer, chains, tape)
     values: list[Value] = []
     for term in terms:
         values.append(layer.contract(dict(term)))
         if tape.n_instructions > limit:
-            raise TooWideError(f"more than {budget} multiply-adds")
+            raise TooLongError(f"more than {budget} multiply-adds")
     return tape.dot((1.0, value) for value in values)
 
 

@@ -104,6 +104,16 @@ class Fixed:
     unitary: ComplexArray | None
     instruction: int
 
+    @cached_property
+    def pulled(self) -> dict[int, int]:
+        """What `cones.pull` found for each set of Paulis so far; 0 where it changes none of them."""
+        return {}
+
+    @cached_property
+    def pushed(self) -> dict[int, int]:
+        """The same for pushing a state's set forward."""
+        return {}
+
 
 @dataclass(frozen=True)
 class CZ:

@@ -14,7 +14,7 @@ import numpy as np
 from numba import njit
 
 from sqdr_qiskit.errors import UnsupportedError
-from sqdr_qiskit.lightcone.cones import Cone
+from sqdr_qiskit.lightcone.cones import PauliTerm
 from sqdr_qiskit.lightcone.operations import CZ, Fixed, NormalForm, Rotation
 from sqdr_qiskit.lightcone.paulis import RealArray
 
@@ -25,12 +25,13 @@ _CZ, _PAIR, _FIXED, _CHANNEL = 4, 5, 6, 7  # 1 to 3 are rotations
 
 
 class PauliVectors:
-    """Expectation values and slopes of the Pauli terms of cones on the same qubits.
+    """Expectation values and slopes of sums of Pauli strings after a noisy circuit on few qubits.
 
     Args:
         form: The circuit.
-        qubits: The cones' qubits.
-        cones: The cones.
+        qubits: The qubits that are held.
+        numbers: The normal form's operations on them, by number, ascending.
+        sums: For each output its Pauli strings.
 
     Raises:
         UnsupportedError: The states would take more than 2 GiB.
@@ -38,12 +39,18 @@ class PauliVectors:
 
     method = "pauli vector"
 
-    def __init__(self, form: NormalForm, qubits: tuple[int, ...], cones: Sequence[Cone]) -> None:
+    def __init__(
+        self,
+        form: NormalForm,
+        qubits: Sequence[int],
+        numbers: Sequence[int],
+        sums: Sequence[Sequence[PauliTerm]],
+    ) -> None:
         place = {qubit: i for i, qubit in enumerate(qubits)}
         operations: list[tuple[int, int, int, int]] = []
         ones: list[RealArray] = []
         pairs: list[RealArray] = []
-        for index in sorted({i for member in cones for i in member.operations}):
+        for index in numbers:
             op = form.operations[index]
             if isinstance(op, Rotation):
                 operations.append((op.axis, place[op.qubit], 0, op.angle))
@@ -67,30 +74,34 @@ class PauliVectors:
             )
         self._ones = np.array(ones).reshape(-1, 4, 4)
         self._pairs = np.array(pairs).reshape(-1, 16, 16)
-        self._size = size
-        self._targets = np.array(
-            [sum(letter << 2 * place[q] for q, letter in member.term.paulis) for member in cones],
-            dtype=np.int64,
-        )
+        self.size = size
+        self._targets = [
+            np.array([sum(letter << 2 * place[q] for q, letter in term.paulis) for term in terms], np.int64)
+            for terms in sums
+        ]
+        self._weights = [np.array([term.coefficient for term in terms]) for terms in sums]
         self._start = np.array(
             [float(all(i >> 2 * q & 3 in (0, 3) for q in range(len(qubits)))) for i in range(size)]
         )
 
     def run(self, angles: RealArray, with_jacobian: bool, expectations: RealArray, slopes: RealArray) -> None:
-        """One sample: fill `expectations` (n_terms,) and `slopes` (n_terms, n_angles); `angles` in
+        """One sample: fill `expectations` (n_outputs,) and `slopes` (n_outputs, n_angles); `angles` in
         radians.
         """
-        kept = np.empty((self._n_kept if with_jacobian else 0, self._size))
+        kept = np.empty((self._n_kept if with_jacobian else 0, self.size))
         state = self._start.copy()
-        work = np.empty(self._size)
+        work = np.empty(self.size)
         cosines, sines = np.cos(angles), np.sin(angles)
         _forward(self._operations, self._ones, self._pairs, cosines, sines, state, kept)
-        expectations[:] = state[self._targets]
+        expectations[:] = [
+            float(weights @ state[targets])
+            for targets, weights in zip(self._targets, self._weights, strict=True)
+        ]
         slopes[:] = 0.0
         if with_jacobian:
-            for row, target in enumerate(self._targets):
-                operator = np.zeros(self._size)
-                operator[target] = 1.0
+            for row, (targets, weights) in enumerate(zip(self._targets, self._weights, strict=True)):
+                operator = np.zeros(self.size)
+                np.add.at(operator, targets, weights)
                 work[:] = state
                 _reverse(
                     self._operations,

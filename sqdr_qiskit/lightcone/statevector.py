@@ -13,40 +13,36 @@ from typing import Any
 import numpy as np
 from numba import njit
 
-from sqdr_qiskit.errors import UnsupportedError
-from sqdr_qiskit.lightcone.cones import Cone
+from sqdr_qiskit.lightcone.cones import PauliTerm
 from sqdr_qiskit.lightcone.operations import CZ, Fixed, NormalForm, Rotation
 from sqdr_qiskit.lightcone.paulis import ComplexArray, RealArray
 
 __all__ = ["Statevectors"]
 
-_WIDEST = 26  # qubits; 2^26 amplitudes are 1 GiB
-
 
 class Statevectors:
-    """Expectation values and slopes of the Pauli terms of noiseless cones on the same qubits.
+    """Expectation values and slopes of sums of Pauli strings after a noiseless circuit on few qubits.
 
     Args:
         form: The circuit.
-        qubits: The cones' qubits.
-        cones: The cones.
-
-    Raises:
-        UnsupportedError: More than 26 qubits.
+        qubits: The qubits that are held.
+        numbers: The normal form's operations on them, by number, ascending.
+        sums: For each output its Pauli strings.
     """
 
     method = "statevector"
 
-    def __init__(self, form: NormalForm, qubits: tuple[int, ...], cones: Sequence[Cone]) -> None:
-        if len(qubits) > _WIDEST:
-            raise UnsupportedError(
-                f"Light cone of {len(qubits)} qubits must have at most {_WIDEST} for a statevector; use "
-                f"fewer blocks, or a circuit with a smaller cone."
-            )
+    def __init__(
+        self,
+        form: NormalForm,
+        qubits: Sequence[int],
+        numbers: Sequence[int],
+        sums: Sequence[Sequence[PauliTerm]],
+    ) -> None:
         place = {qubit: i for i, qubit in enumerate(qubits)}
         operations: list[tuple[int, int, int]] = []
         matrices: list[ComplexArray] = []
-        for index in sorted({i for member in cones for i in member.operations}):
+        for index in numbers:
             op = form.operations[index]
             if isinstance(op, Rotation):
                 operations.append((op.axis, place[op.qubit], op.angle))
@@ -59,21 +55,31 @@ class Statevectors:
                 matrices.append(op.unitary)
         self._operations = np.array(operations, dtype=np.int64).reshape(-1, 3)
         self._matrices = np.array(matrices, dtype=complex).reshape(-1, 2, 2)
-        self._paulis = np.zeros((len(cones), len(qubits)), dtype=np.int64)
-        for row, member in enumerate(cones):
-            for qubit, letter in member.term.paulis:
-                self._paulis[row, place[qubit]] = letter
+        self.size = 2 ** len(qubits)
+        strings: list[tuple[int, int, int]] = []
+        ends: list[int] = []
+        for terms in sums:
+            for term in terms:
+                flips = sum(1 << place[q] for q, letter in term.paulis if letter in (1, 2))
+                signs = sum(1 << place[q] for q, letter in term.paulis if letter in (2, 3))
+                strings.append((flips, signs, sum(letter == 2 for _, letter in term.paulis)))
+            ends.append(len(strings))
+        self._strings = np.array(strings, dtype=np.int64).reshape(-1, 3)
+        self._weights = np.array([term.coefficient for terms in sums for term in terms])
+        self._ends = np.array(ends, dtype=np.int64)
 
     def run(self, angles: RealArray, with_jacobian: bool, expectations: RealArray, slopes: RealArray) -> None:
-        """One sample: fill `expectations` (n_terms,) and `slopes` (n_terms, n_angles); `angles` in
+        """One sample: fill `expectations` (n_outputs,) and `slopes` (n_outputs, n_angles); `angles` in
         radians.
         """
-        state, other = np.empty((2, 2 ** self._paulis.shape[1]), dtype=complex)
+        state, other = np.empty((2, self.size), dtype=complex)
         cosines, sines = np.cos(angles / 2), np.sin(angles / 2)
         _adjoint(
             self._operations,
             self._matrices,
-            self._paulis,
+            self._strings,
+            self._weights,
+            self._ends,
             cosines,
             sines,
             with_jacobian,
@@ -123,13 +129,22 @@ def _apply(
 
 
 @njit(nogil=True, cache=True, boundscheck=False, error_model="numpy", fastmath={"contract"})
-def _times_pauli(state: Any, qubit: int, letter: int) -> None:
-    if letter == 1:
-        _one_qubit(state, qubit, 0j, 1.0 + 0j, 1.0 + 0j, 0j)
-    elif letter == 2:
-        _one_qubit(state, qubit, 0j, -1j, 1j, 0j)
-    elif letter == 3:
-        _one_qubit(state, qubit, 1.0 + 0j, 0j, 0j, -1.0 + 0j)
+def _add_pauli(state: Any, flips: int, signs: int, n_y: int, weight: float, other: Any) -> None:
+    """Add weight * P state to `other`; P = i^n_y X^flips Z^signs, so that each Y is i X Z."""
+    phase = complex(weight)
+    for _ in range(n_y % 4):
+        phase = phase * 1j
+    for i in range(state.shape[0]):
+        parity = i & signs
+        parity ^= parity >> 16
+        parity ^= parity >> 8
+        parity ^= parity >> 4
+        parity ^= parity >> 2
+        parity ^= parity >> 1
+        if parity & 1:
+            other[i ^ flips] -= phase * state[i]
+        else:
+            other[i ^ flips] += phase * state[i]
 
 
 @njit(nogil=True, cache=True, boundscheck=False, error_model="numpy", fastmath={"contract"})
@@ -154,7 +169,9 @@ def _imaginary_overlap(left: Any, right: Any, qubit: int, letter: int) -> float:
 def _adjoint(
     operations: Any,
     matrices: Any,
-    paulis: Any,
+    strings: Any,
+    weights: Any,
+    ends: Any,
     cosines: Any,
     sines: Any,
     with_jacobian: bool,
@@ -163,8 +180,8 @@ def _adjoint(
     expectations: Any,
     slopes: Any,
 ) -> None:
-    """Expectation value of every Pauli string, and its slope along every angle; cosines and sines of half
-    angles.
+    """Expectation value of every sum of Pauli strings, and its slope along every angle; cosines and sines of
+    half angles. strings[t] = (flips, signs, number of Ys); those of output o end at ends[o].
     """
     n_operations = operations.shape[0]
     state[:] = 0.0
@@ -172,10 +189,10 @@ def _adjoint(
     for k in range(n_operations):
         _apply(state, operations[k, 0], operations[k, 1], operations[k, 2], matrices, cosines, sines, False)
     slopes[:] = 0.0
-    for o in range(paulis.shape[0]):
-        other[:] = state
-        for qubit in range(paulis.shape[1]):
-            _times_pauli(other, qubit, paulis[o, qubit])
+    for o in range(ends.shape[0]):
+        other[:] = 0.0
+        for t in range(ends[o - 1] if o > 0 else 0, ends[o]):
+            _add_pauli(state, strings[t, 0], strings[t, 1], strings[t, 2], weights[t], other)
         total = 0.0
         for i in range(state.shape[0]):
             total += (np.conj(state[i]) * other[i]).real
@@ -188,7 +205,9 @@ def _adjoint(
                 slopes[o, b] += _imaginary_overlap(other, state, a, kind)
             _apply(other, kind, a, b, matrices, cosines, sines, True)
             _apply(state, kind, a, b, matrices, cosines, sines, True)
-        for k in range(n_operations):
+        if o + 1 == ends.shape[0]:
+            break
+        for k in range(n_operations):  # the state was undone on the way back
             _apply(
                 state, operations[k, 0], operations[k, 1], operations[k, 2], matrices, cosines, sines, False
             )

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import math
-import os
 import secrets
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from threading import Lock
 
 import numpy as np
@@ -33,14 +31,14 @@ from sqdr_qiskit.lightcone.cones import PauliTerm, cone, pauli_terms
 from sqdr_qiskit.lightcone.instructions import kind_of
 from sqdr_qiskit.lightcone.operations import normal_form
 from sqdr_qiskit.noise_models.convert import readout_after
-from sqdr_qiskit.parallel import n_threads
+from sqdr_qiskit.parallel import free_memory, n_threads, readable
 from sqdr_qiskit.simulators.aer_runner import AerRunner, Measurement, measurements_for
 from sqdr_qiskit.simulators.circuit_cache import CircuitCache
 from sqdr_qiskit.simulators.cone_programs import ConeProgram, NoiseLabels, build_programs
 from sqdr_qiskit.simulators.exact import distinct_observables
 from sqdr_qiskit.simulators.noise import CircuitNoise, Noise, aer_circuit, circuit_noise
 
-__all__ = ["AerConeEstimator", "check_memory", "free_memory", "readable", "state_bytes"]
+__all__ = ["AerConeEstimator", "check_memory", "state_bytes"]
 
 
 _NUMBER = 16  # bytes of a complex number
@@ -51,20 +49,6 @@ def state_bytes(n_qubits: int, method: str, n_states: int = 1) -> int:
     """Bytes that Aer needs for `n_states` states of `n_qubits` at once, `density_matrix` or `statevector`."""
     numbers = 4**n_qubits if method == "density_matrix" else 2**n_qubits
     return _NUMBER * _WORK * numbers * n_states
-
-
-def free_memory() -> int:
-    """Bytes of memory that can still be had, as the operating system says; a large number if it does not."""
-    try:
-        for line in Path("/proc/meminfo").read_text(encoding="ascii").splitlines():
-            if line.startswith("MemAvailable:"):
-                return int(line.split()[1]) * 1024
-    except OSError:
-        pass
-    try:
-        return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    except (ValueError, OSError, AttributeError):
-        return 1 << 62
 
 
 def check_memory(n_qubits: int, method: str, n_states: int, *, what: str, instead: str) -> None:
@@ -87,16 +71,6 @@ def check_memory(n_qubits: int, method: str, n_states: int, *, what: str, instea
             f"{what} has {n_qubits} qubits: its {kind} needs {readable(needed)} of memory, but "
             f"{readable(free)} is free; {instead}."
         )
-
-
-def readable(n_bytes: int) -> str:
-    """A number of bytes for people, `17.2 GB`."""
-    size = float(n_bytes)
-    for unit in ("bytes", "kB", "MB", "GB", "TB"):
-        if size < 1000 or unit == "TB":
-            break
-        size /= 1000
-    return f"{size:.3g} {unit}"
 
 
 _SHOT = 200  # bytes that Aer holds for each sample (measured: about 100 on narrow cones, more on wide ones)

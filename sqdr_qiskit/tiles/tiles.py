@@ -152,6 +152,7 @@ def write_run(run: Run, gate: RealArray, values: RealArray) -> None:
 
 
 _Pauli = tuple[tuple[int, int], ...]
+_MOST_WIRES = 8  # times the circuit's qubits, for tiles on a simulator
 
 
 def tile_circuit(
@@ -159,6 +160,7 @@ def tile_circuit(
     observables: Sequence[SparsePauliOp],
     *,
     fuse: bool = True,
+    one_basis: bool = True,
     groups: Sequence[Sequence[int]] | None = None,
 ) -> TiledCircuit:
     """Lay the cones of `observables` side by side.
@@ -168,6 +170,9 @@ def tile_circuit(
         observables: Real sums of Pauli strings on the circuit's qubits; they need not commute.
         fuse: One `u` gate for all one-qubit gates between two CZs, which makes a chip's circuit as shallow as
             can be; else the circuit's own gates.
+        one_basis: Whether the terms of a tile are read in one execution, as a chip does, and so must commute
+            qubit by qubit. A simulator reads any: terms share tiles then, and where their cones would take
+            more than eight times the circuit's qubits, all that have one cone's qubits share its tile.
         groups: Which Pauli terms share a tile, by number in order of appearance; None gives each its own, but
             a term whose cone lies wholly within another's joins it.
 
@@ -185,8 +190,11 @@ def tile_circuit(
         )
     terms = _distinct(observables, form)
     cones = [tight_cone(form, PauliTerm(1.0, paulis)) for paulis in terms]
-    chosen = _joined(cones) if groups is None else [tuple(group) for group in groups]
-    _check_groups(chosen, terms)
+    if groups is None:
+        chosen = _joined(cones, one_basis=one_basis, limit=_MOST_WIRES * circuit.num_qubits)
+    else:
+        chosen = [tuple(group) for group in groups]
+    _check_groups(chosen, terms, one_basis=one_basis)
     if fuse:
         written = write_fused(flat, form, [[cones[i] for i in group] for group in chosen])
     else:
@@ -327,8 +335,20 @@ def _weights(
     return weights, constants
 
 
-def _joined(cones: Sequence[Cone]) -> list[tuple[int, ...]]:
-    """Groups of terms: one each, but a cone within a larger one joins it if both can be measured together."""
+def _joined(cones: Sequence[Cone], *, one_basis: bool, limit: int) -> list[tuple[int, ...]]:
+    """Groups of terms: one each, but a cone within a larger one joins it if both can be measured together.
+
+    Without `one_basis` they always can; if the tiles would then have more than `limit` qubits, a cone joins
+    another one that has its qubits, whatever acts on them.
+    """
+    groups = _within(cones, one_basis=one_basis, whole=True)
+    if not one_basis and sum(len(cones[group[0]].qubits) for group in groups) > limit:
+        groups = _within(cones, one_basis=False, whole=False)
+    return sorted(tuple(sorted(group)) for group in groups)
+
+
+def _within(cones: Sequence[Cone], *, one_basis: bool, whole: bool) -> list[list[int]]:
+    """Each cone with the largest that has its qubits, and if `whole` its operations too."""
     order = sorted(range(len(cones)), key=lambda i: (-len(cones[i].operations), -len(cones[i].qubits), i))
     groups: list[list[int]] = []
     for number in order:
@@ -336,15 +356,17 @@ def _joined(cones: Sequence[Cone]) -> list[tuple[int, ...]]:
         for group in groups:
             large = cones[group[0]]
             if (
-                set(own.operations) <= set(large.operations)
-                and set(own.qubits) <= set(large.qubits)
-                and all(_agree(own.term.paulis, cones[other].term.paulis) for other in group)
+                set(own.qubits) <= set(large.qubits)
+                and (not whole or set(own.operations) <= set(large.operations))
+                and (
+                    not one_basis or all(_agree(own.term.paulis, cones[other].term.paulis) for other in group)
+                )
             ):
                 group.append(number)
                 break
         else:
             groups.append([number])
-    return sorted(tuple(sorted(group)) for group in groups)
+    return groups
 
 
 def _agree(first: _Pauli, second: _Pauli) -> bool:
@@ -353,12 +375,12 @@ def _agree(first: _Pauli, second: _Pauli) -> bool:
     return all(letters.get(qubit, letter) == letter for qubit, letter in second)
 
 
-def _check_groups(groups: Sequence[tuple[int, ...]], terms: Sequence[_Pauli]) -> None:
+def _check_groups(groups: Sequence[tuple[int, ...]], terms: Sequence[_Pauli], *, one_basis: bool) -> None:
     if sorted(i for group in groups for i in group) != list(range(len(terms))):
         raise ArgumentError(
             f"Argument `groups` must hold each of the {len(terms)} terms once, but is {list(groups)}."
         )
-    for group in groups:
+    for group in groups if one_basis else ():
         if not all(_agree(terms[i], terms[j]) for i in group for j in group):
             raise UnsupportedError(
                 "Argument `observables` must commute qubit by qubit to be read in one execution, but they do "

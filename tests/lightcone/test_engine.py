@@ -99,7 +99,7 @@ def test_both_methods_agree(noise: str, rng: np.random.Generator, monkeypatch: p
     model = build_circuit("3b-5q")
     parameters = rng.uniform(0, 7, (4, model.circuit.num_parameters))
     expanded = ExactEngine(model.circuit, model.observables, NOISES[noise])
-    monkeypatch.setattr("sqdr_qiskit.lightcone.engine.cost", lambda form, member: -1)
+    monkeypatch.setattr("sqdr_qiskit.lightcone.engine.state_cost", lambda form, qubits, operations: -1)
     whole = ExactEngine(model.circuit, model.observables, NOISES[noise])
     assert expanded.methods == ("expansion",) * 5
     assert set(whole.methods) == {"statevector" if noise == "none" else "pauli vector"}
@@ -126,7 +126,7 @@ def test_noise_on_pairs_stays_a_short_sum_of_products(
     expanded = ExactEngine(model.circuit, observables, noise)
     assert set(expanded.methods) == {"expansion"}
     assert np.diff(expanded._program.tapes[:, :2]).max() <= longest
-    monkeypatch.setattr("sqdr_qiskit.lightcone.engine.cost", lambda form, member: -1)
+    monkeypatch.setattr("sqdr_qiskit.lightcone.engine.state_cost", lambda form, qubits, operations: -1)
     whole = ExactEngine(model.circuit, observables, noise)
     assert set(whole.methods) == {"pauli vector"}
     for one, other in zip(expanded.jacobian(parameters), whole.jacobian(parameters), strict=True):

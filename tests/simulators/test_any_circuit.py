@@ -147,7 +147,7 @@ _BUILDS = (
 _OBSERVABLES = [SparsePauliOp("XZI"), SparsePauliOp("IIZ"), SparsePauliOp(["YYX", "ZII"], [0.5, -1.2])]
 
 
-@pytest.mark.filterwarnings("ignore:splu converted")  # Qiskit's exponential of an evolution
+@pytest.mark.filterwarnings("ignore:splu converted", "ignore:spsolve is more")  # Qiskit's evolution
 @pytest.mark.parametrize("build", _BUILDS)
 def test_every_gate_on_every_path_is_what_qiskit_computes(build: str, rng: np.random.Generator) -> None:
     circuit = _prepared(build)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from sqdr_qiskit.simulators.aer import free_memory, readable, state_bytes
+from sqdr_qiskit.parallel import free_memory, readable
+from sqdr_qiskit.simulators.aer import state_bytes
 
 
 def test_a_density_matrix_has_four_numbers_per_qubit_and_a_state_vector_two() -> None:
