@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from sqdr_qiskit import records
-from sqdr_qiskit.errors import CheckpointError, SqdrError
+from sqdr_qiskit.errors import ArgumentError, CheckpointError, SqdrError
 from sqdr_qiskit.jobs.evaluation import EVALUATION, SWEEP
-from sqdr_qiskit.jobs.folders import RECORD, RUNS, read_record
+from sqdr_qiskit.jobs.folders import RECORD, RUNS, locked, read_record
 from sqdr_qiskit.jobs.grid import GRID
+from sqdr_qiskit.jobs.variance_log import read_variance_logs
 from sqdr_qiskit.specs.job import JobSpec
 from sqdr_qiskit.training.outcome import BEST, METRICS
 
@@ -46,10 +47,10 @@ def run_row(folder: str | os.PathLike[str]) -> dict[str, Any]:
     """A run in one row.
 
     Returns:
-        `run` (its name), `folder`, `task`, `state` (finished or unfinished), `circuit`, `dataset`, `backend`,
-        `noise`, `recipe`, `seed`, `parameters`, `accuracy` (on test images, of an inference on those whose
-        truth is known, of a sweep without noise; None where there is none), `n_images`,
-        `validation_accuracy`, `epochs` done, `seconds`, `written` (ISO 8601, UTC), `command`.
+        `run` (its name), `folder`, `task`, `state` (finished, running, or unfinished: cut short), `circuit`,
+        `dataset`, `backend`, `noise`, `recipe`, `seed`, `parameters`, `accuracy` (on test images, of an
+        inference on those whose truth is known, of a sweep without noise; None where there is none),
+        `n_images`, `validation_accuracy`, `epochs` done, `seconds`, `written` (ISO 8601, UTC), `command`.
 
     Raises:
         CheckpointError: If the folder is no run, or its record is damaged.
@@ -64,12 +65,12 @@ def run_row(folder: str | os.PathLike[str]) -> dict[str, Any]:
     if results.get("sittings", 1) == 1:
         seconds = timings.get("this_sitting", seconds)
     history = kept.get("history", [])
-    circuit = (inputs.get("model") or {}).get("circuit") or {}
+    circuit = _circuit(record)
     return {
         "run": path.resolve().name,
         "folder": os.fspath(path),
         "task": job.get("task"),
-        "state": "finished" if results.get("status") == "finished" else "unfinished",
+        "state": _state(path, results),
         "circuit": circuit.get("name", job.get("circuit")),
         "dataset": (inputs.get("data") or {}).get("name", job.get("dataset")),
         "backend": job.get("backend"),
@@ -95,7 +96,8 @@ def collect_runs(folders: Sequence[str | os.PathLike[str]]) -> list[dict[str, An
 
     Returns:
         For each run its row (`run_row`) with `job` and `recipe_settings` (as they were understood), `history`
-        and `sweeps` (its own noise sweep, and those beside it that were made of its checkpoint).
+        `sweeps` (its own noise sweep, and those beside it that were made of its checkpoint), `n_qubits`, and
+        `variance` (what was noted of the gradient, `jobs.variance_log`; empty if nothing was).
 
     Raises:
         CheckpointError: If one is no run, its record is damaged, or a grid has no run yet.
@@ -118,6 +120,8 @@ def collect_runs(folders: Sequence[str | os.PathLike[str]]) -> list[dict[str, An
                 "recipe_settings": record.get("inputs", {}).get("recipe", {}),
                 "history": _read(place / METRICS).get("history", []),
                 "sweeps": [own] if own else made,
+                "n_qubits": _circuit(record).get("n_qubits"),
+                "variance": _variance(place, record),
             }
         )
     return found
@@ -126,6 +130,29 @@ def collect_runs(folders: Sequence[str | os.PathLike[str]]) -> list[dict[str, An
 def is_grid(folder: str | os.PathLike[str]) -> bool:
     """Whether a folder holds a grid of runs, not a run."""
     return (Path(folder) / GRID).is_file() and not (Path(folder) / RECORD).is_file()
+
+
+def _state(path: Path, results: Mapping[str, Any]) -> str:
+    if results.get("status") == "finished":
+        return "finished"
+    try:
+        with locked(path):
+            return "unfinished"
+    except CheckpointError:
+        return "running"
+
+
+def _circuit(record: Mapping[str, Any]) -> dict[str, Any]:
+    """What the record says of the network's circuit; empty if it has none."""
+    return (record.get("inputs", {}).get("model") or {}).get("circuit") or {}
+
+
+def _variance(place: Path, record: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    if not record.get("inputs", {}).get("job", {}).get("log_gradient_variance"):
+        return []
+    with suppress(ArgumentError):  # the run has not begun
+        return list(read_variance_logs([place])[0].rows)
+    return []
 
 
 def _understood(job: Mapping[str, Any]) -> dict[str, Any]:
@@ -184,20 +211,8 @@ def _accuracy(
 
 
 def _read(path: Path) -> dict[str, Any]:
-    """A JSON file's object; empty if there is no such file.
-
-    Raises:
-        CheckpointError: It is damaged.
-    """
-    if not path.is_file():
-        return {}
-    try:
-        values = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise CheckpointError(f"{path}: is no intact file of this run.") from error
-    if not isinstance(values, dict):
-        raise CheckpointError(f"{path}: is no file of this version.")
-    return values
+    """A JSON file's object; empty if there is no such file."""
+    return records.read_json(path, "file of this run") if path.is_file() else {}
 
 
 def _written(folder: Path) -> str:

@@ -23,6 +23,7 @@ from sqdr_qiskit.reports.paper import paper_accuracy
 from sqdr_qiskit.reports.statistics import Paired, Spread, compare_pairs, spread_of, verdict
 from sqdr_qiskit.reports.style import COLOURS, COLUMN, PAGE, figure_img, house_style, new_figure, save_figure
 from sqdr_qiskit.reports.tables import NONE, Table, channel_name, duration, percent
+from sqdr_qiskit.reports.variance import log_axis, training_variance_figure
 
 __all__ = ["Comparison", "Group", "compare_runs", "comparison_figures", "runs_table", "write_comparison"]
 
@@ -262,6 +263,7 @@ def comparison_figures(comparison: Comparison) -> dict[str, tuple[str, Figure]]:
     """Name -> words and figure, of those that there is something to show in."""
     found: dict[str, tuple[str, Figure]] = {}
     makers: tuple[tuple[str, str, Callable[[Comparison], Figure | None]], ...] = (
+        ("variance", "Variance of the gradient: mean over seeds, at the start or while training", _variance),
         (
             "seeds",
             "Seeds: each run a point, the mean with one standard deviation, the paper's number",
@@ -358,7 +360,7 @@ def _curves(comparison: Comparison) -> Figure | None:
     steps = all("step" in _history(run)[0] for group in groups for run in group.runs if _history(run))
     unit = "step" if steps else "epoch"
     with house_style():
-        figure = new_figure(PAGE, 2.9 + 0.14 * math.ceil(len(groups) / 2), "")
+        figure = new_figure(PAGE, 2.9 + 0.17 * math.ceil(len(groups) / (1 if _long(groups) else 2)), "")
         panels = figure.subplots(1, 2)
         for axes, key, words in zip(
             panels, ("loss", "accuracy"), ("Loss (cross entropy)", "Accuracy"), strict=True
@@ -407,7 +409,7 @@ def _sweeps(comparison: Comparison) -> Figure | None:
         return None
     labels = [group.label for group in comparison.groups if any(group.label in of for of in lines.values())]
     with house_style():
-        figure = new_figure(PAGE if len(lines) > 1 else COLUMN, 2.7 + 0.14 * len(labels), "")
+        figure = new_figure(PAGE if len(lines) > 1 else COLUMN, 2.7 + 0.17 * len(labels), "")
         panels = figure.subplots(1, len(lines), squeeze=False, sharey=True)[0]
         for axes, (channel, of) in zip(panels, lines.items(), strict=True):
             for label, by_strength in of.items():
@@ -432,6 +434,58 @@ def _sweeps(comparison: Comparison) -> Figure | None:
         accuracy_axis(panels[0])
         figure.legend(loc="outside lower center", ncols=1 if max(map(len, labels)) > 28 else 2)
     return figure
+
+
+def _variance(comparison: Comparison) -> Figure | None:
+    """Before training against the number of qubits (figure 5), where the runs have three sizes or more; else
+    while training goes on (figure 4).
+    """
+    groups = [group for group in comparison.groups if any(run["variance"] for run in group.runs)]
+    if not groups:
+        return None
+    if len({run["n_qubits"] for group in groups for run in group.runs}) < 3:
+        return training_variance_figure({group.label: _mean_rows(group) for group in groups})
+    lines: dict[str, dict[int, list[float]]] = {}
+    for group in groups:
+        name = ", ".join(
+            _said(key, value)
+            for key, value in group.settings.items()
+            if key != "circuit" and _said(key, value)
+        )
+        for run in group.runs:
+            if run["variance"]:
+                of = lines.setdefault(name or "all runs", {})
+                of.setdefault(int(run["n_qubits"]), []).append(float(run["variance"][0]["circuit"]))
+    with house_style():
+        figure = new_figure(COLUMN, 2.9, "")
+        axes = figure.subplots()
+        for number, (name, by_size) in enumerate(lines.items()):
+            sizes = sorted(by_size)
+            mean = np.array([np.mean(by_size[n]) for n in sizes])
+            sd = np.array([np.std(by_size[n], ddof=1) if len(by_size[n]) > 1 else 0.0 for n in sizes])
+            style = line_style(number, marked=True)
+            axes.plot(sizes, mean, label=name, **style)
+            low = np.maximum(mean - sd, mean / 10)
+            axes.fill_between(sizes, low, mean + sd, color=style["color"], alpha=0.15, linewidth=0)
+        log_axis(axes)
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=7))
+        axes.set_xlabel("qubits")
+        axes.set_ylabel("variance of ∂⟨Z⟩/∂w before training")
+        figure.legend(loc="outside lower center", ncols=2)
+    return figure
+
+
+def _mean_rows(group: Group) -> list[dict[str, float]]:
+    """Rows of a group's variance logs, averaged over its runs as far as all of them go."""
+    logs = [run["variance"] for run in group.runs if run["variance"]]
+    return [
+        {
+            key: float(np.mean([float(row[key]) for row in rows]))
+            for key in rows[0]
+            if all(key in row for row in rows)
+        }
+        for rows in zip(*logs, strict=False)
+    ]
 
 
 def _long(groups: Sequence[Group]) -> bool:
@@ -546,7 +600,8 @@ def _said(key: str, value: Any) -> str:
 
 
 def _paper(run: Run) -> Mapping[str, Any] | None:
-    if run["task"] != "train" or not run["job"].get("head", True):
+    job = run["job"]
+    if run["task"] != "train" or not job.get("head", True) or job.get("model") not in (None, "circuit"):
         return None
     given = {key: run["job"].get(key) for key in ("optimiser", "initialisation", "noise")}
     return paper_accuracy({**given, "circuit": run["circuit"], "dataset": run["dataset"]})

@@ -18,6 +18,7 @@ from sqdr_qiskit.reports.style import COLOURS, COLUMN, DASHES, MARKERS, PAGE, ho
 from sqdr_qiskit.reports.tables import NONE, Table
 
 __all__ = [
+    "log_axis",
     "training_variance_figure",
     "training_variance_table",
     "variance_figure",
@@ -78,7 +79,7 @@ def variance_figure(points: Sequence[Row], *, title: str = "", subtitle: str = "
                 )  # fmt: skip
                 low = np.maximum(heights - errors, heights / 10)
                 axes.fill_between(n, low, heights + errors, color=colour, alpha=0.15, linewidth=0)
-            _log_axis(axes)
+            log_axis(axes)
             axes.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=7))
             axes.set_title(_PANELS.get(kind, kind))
             axes.set_xlabel("qubits")
@@ -153,7 +154,7 @@ def training_variance_figure(
                 [_THEOREM[key][1] for key in keys],
             )
         for axes in panels:
-            _log_axis(axes)
+            log_axis(axes)
             axes.set_xlabel("training steps")
         handles = [Line2D([], [], color=colour) for colour in colours.values()]
         figure.legend(handles, list(colours), loc="outside lower center", ncols=2)
@@ -185,7 +186,7 @@ def training_variance_table(runs: Mapping[str, Sequence[Row]], *, title: str = "
     return Table(headers, tuple(table), frozenset(range(1, 8)), title)
 
 
-def _log_axis(axes: Axes) -> None:
+def log_axis(axes: Axes) -> None:
     """Logarithmic heights over two decades at least, so that scatter does not look like a trend."""
     axes.set_yscale("log")
     low, high = axes.get_ylim()

@@ -82,7 +82,7 @@ def test_an_evaluation_beside_the_exact_engine(here: Path, capsys: pytest.Captur
 
 
 @needs_browser
-def test_a_rehearsals_page(here: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_rehearsals_page(here: Path, tmp_path: Path) -> None:
     words = ["infer", "runs/start", "--limit", "4", "--backend", "fake_manila", "--shots", "100"]
     assert main([*words, "--out", "runs/rehearsed"]) == 0
     assert main(["report", "runs/rehearsed"]) == 0
@@ -90,9 +90,6 @@ def test_a_rehearsals_page(here: Path, tmp_path: Path, capsys: pytest.CaptureFix
     assert "a rehearsal: the device would take about" in page
     assert "fake_manila against the exact engine" in page
     assert show(page, tmp_path, width=390).wrong == {}
-    capsys.readouterr()
-    assert main(["infer", "--resume", "runs/rehearsed"]) == 2
-    assert "must name a run on a quantum computer" in capsys.readouterr().err
 
 
 def test_the_pages_of_runs_on_a_quantum_computer(

@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import json
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -9,6 +11,7 @@ import pytest
 from sqdr_qiskit.errors import CheckpointError
 from sqdr_qiskit.jobs import TrainedRun, choose_checkpoint
 from sqdr_qiskit.jobs.evaluation import carry_out_sweep
+from sqdr_qiskit.jobs.folders import locked
 from sqdr_qiskit.jobs.runs import collect_runs, is_grid, list_runs, run_row
 from sqdr_qiskit.specs.job import JobSpec
 
@@ -44,8 +47,17 @@ def test_an_unfinished_and_a_damaged_run_are_listed(run: TrainedRun, tmp_path: P
     (tmp_path / "two" / "run.json").write_text("{")
     states = {row["run"]: row["state"] for row in list_runs(tmp_path)}
     assert states == {"one": "unfinished", "two": "damaged"}
+    with locked(one):  # as the process that is at work on it does
+        assert _state_elsewhere(one) == "running"
     with pytest.raises(CheckpointError, match="is no intact run record"):
         collect_runs([one, tmp_path / "two"])
+
+
+def _state_elsewhere(folder: Path) -> str:
+    """The state as another process sees it."""
+    code = f"from sqdr_qiskit.jobs.runs import run_row; print(run_row({str(folder)!r})['state'])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    return done.stdout.strip()
 
 
 def test_a_grid_stands_for_its_runs(run: TrainedRun, tmp_path: Path) -> None:

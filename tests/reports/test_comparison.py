@@ -44,6 +44,8 @@ def run(seed: int, accuracy: float | None, *, sweep: bool = False, **settings: A
         "recipe_settings": {},
         "sweeps": [{"n_images": 1000, "points": points}] if sweep else [],
         "history": history,
+        "n_qubits": 9,
+        "variance": [],
     }
 
 
@@ -118,6 +120,30 @@ def test_figures_show_seeds_differences_curves_and_sweeps(runs: list[dict[str, A
     assert "paper" in words
     bare = [{**one, "history": [], "sweeps": []} for one in runs[:1]]
     assert list(comparison_figures(compare_runs(bare))) == ["seeds"]
+
+
+def test_controls_are_not_set_beside_the_paper_s_number() -> None:
+    groups = compare_runs([run(0, 0.9, model=name) for name in ("circuit", "grouped-tanh")]).groups
+    assert [group.paper is None for group in groups] == [False, True]
+
+
+def test_the_gradient_s_variance_is_shown_against_the_size_or_over_training() -> None:
+    def noted(circuit: str, n_qubits: int, seed: int, epochs: int) -> dict[str, Any]:
+        rows = [
+            {"epoch": e, "step": 10 * e, "loss": 0.1 / n_qubits, "circuit": 1 / n_qubits + 0.01 * seed}
+            for e in range(epochs)
+        ]
+        return {**run(seed, 0.9, circuit=circuit), "n_qubits": n_qubits, "variance": rows, "history": []}
+
+    sizes = [noted(f"2b-{n}q", n, seed, 1) for n in (3, 6, 9) for seed in (0, 1)]
+    _, figure = comparison_figures(compare_runs(sizes))["variance"]
+    (line,) = figure.axes[0].lines
+    np.testing.assert_array_equal(line.get_xdata(), [3, 6, 9])
+    heights = np.asarray(line.get_ydata(), dtype=float)
+    np.testing.assert_allclose(heights, [1 / 3 + 0.005, 1 / 6 + 0.005, 1 / 9 + 0.005])
+    longer = [noted("2b-9q", 9, seed, 4) for seed in (0, 1)]
+    _, figure = comparison_figures(compare_runs(longer))["variance"]
+    assert figure.axes[0].get_xlabel() == "training steps"
 
 
 def test_short_runs_show_their_steps() -> None:
