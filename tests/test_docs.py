@@ -8,6 +8,7 @@ from xml.etree import ElementTree
 
 import pytest
 
+import sqdr_qiskit
 from docs.figures import accuracy_figure, one_image, read_accuracies, read_speeds, speed_figure
 from docs.tables import PAGES, updated
 from sqdr_qiskit.specs.circuit import read_circuit
@@ -144,3 +145,22 @@ def test_one_image_is_drawn_from_a_page_s_example() -> None:
     drawn = one_image(example)
     _svg(drawn)
     assert "75%" in drawn
+
+
+def test_the_citation_names_the_version_that_is_here() -> None:
+    found = re.search(
+        r"^version: (.+)$", (_ROOT / "CITATION.cff").read_text(encoding="utf-8"), flags=re.MULTILINE
+    )
+    assert found is not None
+    assert found[1] == sqdr_qiskit.__version__
+
+
+def test_the_workflow_calls_what_ci_calls() -> None:
+    assert ".ci/run" in (_ROOT / ".github" / "workflows" / "ci.yml").read_text(encoding="utf-8")
+    assert re.findall(
+        r"^make (\w+)$", (_ROOT / ".ci" / "run").read_text(encoding="utf-8"), flags=re.MULTILINE
+    ) == [
+        "lint",
+        "docs",
+        "test",
+    ]
