@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from sqdr_qiskit.cli import main
+from sqdr_qiskit.cli import entry
 
 __all__: list[str] = []
 
 if __name__ == "__main__":
-    raise SystemExit(main())
+    entry()

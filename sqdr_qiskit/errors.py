@@ -8,6 +8,7 @@
     │   ├── DataError         a data set or an image is missing, unreadable or does not fit
     │   ├── CheckpointError   a checkpoint is missing, damaged or does not fit
     │   └── UnsupportedError  a circuit, gate or option that a part cannot take, by name
+    ├── Interrupted           exit code 130: the user left; the message says how to go on
     └── RunError              exit code 1: the question was good, carrying it out failed
         ├── TrainingError     training went wrong (not-a-number in loss or weights)
         ├── StorageError      a file could not be written
@@ -30,6 +31,7 @@ __all__ = [
     "DataError",
     "CheckpointError",
     "UnsupportedError",
+    "Interrupted",
     "RunError",
     "TrainingError",
     "StorageError",
@@ -71,6 +73,12 @@ class CheckpointError(InputError):
 
 class UnsupportedError(InputError):
     """A circuit, gate or option that a part cannot take; the message names it."""
+
+
+class Interrupted(SqdrError):  # noqa: N818 (nothing went wrong)
+    """The user left in the middle; the message says how to go on."""
+
+    exit_code: ClassVar[int] = 130  # what a shell reports for a process ended by Ctrl-C
 
 
 class RunError(SqdrError):

@@ -1,4 +1,4 @@
-"""The machine: one thread pool for the compiled kernels, and how much memory is left.
+"""The machine: one thread pool for the compiled kernels, a place for them, and how much memory is left.
 
 Kernels release the GIL and work on chunks of a batch. A kernel that sums over samples is given chunks that do
 not depend on the number of threads, so results are the same to the bit on one core and on many.
@@ -7,12 +7,58 @@ not depend on the number of threads, so results are the same to the bit on one c
 from __future__ import annotations
 
 import os
+import tempfile
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache
 from pathlib import Path
 
-__all__ = ["free_memory", "n_threads", "readable", "run_chunks"]
+__all__ = ["free_memory", "kernels_are_kept", "n_threads", "readable", "run_chunks", "use_writable_cache"]
+
+_CACHE = "NUMBA_CACHE_DIR"
+
+
+def use_writable_cache(package: Path | None = None, home: Path | None = None) -> None:
+    """Give numba a place for its kernels: it fails where neither package nor home can be written.
+
+    Called before numba is imported; then a folder for this user among the temporary files is taken.
+
+    Args:
+        package: The package's folder, by default this one's.
+        home: The user's cache, by default numba's own choice.
+    """
+    package = package or Path(__file__).resolve().parent
+    home = home or Path(os.environ.get("XDG_CACHE_HOME") or Path("~/.cache").expanduser())
+    if (
+        not os.environ.get(_CACHE)
+        and not _writable(package / "__pycache__")
+        and not _writable(home / "numba")
+    ):
+        user = os.getuid() if hasattr(os, "getuid") else 0
+        os.environ[_CACHE] = os.fspath(Path(tempfile.gettempdir()) / f"sqdr-qiskit-kernels-{user}")
+
+
+def kernels_are_kept() -> bool:
+    """Whether kernels were compiled before, so that the first step need not wait for them."""
+    package = Path(__file__).resolve().parent
+    named = os.environ.get(_CACHE)
+    if named:
+        return any(Path(named).glob("**/passes*.nbi"))
+    return any(package.glob("encoder/__pycache__/passes*.nbi")) or (
+        not _writable(package / "__pycache__")
+        and any(Path("~/.cache/numba").expanduser().glob("**/passes*.nbi"))
+    )
+
+
+def _writable(folder: Path) -> bool:
+    """Whether a file can be made in a folder, or the folder itself."""
+    while not folder.exists() and folder != folder.parent:
+        folder = folder.parent
+    try:
+        with tempfile.TemporaryFile(dir=folder):
+            return True
+    except OSError:
+        return False
 
 
 @lru_cache(maxsize=1)
@@ -81,3 +127,6 @@ def readable(n_bytes: int) -> str:
             break
         size /= 1000
     return f"{size:.3g} {unit}"
+
+
+use_writable_cache()  # whoever imports a room with kernels imports this module first

@@ -20,7 +20,8 @@ def test_the_whole_tree_is_exported() -> None:
 def test_exit_code_follows_from_the_branch(name: str) -> None:
     error = getattr(errors, name)
     assert issubclass(error, errors.SqdrError)
-    assert error.exit_code == (2 if issubclass(error, errors.InputError) else 1)
+    codes = {errors.InputError: 2, errors.Interrupted: 130}
+    assert error.exit_code == next((code for kind, code in codes.items() if issubclass(error, kind)), 1)
 
 
 def test_the_drawing_names_every_class() -> None:

@@ -6,11 +6,14 @@ imports what it needs when it runs.
 
 from __future__ import annotations
 
+import logging
+import os
 import re
 import sys
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from importlib import import_module
-from typing import Annotated, Any
+from typing import Annotated, Any, NoReturn
 
 import typer
 
@@ -19,7 +22,7 @@ from sqdr_qiskit.cli import console
 from sqdr_qiskit.cli.help import HelpCommand, HelpGroup
 from sqdr_qiskit.errors import ArgumentError, SqdrError
 
-__all__ = ["COMMANDS", "build_app", "main"]
+__all__ = ["COMMANDS", "build_app", "entry", "main"]
 
 COMMANDS: Mapping[str, str] = {
     "train": "sqdr_qiskit.cli.train:train",
@@ -91,6 +94,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if code == _INTERRUPTED:
         console.print_error("interrupted.", as_json=as_json)
     return code
+
+
+def entry() -> NoReturn:
+    """Carry out this process's command line, and end with its last line.
+
+    Python would spend seconds more on taking torch, Qiskit and the compiled kernels down, whose work is done:
+    files are whole and on the disk, worker processes are gone.
+    """
+    code = main()
+    logging.shutdown()
+    for stream in (sys.stdout, sys.stderr):
+        with suppress(OSError, ValueError):  # nobody reads it any more
+            stream.flush()
+    os._exit(code)
 
 
 def _as_typed(message: str, command: Any, words: Sequence[str]) -> str:

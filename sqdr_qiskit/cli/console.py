@@ -4,17 +4,22 @@ from __future__ import annotations
 
 import io
 import sys
+import threading
 import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from types import TracebackType
 from typing import Annotated, Any, TypeAlias
 
 import typer
 
 from sqdr_qiskit import records
+from sqdr_qiskit.parallel import kernels_are_kept
 
 __all__ = [
     "JsonOption",
     "Progress",
+    "compiling",
     "prepare_streams",
     "print_error",
     "print_json",
@@ -28,6 +33,7 @@ JsonOption: TypeAlias = Annotated[
 """Type of every command's `as_json` argument."""
 
 _LINE_EVERY_S = 10.0  # where stderr is a file or a pipe
+_TICK_S = 0.5
 _RATE_AFTER_S = 0.5  # a rate from less is noise
 
 
@@ -80,6 +86,7 @@ class Progress:
         self._unit = unit
         self._facts: dict[str, float | str] = {}
         self._done = 0
+        self._said: int | None = None  # the number of items in the last line of a pipe
         self._first_done = 0
         self._started = self._line_at = time.monotonic()
         self._bar: Any = None
@@ -90,13 +97,18 @@ class Progress:
             from rich.console import Console
             from rich.progress import BarColumn, TextColumn
             from rich.progress import Progress as RichProgress
+            from rich.table import Column
 
+            console = Console(stderr=True)
+            # What counts most stands first in the line, which is cut where the terminal is narrow.
+            cut = Column(no_wrap=True, overflow="ellipsis", ratio=1)
             self._bar = RichProgress(
-                TextColumn("{task.description}"),
-                BarColumn(bar_width=24),
-                TextColumn("{task.fields[line]}"),
-                console=Console(stderr=True),
+                TextColumn("{task.description}", table_column=Column(no_wrap=True)),
+                BarColumn(bar_width=min(24, max(6, console.width // 5))),
+                TextColumn("{task.fields[line]}", table_column=cut),
+                console=console,
                 transient=False,
+                expand=True,
             )
             self._task = self._bar.add_task(self._description, total=self._total, line="")
             self._bar.start()
@@ -108,7 +120,7 @@ class Progress:
         if self._bar is not None:
             self._bar.update(self._task, completed=self._done, line=self._line())
             self._bar.stop()
-        elif error is None:
+        elif error is None and self._said != self._done:
             print_note(f"{self._description}: {self._line()}")
 
     def start_from(self, done: int) -> None:
@@ -146,7 +158,13 @@ class Progress:
             )
         elif time.monotonic() - self._line_at >= _LINE_EVERY_S:
             self._line_at = time.monotonic()
+            self._said = done
             print_note(f"{self._description}: {self._line()}")
+
+    def note(self, text: str) -> None:
+        """A line that stays: above the bar on a terminal; a file or a pipe has the bar's own lines."""
+        if self._bar is not None:
+            self._bar.console.print(text, markup=False, highlight=False)
 
     def _line(self) -> str:
         parts = [f"{self._done:,}" + (f"/{self._total:,}" if self._total else "") + f" {self._unit}"]
@@ -164,6 +182,35 @@ class Progress:
             for name, value in self._facts.items()
         ]
         return ", ".join(parts)
+
+
+@contextmanager
+def compiling() -> Iterator[Callable[[], None]]:
+    """Show that kernels are being compiled, where they have to be; call what it gives when that is over."""
+    if kernels_are_kept():
+        yield lambda: None
+        return
+    over = threading.Event()
+    began = time.monotonic()
+
+    def tick() -> None:
+        with Progress("compiling kernels (once, about 15 s)", unit="s") as progress:
+            while not over.wait(_TICK_S):
+                progress.update(round(time.monotonic() - began))
+
+    if not sys.stderr.isatty():
+        print_note("compiling kernels (once, about 15 s)")
+    ticker = threading.Thread(target=tick, daemon=True)
+    ticker.start()
+
+    def end() -> None:
+        over.set()
+        ticker.join()
+
+    try:
+        yield end
+    finally:
+        end()
 
 
 def _clock(seconds: float) -> str:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from sqdr_qiskit.cli.console import JsonOption, Progress, print_json, print_note, print_text
-from sqdr_qiskit.cli.options import Given, OutOption, download_progress, job_options, typed_command
+from sqdr_qiskit.cli.options import Given, OutOption, download_progress, going_on, job_options, typed_command
 from sqdr_qiskit.specs.job import JobSpec, parse_sweep
 
 if TYPE_CHECKING:
@@ -41,6 +41,12 @@ def evaluate(
 
 def perform(job: JobSpec, *, folder: Path | None, as_json: bool, figure: Path | None = None) -> None:
     """Evaluate with progress on stderr, and print what was found."""
+    print_note("loading PyTorch and Qiskit")
+    with going_on(lambda: None):
+        _perform(job, folder=folder, as_json=as_json, figure=figure)
+
+
+def _perform(job: JobSpec, *, folder: Path | None, as_json: bool, figure: Path | None) -> None:
     from sqdr_qiskit.jobs import choose_checkpoint, evaluate_checkpoint
     from sqdr_qiskit.jobs.evaluation import SWEPT, carry_out_evaluation
     from sqdr_qiskit.jobs.settings import settled

@@ -15,6 +15,7 @@ from sqdr_qiskit.cli.options import (
     OutOption,
     ResumeOption,
     download_progress,
+    going_on,
     job_options,
     resumed_job,
     typed_command,
@@ -78,6 +79,7 @@ def perform(job: JobSpec, *, folder: Path | None, resume: bool, as_json: bool, a
 
     On a quantum computer, in its rehearsal under a ceiling, or with a folder named, the run is kept.
     """
+    print_note("loading PyTorch and Qiskit")
     from sqdr_qiskit.jobs import choose_checkpoint
     from sqdr_qiskit.jobs import infer as classify
     from sqdr_qiskit.jobs.hardware import has_ledger
@@ -91,7 +93,7 @@ def perform(job: JobSpec, *, folder: Path | None, resume: bool, as_json: bool, a
         answers, place = _on_hardware(job, chosen, folder=folder, resume=resume)
         _show(job, chosen, answers, place, as_csv=as_csv, as_json=as_json)
         return
-    with Progress("classifying", unit="images") as bar:
+    with going_on(lambda: None), Progress("classifying", unit="images") as bar:
         if folder is not None:
             answers = _kept(job, chosen, folder, bar)
         else:

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import inspect
 import sys
+import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, TypeAlias
 
 import typer
 
-from sqdr_qiskit.cli.console import Progress, print_note
-from sqdr_qiskit.errors import ArgumentError
+from sqdr_qiskit.cli.console import Progress, compiling
+from sqdr_qiskit.errors import ArgumentError, Interrupted
 from sqdr_qiskit.specs.job import JOB_OPTIONS, JobSpec, Task
 from sqdr_qiskit.specs.options import GROUPS, Option
 from sqdr_qiskit.training.recipes import RECIPES
@@ -27,6 +28,7 @@ __all__ = [
     "ResumeOption",
     "default_words",
     "download_progress",
+    "going_on",
     "job_option",
     "job_options",
     "refuse_with_resume",
@@ -34,6 +36,8 @@ __all__ = [
     "training_progress",
     "typed_command",
 ]
+
+_NOTE_EVERY_S = 5.0
 
 Given: TypeAlias = Mapping[str, Any]
 """Options of a run that were typed, by the name of their field."""
@@ -186,19 +190,29 @@ def download_progress() -> Callable[[str, int, int | None, str], None]:
 
 @contextmanager
 def training_progress() -> Iterator[Callable[[TrainingProgress], None]]:
-    """Shows a training run on stderr: epoch, loss, accuracy, samples per second, time to go."""
-    with Progress("training", unit="steps") as bar:
+    """Shows a training run on stderr: epoch, loss, accuracy, samples per second, time to go.
+
+    On a terminal an epoch's line stays above the bar, at most one every few seconds.
+    """
+    with compiling() as compiled, ExitStack() as stack:
+        bars: list[Progress] = []
         last: list[TrainingProgress] = []
+        noted = time.monotonic()
 
         def show(now: TrainingProgress) -> None:
-            if not last:
-                bar.start_from(now.step - 1)
-            if last and last[-1].epoch != now.epoch:
-                previous = last[-1]
-                validation = "" if now.validation is None else f", validation accuracy {now.validation:.4f}"
-                print_note(
+            nonlocal noted
+            compiled()
+            if not bars:
+                bars.append(stack.enter_context(Progress("training", unit="steps")))
+                bars[0].start_from(now.step - 1)
+            bar, previous = bars[0], last[-1] if last else None
+            validation = {} if now.validation is None else {"validation accuracy": f"{now.validation:.4f}"}
+            if previous and previous.epoch != now.epoch and time.monotonic() - noted >= _NOTE_EVERY_S:
+                noted = time.monotonic()
+                told = f", validation accuracy {now.validation:.4f}" if now.validation is not None else ""
+                bar.note(
                     f"epoch {previous.epoch}/{previous.n_epochs}: loss {previous.loss:.4f}, "
-                    f"accuracy {previous.accuracy:.4f}{validation}"
+                    f"accuracy {previous.accuracy:.4f}{told}"
                 )
             last[:] = [now]
             bar.update(
@@ -207,7 +221,26 @@ def training_progress() -> Iterator[Callable[[TrainingProgress], None]]:
                 description=f"epoch {now.epoch}/{now.n_epochs}",
                 loss=now.loss,
                 accuracy=now.accuracy,
-                **{"samples/s": f"{now.samples_per_s:,.0f}"},
+                **{"samples/s": f"{now.samples_per_s:,.0f}", **validation},
             )
 
         yield show
+
+
+@contextmanager
+def going_on(command: Callable[[], str | None]) -> Iterator[None]:
+    """Turn Ctrl-C into one line that says how to go on.
+
+    Args:
+        command: Gives the words to type; None where nothing was kept.
+
+    Raises:
+        Interrupted: The user left.
+    """
+    try:
+        yield
+    except KeyboardInterrupt:
+        words = command()
+        raise Interrupted(
+            "interrupted; nothing was kept." if words is None else f"interrupted; go on with: {words}"
+        ) from None

@@ -12,6 +12,7 @@ from sqdr_qiskit.cli.options import (
     OutOption,
     ResumeOption,
     download_progress,
+    going_on,
     training_progress,
     typed_command,
 )
@@ -90,7 +91,6 @@ def run(
     others. Killed at any moment, --resume FOLDER goes on. Any number of runners may work on one folder.
     """
     from sqdr_qiskit import catalog
-    from sqdr_qiskit.jobs.grid import smoke as cut
     from sqdr_qiskit.specs.job import read_job
 
     if out is not None and resume is not None:
@@ -112,7 +112,10 @@ def run(
     if len(chosen) > 1:
         raise ArgumentError(f"Option `{chosen[0]}` must be left out with {chosen[1]}.")
     file = read_job(catalog.find("jobs", job))
-    file = cut(file) if smoke else file
+    if smoke:
+        from sqdr_qiskit.jobs.grid import smoke as cut
+
+        file = cut(file)
     if plan:
         _plan(file, workers, as_json=as_json)
     elif collect or index is not None:
@@ -136,7 +139,7 @@ def run(
                 f"Option `--yes` must be given for {len(file.jobs):,} runs, more than {MOST_UNASKED}; --plan "
                 "says what they take."
             )
-        _run_grid(file, out=out, resume=resume, workers=workers, dask=dask, as_json=as_json)
+        _run_grid(file, job, out=out, resume=resume, workers=workers, dask=dask, as_json=as_json)
 
 
 def _run_one(job: JobSpec, *, out: Path | None, resume: Path | None, as_json: bool) -> None:
@@ -161,6 +164,7 @@ def _run_one(job: JobSpec, *, out: Path | None, resume: Path | None, as_json: bo
 
 def _run_grid(
     file: JobFile,
+    job: str,
     *,
     out: Path | None,
     resume: Path | None,
@@ -170,11 +174,21 @@ def _run_grid(
 ) -> None:
     from contextlib import ExitStack
 
+    print_note("loading PyTorch and Qiskit")
     from sqdr_qiskit.jobs.grid import carry_out_grid
     from sqdr_qiskit.jobs.workers import Outcome
 
-    done = 0
-    with ExitStack() as stack:
+    done, place = 0, resume or out
+
+    def again() -> str | None:
+        return None if place is None else f"sqdr-qiskit run {job} --resume {place}"
+
+    def folder_made(path: Path) -> None:
+        nonlocal place
+        place = path
+        print_note(f"grid {path}: {len(file.jobs)} runs")
+
+    with going_on(again), ExitStack() as stack:
         alone = workers == 1 and dask is None
         progress = stack.enter_context(training_progress()) if alone else None
         bar = None if alone else stack.enter_context(Progress("grid", total=len(file.jobs), unit="runs"))
@@ -198,6 +212,7 @@ def _run_grid(
             workers=workers,
             dask=dask,
             command=typed_command(),
+            grid_started=folder_made,
             run_started=started,
             run_ended=ended,
             progress=progress,

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from contextlib import ExitStack
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +13,7 @@ from sqdr_qiskit.cli.options import (
     OutOption,
     ResumeOption,
     download_progress,
+    going_on,
     job_options,
     resumed_job,
     training_progress,
@@ -56,11 +56,22 @@ def perform(job: JobSpec, *, folder: Path | None, resume: bool, as_json: bool) -
 
 
 def _train_and_draw(job: JobSpec, *, folder: Path | None, resume: bool) -> TrainedRun:
+    print_note("loading PyTorch and Qiskit")
     from sqdr_qiskit.jobs import carry_out_training
     from sqdr_qiskit.jobs.hardware import has_ledger
     from sqdr_qiskit.reports import confusion_figure, save_figure, training_curves
 
-    with ExitStack() as stack:
+    place = folder if resume else None
+
+    def started(path: Path, inputs: Mapping[str, Any]) -> None:
+        nonlocal place
+        place = path
+        _announce(job, path, inputs)
+
+    def again() -> str | None:
+        return None if place is None else f"sqdr-qiskit train --resume {place}"
+
+    with going_on(again), ExitStack() as stack:
         hardware = stack.enter_context(on_hardware(job.backend)) if has_ledger(job) else None
         progress = stack.enter_context(training_progress())
         run = carry_out_training(
@@ -70,11 +81,14 @@ def _train_and_draw(job: JobSpec, *, folder: Path | None, resume: bool) -> Train
             command=typed_command(),
             hardware=hardware,
             notice=print_note,
-            started=partial(_announce, job),
+            started=started,
             progress=progress,
             download_progress=download_progress(),
         )
-    title = f"{job.circuit}, {job.dataset}, recipe {run.record.inputs['recipe']['name']}, seed {job.seed}"
+    made = run.record.inputs
+    title = (
+        f"{made['model']['circuit']['name']}, {job.dataset}, recipe {made['recipe']['name']}, seed {job.seed}"
+    )
     save_figure(training_curves(run.metrics["history"], title=title), run.folder / "curves.png")
     test = run.metrics["test"]
     figure = confusion_figure(test["confusion"], run.class_names, title=f"{title}: test images")

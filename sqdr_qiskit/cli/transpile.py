@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from sqdr_qiskit.cli.console import JsonOption, Progress, print_json, print_note, print_text
-from sqdr_qiskit.cli.options import typed_command
+from sqdr_qiskit.cli.options import going_on, typed_command
 from sqdr_qiskit.errors import ArgumentError, StorageError
 
 __all__ = ["transpile"]
@@ -56,6 +56,7 @@ def transpile(
     ring and without the last entangling layer. Every transpiled circuit is compared with its source before it
     is counted. The winner of each circuit and device is written as QPY and OpenQASM 3.
     """
+    print_note("loading Qiskit")
     from sqdr_qiskit import records
     from sqdr_qiskit.devices.study import choose_layout, require_layout_path, write_layout
     from sqdr_qiskit.jobs.transpile_report import catalogue_source, qasm_source, study_circuits
@@ -72,7 +73,7 @@ def transpile(
                 f"{n_circuits} and {len(devices)}."
             )
     sources = [*map(catalogue_source, names), *map(qasm_source, qasm or [])]
-    with Progress("transpiling", unit="circuits") as bar:
+    with going_on(lambda: None), Progress("transpiling", unit="circuits") as bar:
         studied = study_circuits(
             sources, devices, seeds=range(n_seeds), progress=lambda done, total: bar.update(done, total=total)
         )

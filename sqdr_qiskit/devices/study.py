@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
@@ -292,7 +293,12 @@ def study(
         with ProcessPoolExecutor(
             n_processes, mp_context=get_context("spawn"), initializer=_receive, initargs=(by_name, devices)
         ) as pool:
-            gather(pool.map(_carry_out_there, tasks, chunksize=chunk))
+            try:
+                gather(pool.map(_carry_out_there, tasks, chunksize=chunk))
+            except BaseException:  # Ctrl-C: nobody waits for what is under way
+                for process in list(pool._processes.values()):
+                    process.terminate()
+                raise
     return found
 
 
@@ -301,6 +307,7 @@ _CHIPS: dict[str, Chip] = {}
 
 
 def _receive(sources: Mapping[str, Source], chips: Mapping[str, Chip]) -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's
     _SOURCES.update(sources)
     _CHIPS.update(chips)
 

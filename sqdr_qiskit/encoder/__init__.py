@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from sqdr_qiskit import parallel as parallel  # first: numba needs a place for its kernels
 from sqdr_qiskit.encoder.network import PoolGradient, SpikingEncoder
 from sqdr_qiskit.encoder.phase import phase_code, quantise
 

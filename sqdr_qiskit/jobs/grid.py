@@ -165,6 +165,7 @@ def carry_out_grid(
     workers: int = 1,
     dask: str | None = None,
     command: Sequence[str] = (),
+    grid_started: Callable[[Path], None] | None = None,
     run_started: Callable[[int, int, str], None] | None = None,
     run_ended: Callable[[int, Outcome], None] | None = None,
     progress: Callable[[TrainingProgress], None] | None = None,
@@ -179,6 +180,7 @@ def carry_out_grid(
         workers: Processes on this machine, each with its share of the threads.
         dask: Address of a Dask scheduler whose workers carry the runs out instead; they must see `folder`.
         command: The words typed, for the records.
+        grid_started: Called with the grid's folder before any run.
         run_started: Called with a run's number from 1, the number of runs, and the run's folder.
         run_ended: Called with a run's number and its outcome.
         progress: Called after every step of a run, with one worker in this process.
@@ -191,6 +193,8 @@ def carry_out_grid(
     """
     judge_grid(file, progress=download_progress)
     path = _grid_folder(file, folder, resume=resume)
+    if grid_started is not None:
+        grid_started(path)
     names = run_folders(file)
     finished = {name for name in names if is_finished(path / name)}
     tasks = [

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 import sys
 
 import pytest
@@ -21,6 +22,24 @@ class _Clock:
         return self.now
 
 
+def test_a_bar_survives_sixty_columns(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Terminal(io.StringIO):
+        def isatty(self) -> bool:
+            return True
+
+    terminal = Terminal()
+    monkeypatch.setattr(sys, "stderr", terminal)
+    monkeypatch.setenv("COLUMNS", "60")
+    monkeypatch.setenv("TERM", "xterm")
+    with Progress("epoch 19/20", total=10_000, unit="steps") as progress:
+        progress.update(10, loss=0.5, accuracy=0.25, state="much more than fits into sixty columns")
+    plain = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", terminal.getvalue())
+    last = next(line for line in reversed(re.split(r"[\r\n]", plain)) if line.strip())
+    assert "epoch 19/20" in last
+    assert "10/10,000 steps" in last
+    assert len(last) <= 60
+
+
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> _Clock:
     clock = _Clock()
@@ -37,8 +56,7 @@ def test_a_pipe_gets_a_line_every_ten_seconds(clock: _Clock, capsys: pytest.Capt
     assert captured.out == ""
     assert captured.err.splitlines() == [
         "epoch 1/2: 500/1,000 images, 50/s, 0:10 to go, loss 0.1235, state fine",
-        "epoch 1/2: 1,000/1,000 images, 50/s, in 0:20, loss 0.1235, state fine",
-        "epoch 1/2: 1,000/1,000 images, 48/s, in 0:21, loss 0.1235, state fine",
+        "epoch 1/2: 1,000/1,000 images, 50/s, in 0:20, loss 0.1235, state fine",  # and not once more
     ]
 
 

@@ -1,0 +1,126 @@
+"""What a newcomer meets: a line at once, no silence, no flood, and a way to go on after Ctrl-C."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from sqdr_qiskit import parallel
+from sqdr_qiskit.cli import console, options
+from sqdr_qiskit.cli.options import going_on, training_progress
+from sqdr_qiskit.errors import Interrupted
+from sqdr_qiskit.training.outcome import TrainingProgress
+
+
+def _step(step: int, *, epoch: int) -> TrainingProgress:
+    return TrainingProgress(
+        epoch=epoch,
+        n_epochs=50,
+        step=step,
+        n_steps=100,
+        loss=1.0,
+        accuracy=0.5,
+        validation=0.4,
+        samples_per_s=100.0,
+        seconds_left=1.0,
+    )
+
+
+def test_short_epochs_do_not_flood_a_pipe(capsys: pytest.CaptureFixture[str]) -> None:
+    with training_progress() as show:
+        for step in range(1, 101):
+            show(_step(step, epoch=(step + 1) // 2))
+    lines = capsys.readouterr().err.splitlines()
+    assert lines == [
+        "epoch 50/50: 100/100 steps, loss 1, accuracy 0.5, samples/s 100, validation accuracy 0.4000"
+    ]
+
+
+def test_compiling_is_announced_where_it_is_needed(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(console, "kernels_are_kept", lambda: False)
+    with training_progress() as show:
+        assert capsys.readouterr().err == "compiling kernels (once, about 15 s)\n"
+        show(_step(1, epoch=1))
+    monkeypatch.setattr(console, "kernels_are_kept", lambda: True)
+    with console.compiling():
+        assert "compiling" not in capsys.readouterr().err.splitlines()[-1]
+
+
+def test_kernels_are_kept_where_a_file_can_be_made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("NUMBA_CACHE_DIR", raising=False)
+    parallel.use_writable_cache(package=tmp_path / "p", home=tmp_path / "h")
+    assert "NUMBA_CACHE_DIR" not in os.environ
+    nowhere = Path("/proc/nowhere")  # not even root makes files there
+    parallel.use_writable_cache(package=nowhere, home=tmp_path)
+    assert "NUMBA_CACHE_DIR" not in os.environ
+    parallel.use_writable_cache(package=nowhere, home=nowhere)
+    assert "sqdr-qiskit-kernels-" in os.environ["NUMBA_CACHE_DIR"]
+    assert not parallel.kernels_are_kept()
+    kept = tmp_path / "cache" / "x"
+    kept.mkdir(parents=True)
+    (kept / "passes.forward-1.nbi").touch()
+    monkeypatch.setenv("NUMBA_CACHE_DIR", str(tmp_path / "cache"))
+    assert parallel.kernels_are_kept()
+
+
+def test_ctrl_c_says_how_to_go_on() -> None:
+    words = "sqdr-qiskit train --resume x"
+    with pytest.raises(Interrupted, match=f"go on with: {words}") as caught, going_on(lambda: words):
+        raise KeyboardInterrupt
+    assert caught.value.exit_code == 130
+    with pytest.raises(Interrupted, match="nothing was kept"), going_on(lambda: None):
+        raise KeyboardInterrupt
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="sends a signal")
+@pytest.mark.parametrize("words", [["train"], ["run", "grid.toml", "--workers", "2"]], ids=["train", "run"])
+def test_an_interrupted_run_goes_on_as_it_says(tmp_path: Path, words: list[str]) -> None:
+    head = 'schema = 1\nkind = "job"\ntitle = "A grid"\nsource = "made up"\n[job]\ntask = "train"\n'
+    (tmp_path / "grid.toml").write_text(
+        head + 'circuit = "2b-3q"\nlimit = 100\nepochs = 120\n[grid]\nseed = [1, 2, 3, 4]\n'
+    )
+    small = ["--circuit", "2b-3q", "--limit", "100", "--epochs", "120"] if words == ["train"] else []
+    command = [sys.executable, "-m", "sqdr_qiskit", *words, *small]
+    process = subprocess.Popen(
+        command, cwd=tmp_path, stderr=subprocess.PIPE, text=True, start_new_session=True
+    )
+    until = time.monotonic() + 120
+    state = "*/state.pt" if words == ["train"] else "*/*/state.pt"
+    while not list((tmp_path / "runs").glob(state)):
+        assert time.monotonic() < until
+        assert process.poll() is None
+        time.sleep(0.05)
+    os.killpg(process.pid, signal.SIGINT)  # as a terminal does: to the workers too
+    _, said = process.communicate(timeout=30)
+    assert process.returncode == 130
+    assert "Traceback" not in said
+    found = re.search(r"error: interrupted; go on with: sqdr-qiskit (.*)\n$", said)
+    assert found is not None, said
+    assert found[1].startswith(f"{' '.join(words[:2])} --resume runs/")
+    if words == ["train"]:
+        again = [sys.executable, "-m", "sqdr_qiskit", *found[1].split()]
+        assert subprocess.run(again, cwd=tmp_path, capture_output=True, check=False).returncode == 0
+
+
+def test_the_first_line_comes_before_anything_heavy(tmp_path: Path) -> None:
+    code = (
+        "import sys; from sqdr_qiskit.cli import console, train; from sqdr_qiskit.specs.job import JobSpec\n"
+        "def note(text):\n    print(text, [n for n in ('torch', 'qiskit') if n in sys.modules])\n"
+        "    raise SystemExit\n"
+        "train.print_note = note\n"
+        "train.perform(JobSpec(), folder=None, resume=False, as_json=False)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=False
+    )
+    assert done.stdout == "loading PyTorch and Qiskit []\n", done.stderr
+    assert options.typed_command()[0] == "sqdr-qiskit"
