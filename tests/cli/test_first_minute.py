@@ -7,6 +7,7 @@ import re
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 
@@ -56,7 +57,9 @@ def test_compiling_is_announced_where_it_is_needed(
 
 
 def test_kernels_are_kept_where_a_file_can_be_made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv("NUMBA_CACHE_DIR", raising=False)
+    monkeypatch.setenv("NUMBA_CACHE_DIR", "")  # so that what is set below is taken back
+    monkeypatch.delenv("NUMBA_CACHE_DIR")
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     parallel.use_writable_cache(package=tmp_path / "p", home=tmp_path / "h")
     assert "NUMBA_CACHE_DIR" not in os.environ
     nowhere = Path("/proc/nowhere")  # not even root makes files there
