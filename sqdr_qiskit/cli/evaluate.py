@@ -51,6 +51,7 @@ def _perform(job: JobSpec, *, folder: Path | None, as_json: bool, figure: Path |
     from sqdr_qiskit.jobs.evaluation import SWEPT, carry_out_evaluation
     from sqdr_qiskit.jobs.settings import settled
     from sqdr_qiskit.reports import confusion_figure, per_class_table, require_figure_path, save_figure
+    from sqdr_qiskit.reports.figures import MANY_CLASSES
 
     if figure is not None:
         require_figure_path(figure, argument="figure")
@@ -87,7 +88,8 @@ def _perform(job: JobSpec, *, folder: Path | None, as_json: bool, figure: Path |
         )
         return
     print_text(per_class_table(metrics.confusion, found.class_names, title=title).text())
-    print_text(_confusion_text(metrics.confusion.tolist(), found.class_names))
+    text = _mistakes_text if len(found.class_names) > MANY_CLASSES else _confusion_text
+    print_text(text(metrics.confusion.tolist(), found.class_names))
     print_text(
         f"accuracy {100 * metrics.accuracy:.2f} % on {metrics.n_images} images, loss {metrics.loss:.4f}"
     )
@@ -152,6 +154,21 @@ def _sweep(
     print_text(noise_sweep_table(points, title=title).text())
     print_text(f"noiseless {100 * found.noiseless:.2f} %; figure in {path}")
     print_text(f"in {folder}; `sqdr-qiskit report {folder}` makes a page of it")
+
+
+def _mistakes_text(confusion: list[list[int]], class_names: tuple[str, ...]) -> str:
+    """The most frequent mistakes, where a table of all would be too wide."""
+    found = [
+        (count, true, taken)
+        for true, row in enumerate(confusion)
+        for taken, count in enumerate(row)
+        if count and true != taken
+    ]
+    lines = [
+        f"{count:>6,}  {class_names[true]} taken for {class_names[taken]}"
+        for count, true, taken in sorted(found, key=lambda row: (-row[0], row[1], row[2]))[:20]
+    ]
+    return "\n".join(["most frequent mistakes", *(lines or ["none"])])
 
 
 def _confusion_text(confusion: list[list[int]], class_names: tuple[str, ...]) -> str:

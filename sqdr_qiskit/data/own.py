@@ -411,6 +411,7 @@ def resized_source(source: Source, size: tuple[int, int] | None, progress: Progr
     own = source.parts["train"].images.shape[2:]
     if size is None or size == own:
         return source
+    _require_size(size)
     parts = {
         part: replace(images, images=_resized_all(images.images, size, source.name, progress))
         for part, images in source.parts.items()
@@ -631,12 +632,8 @@ def _fitting_size(
     different = sorted(set(sizes))
     if not different:
         raise DataError("A data set must have images, but this one has none.")
-    if wanted is not None and min(wanted) < SMALLEST_EVER:
-        raise DataError(
-            f"Images must be at least {SMALLEST_EVER} pixels high and wide, which the encoder halves "
-            "three times, but "
-            f"{wanted[0]} x {wanted[1]} is wanted."
-        )
+    if wanted is not None:
+        _require_size(wanted)
     if wanted is None:
         if len(different) == 1:
             height, width = different[0]
@@ -654,6 +651,14 @@ def _fitting_size(
         wanted,
         f"{own} pixels scaled with their proportions to fit {target}, padded with their border's colour",
     )
+
+
+def _require_size(size: tuple[int, int]) -> None:
+    if min(size) < SMALLEST_EVER:
+        raise DataError(
+            f"Images must be at least {SMALLEST_EVER} pixels high and wide, which the encoder halves three "
+            f"times, but {size[0]} x {size[1]} is wanted."
+        )
 
 
 def _require_memory(n_bytes: int, name: str) -> None:

@@ -23,6 +23,7 @@ from sqdr_qiskit.reports.style import COLOURS, COLUMN, DASHES, MARKERS, PAGE, ho
 from sqdr_qiskit.reports.tables import channel_name, percent
 
 __all__ = [
+    "MANY_CLASSES",
     "accuracy_axis",
     "column",
     "confusion_figure",
@@ -41,6 +42,7 @@ Row = Mapping[str, Any]
 _GREY = "#888888"
 _MANY = 1500  # points; as vectors they would make a page megabytes long
 _SHORT_PERCENT = FuncFormatter(lambda value, place: f"{round(100 * value, 6):g} %")
+MANY_CLASSES = 40  # up to here a confusion matrix has room for names and numbers
 
 
 def training_curves(
@@ -114,7 +116,8 @@ def confusion_figure(
     right = int(np.trace(counts))
     subtitle = subtitle or f"{percent(right / max(int(counts.sum()), 1))} of {counts.sum():,} images right"
     longest = max(map(len, class_names))
-    width = max(COLUMN, 0.9 + 0.275 * n_classes + 0.055 * longest)
+    many = n_classes > MANY_CLASSES  # names and numbers would be too small to read
+    width = max(COLUMN, 0.9 + 0.275 * min(n_classes, MANY_CLASSES) + 0.055 * longest)
     with house_style():
         figure = new_figure(width, width + 0.1, title, subtitle)
         axes = figure.subplots()
@@ -123,21 +126,22 @@ def confusion_figure(
             spine.set_visible(False)
         # The square root lets rare mistakes show beside a full diagonal.
         axes.imshow(shares, cmap="Blues", norm=PowerNorm(0.5, vmin=0.0, vmax=1.0))
-        for row, place in zip(*np.nonzero(counts), strict=True):
+        for row, place in zip(*np.nonzero(counts if not many else np.zeros((1, 1))), strict=True):
             dark = math.sqrt(shares[row, place]) > 0.55
             count = int(counts[row, place])
             text = f"{count:,}" if count < 1000 else str(count) if count < 10_000 else f"{count:.0e}"
             ink = "white" if dark else "#333333"
             axes.text(place, row, text, ha="center", va="center", fontsize=6.5, color=ink)
-        for row in range(n_classes):
+        for row in range(0 if many else n_classes):
             recall = percent(shares[row, row], 1) if totals[row, 0] else "–"
             axes.text(n_classes - 0.35, row, recall, ha="left", va="center", fontsize=7)
-        axes.text(n_classes - 0.35, -0.75, "right", ha="left", va="center", fontsize=7)
-        axes.set_xticks(range(n_classes), class_names, rotation=45 if longest > 3 else 0)
-        if longest > 3:
+        if not many:
+            axes.text(n_classes - 0.35, -0.75, "right", ha="left", va="center", fontsize=7)
+            axes.set_xticks(range(n_classes), class_names, rotation=45 if longest > 3 else 0)
+            axes.set_yticks(range(n_classes), class_names)
+        if not many and longest > 3:
             for label in axes.get_xticklabels():
                 label.set(ha="right", rotation_mode="anchor")
-        axes.set_yticks(range(n_classes), class_names)
         axes.tick_params(length=0)
         axes.set_xlabel("taken for")
         axes.set_ylabel("true class")

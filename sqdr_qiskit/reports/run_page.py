@@ -10,6 +10,8 @@ from markupsafe import Markup
 
 from sqdr_qiskit.reports.drawings import circuit_drawing, example_ways, spike_strip
 from sqdr_qiskit.reports.figures import (
+    MANY_CLASSES,
+    confusion_figure,
     expectation_figure,
     noise_sweep_figure,
     output_error_figure,
@@ -88,7 +90,8 @@ def _test(record: Record) -> dict[str, Any]:
     confusion, names = record["test"]["confusion"], record["class_names"]
     longest = max(map(len, names))
     rows = []
-    for number, (name, counts) in enumerate(zip(names, confusion, strict=True)):
+    many = len(names) > MANY_CLASSES
+    for number, (name, counts) in enumerate(() if many else zip(names, confusion, strict=True)):
         total = sum(counts)
         # the square root lets rare mistakes show
         cells = [{"count": count, "shade": round((count / max(total, 1)) ** 0.5, 2)} for count in counts]
@@ -105,6 +108,7 @@ def _test(record: Record) -> dict[str, Any]:
         "upright": longest > 3,
         "first_em": 0.6 * longest + 0.7,
         "rows": rows,
+        "figure": figure_img(confusion_figure(confusion, names), "confusion matrix") if many else None,
         "classes": table,
     }
 

@@ -228,3 +228,53 @@ def test_bad_argument_is_named(name: str, value: Any, tmp_path: Path) -> None:
 def test_no_images_is_refused() -> None:
     with pytest.raises(ArgumentError, match="Argument `paths` must name at least one image"):
         read_images([], channels=1, size=(28, 28))
+
+
+def photographed(digit: NDArray[np.uint8], light: str, rng: np.random.Generator) -> Image.Image:
+    """A digit in ink on paper under uneven light: pixels = light * (1 - 0.85 ink) and some noise."""
+    ink = np.zeros((300, 260))
+    ink[40:240, 30:230] = np.asarray(Image.fromarray(digit).resize((200, 200))) / 255.0
+    y, x = np.mgrid[0:1:300j, 0:1:260j]
+    fall = {
+        "gradient": 0.62 + 0.6 * (x - 0.5),
+        "spot": 0.35 + 0.6 * np.exp(-((x - 0.2) ** 2 + (y - 0.8) ** 2) / 0.12),
+        "shadow": np.where(x + y > 1.0, 0.9, 0.5),
+        "dim": 0.3 + 0.25 * (y - 0.5),
+    }[light]
+    return Image.fromarray(
+        np.clip(255 * fall * (1 - 0.85 * ink) + rng.normal(0, 3, ink.shape), 0, 255).astype(np.uint8)
+    )
+
+
+@pytest.mark.parametrize("light", ["gradient", "spot", "shadow", "dim"])
+def test_a_drawing_on_unevenly_lit_paper_is_read_as_on_even_paper(
+    light: str, tmp_path: Path, rng: np.random.Generator
+) -> None:
+    drawn = np.zeros((28, 28), dtype=np.uint8)
+    drawn[5:23, 12:16] = 255
+    drawn[5:9, 8:20] = 255
+    even = saved(Image.fromarray(drawn).resize((200, 200)), tmp_path / "even.png")
+    wanted = grey(even).astype(float)
+    photo = photographed(drawn, light, rng)
+    found = grey(saved(photo, tmp_path / "photo.png")).astype(float)
+    length = np.sqrt((found**2).sum() * (wanted**2).sum())
+    shifts = [(up, left) for up in (-1, 0, 1) for left in (-1, 0, 1)]  # a pixel from its place is no matter
+    assert max(float((np.roll(found, by, (0, 1)) * wanted).sum() / length) for by in shifts) > 0.99
+
+
+def test_an_elongated_picture_is_refused_before_it_is_decoded(tmp_path: Path) -> None:
+    path = saved(Image.new("L", (40_000, 1), 255), tmp_path / "line.png")
+    with pytest.raises(DataError, match=r"is 40,000 x 1 pixels: the longer side must be at most 1000 times"):
+        grey(path)
+
+
+def test_a_large_photograph_is_reduced_as_it_is_read(tmp_path: Path, rng: np.random.Generator) -> None:
+    pixels = rng.integers(0, 256, (12, 16, 3), dtype=np.uint8)
+    small = Image.fromarray(pixels).resize((400, 300), Image.Resampling.BICUBIC)
+    for suffix in ("png", "jpg"):
+        path = saved(small.resize((4000, 3000), Image.Resampling.BICUBIC), tmp_path / f"large.{suffix}")
+        large = read_image(path, channels=3, size=(24, 32), style="whole").astype(int)
+        reference = read_image(
+            saved(small, tmp_path / "s.png"), channels=3, size=(24, 32), style="whole"
+        ).astype(int)
+        assert np.abs(large - reference).mean() < 4
