@@ -74,8 +74,8 @@ def _train(variant: str, arguments: argparse.Namespace) -> dict[str, Any]:
     from sqdr_qiskit.model.network import ModelSettings, build_model
     from sqdr_qiskit.specs.circuit import circuit_spec
     from sqdr_qiskit.training.loop import train
-    from sqdr_qiskit.training.outcome import Outcome
     from sqdr_qiskit.training.recipes import find_recipe
+    from sqdr_qiskit.training.state import Outcome
 
     torch.set_num_threads(arguments.threads)
     data = load_dataset(arguments.dataset, limit=arguments.limit)

@@ -20,7 +20,7 @@ from sqdr_qiskit.specs.options import GROUPS, Option
 from sqdr_qiskit.training.recipes import RECIPES
 
 if TYPE_CHECKING:
-    from sqdr_qiskit.training.outcome import TrainingProgress
+    from sqdr_qiskit.training.state import TrainingProgress
 
 __all__ = [
     "Given",

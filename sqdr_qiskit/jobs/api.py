@@ -17,7 +17,7 @@ from sqdr_qiskit.jobs.training import TrainedRun, carry_out_training
 from sqdr_qiskit.model.checkpoint import restore
 from sqdr_qiskit.model.network import SQDRCNN
 from sqdr_qiskit.specs.job import JobSpec
-from sqdr_qiskit.training.outcome import TrainingProgress
+from sqdr_qiskit.training.state import TrainingProgress
 
 __all__ = ["infer", "load_network", "train"]
 

@@ -19,7 +19,7 @@ from sqdr_qiskit.errors import ArgumentError, CheckpointError, StorageError
 from sqdr_qiskit.model.checkpoint import Checkpoint, read_checkpoint
 from sqdr_qiskit.records import RunRecord
 from sqdr_qiskit.specs.job import JobSpec
-from sqdr_qiskit.training.outcome import BEST
+from sqdr_qiskit.training.state import BEST
 
 __all__ = [
     "RECORD",

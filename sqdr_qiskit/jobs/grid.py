@@ -33,7 +33,7 @@ from sqdr_qiskit.jobs.training import carry_out_training
 from sqdr_qiskit.jobs.workers import Outcome, on_dask, on_processes
 from sqdr_qiskit.specs.circuit import circuit_spec
 from sqdr_qiskit.specs.job import JOB_OPTIONS, JobFile, JobSpec
-from sqdr_qiskit.training.outcome import TrainingProgress
+from sqdr_qiskit.training.state import TrainingProgress
 
 __all__ = [
     "GRID",

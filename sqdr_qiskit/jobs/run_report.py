@@ -27,7 +27,7 @@ from sqdr_qiskit.model.network import count_parameters
 from sqdr_qiskit.runtime.ledger import LEDGER, Ledger
 from sqdr_qiskit.specs.circuit import CircuitSpec
 from sqdr_qiskit.specs.job import JobSpec
-from sqdr_qiskit.training.outcome import BEST, METRICS
+from sqdr_qiskit.training.state import BEST, METRICS
 
 __all__ = ["collect_run"]
 

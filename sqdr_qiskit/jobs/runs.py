@@ -16,7 +16,7 @@ from sqdr_qiskit.jobs.folders import RECORD, RUNS, locked, read_record
 from sqdr_qiskit.jobs.grid import GRID
 from sqdr_qiskit.jobs.variance_log import read_variance_logs
 from sqdr_qiskit.specs.job import JobSpec
-from sqdr_qiskit.training.outcome import BEST, METRICS
+from sqdr_qiskit.training.state import BEST, METRICS
 
 __all__ = ["collect_runs", "is_grid", "list_runs", "run_row"]
 

@@ -38,9 +38,9 @@ from sqdr_qiskit.training.gradient_variance import training_variance
 from sqdr_qiskit.training.initialisation import initialise
 from sqdr_qiskit.training.loop import train
 from sqdr_qiskit.training.metrics import Metrics, evaluate
-from sqdr_qiskit.training.outcome import BEST, LAST, METRICS, Outcome, TrainingProgress
 from sqdr_qiskit.training.recipes import Recipe
 from sqdr_qiskit.training.scalars import require_tensorboard
+from sqdr_qiskit.training.state import BEST, LAST, METRICS, Outcome, TrainingProgress
 
 __all__ = ["EpochFacts", "TrainedRun", "carry_out_training"]
 

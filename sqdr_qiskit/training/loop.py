@@ -1,7 +1,7 @@
 """The training loop.
 
 A run is a pure function of network, data, recipe and seed: every draw comes from `seeding`, every factor from
-`schedules`, and what else there is to remember stands in `state`. Killed at any moment and called again with
+`optimisers`, and what else there is to remember stands in `state`. Killed at any moment and called again with
 the same arguments it ends with the same weights, to the bit.
 """
 
@@ -25,16 +25,13 @@ from sqdr_qiskit.model.network import SQDRCNN, ModelSettings
 from sqdr_qiskit.records import digest
 from sqdr_qiskit.training.averaging import MovingAverage, estimate_norms, with_weights
 from sqdr_qiskit.training.checks import check_run, deterministic, not_finite, require_finite
-from sqdr_qiskit.training.files import RunFiles
 from sqdr_qiskit.training.initialisation import initialise
 from sqdr_qiskit.training.metrics import evaluate
-from sqdr_qiskit.training.optimisers import make_optimiser
-from sqdr_qiskit.training.outcome import STATE, Outcome, TrainingProgress
+from sqdr_qiskit.training.optimisers import SCHEDULES, make_optimiser, warm_restarts
 from sqdr_qiskit.training.recipes import Recipe
 from sqdr_qiskit.training.scalars import EventLog
-from sqdr_qiskit.training.schedules import SCHEDULES, warm_restarts
 from sqdr_qiskit.training.seeding import draw, permutation
-from sqdr_qiskit.training.state import RunState, read_state
+from sqdr_qiskit.training.state import STATE, Outcome, RunFiles, RunState, TrainingProgress, read_state
 from sqdr_qiskit.training.stopwatch import Stopwatch
 
 __all__ = ["train"]

@@ -1,6 +1,6 @@
-"""A run in the middle, as one file from which it goes on as if nothing had happened.
+"""A run's files: its state in the middle, from which it goes on as if nothing had happened, and its results.
 
-The file is the only truth about a run under way: checkpoints and metrics are derived from it and written
+The state is the only truth about a run under way: checkpoints and metrics are derived from it and written
 after it, so a kill between two writes leaves at worst old derived files, which resuming writes again. It is
 a `torch.save` of plain tensors, numbers and texts, and is loaded with `weights_only=True`.
 """
@@ -16,11 +16,87 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch.optim import Optimizer
 
 from sqdr_qiskit.errors import CheckpointError
-from sqdr_qiskit.records import write_bytes
+from sqdr_qiskit.model.checkpoint import Checkpoint, named_weights, save_checkpoint
+from sqdr_qiskit.model.network import SQDRCNN, ModelSettings
+from sqdr_qiskit.records import write_bytes, write_json
+from sqdr_qiskit.training.averaging import MovingAverage
+from sqdr_qiskit.training.recipes import Recipe
+from sqdr_qiskit.training.scalars import write_scalars
 
-__all__ = ["RunState", "read_state", "write_state"]
+__all__ = [
+    "BEST",
+    "LAST",
+    "METRICS",
+    "Outcome",
+    "read_state",
+    "RunFiles",
+    "RunState",
+    "STATE",
+    "TrainingProgress",
+    "write_state",
+]
+
+
+BEST, LAST, METRICS, STATE = "best.safetensors", "last.safetensors", "metrics.json", "state.pt"
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainingProgress:
+    """Where a run stands, for whoever watches.
+
+    Attributes:
+        epoch: Epoch under way, from 1.
+        n_epochs: Epochs in all.
+        step: Steps done in all.
+        n_steps: Steps in all.
+        loss: Mean loss over the epoch so far.
+        accuracy: Fraction of the epoch's images so far classified correctly while training on them.
+        validation: Validation accuracy after the last finished epoch, None before and without validation
+            images.
+        samples_per_s: Training images a second in this sitting, validation included.
+        seconds_left: Time to go at that rate.
+    """
+
+    epoch: int
+    n_epochs: int
+    step: int
+    n_steps: int
+    loss: float
+    accuracy: float
+    validation: float | None
+    samples_per_s: float
+    seconds_left: float
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Outcome:
+    """A finished run.
+
+    Attributes:
+        best: The checkpoint to use: the epoch of the best validation accuracy (the first of equals), or the
+            last epoch where there are no validation images.
+        last: The checkpoint after the last epoch.
+        history: One row for each epoch: epoch, loss, accuracy, validation accuracy and loss, learning rate,
+            seconds.
+        stopped_early: Whether patience ran out.
+        seconds: Wall time by stage: encoder, circuit, rest, validation.
+        shares: Share of encoder, circuit and rest in a training step.
+        samples_per_s: Training images per second of training, validation not counted.
+        sittings: How often the run was started.
+    """
+
+    best: Checkpoint
+    last: Checkpoint
+    history: tuple[Mapping[str, Any], ...]
+    stopped_early: bool
+    seconds: Mapping[str, float]
+    shares: Mapping[str, float]
+    samples_per_s: float
+    sittings: int
+
 
 _SCHEMA = 1
 
@@ -107,3 +183,54 @@ def read_state(path: str | os.PathLike[str], *, fingerprint: str) -> RunState:
             "was started with; restore them or start a new run."
         )
     return RunState(**{name: values[name] for name in known})
+
+
+class RunFiles:
+    """Writes a run's files, each whole or not at all.
+
+    Args:
+        folder: Where they go.
+        settings: What the network is.
+        recipe: How it is trained.
+        seed: The run's seed.
+        context: The checkpoints' `dataset` and `versions` entries.
+    """
+
+    def __init__(
+        self, folder: Path, settings: ModelSettings, recipe: Recipe, seed: int, context: Mapping[str, Any]
+    ) -> None:
+        self._folder, self._settings, self._recipe = folder, settings, recipe
+        self._seed, self._context = seed, context
+
+    @property
+    def state(self) -> Path:
+        """Where the state is."""
+        return self._folder / STATE
+
+    def write_state(
+        self, state: RunState, model: SQDRCNN, average: MovingAverage, optimiser: Optimizer
+    ) -> None:
+        """Write the state, after putting network, average and optimiser into it."""
+        state.weights = {name: value.cpu() for name, value in named_weights(model).items()}
+        state.average = {name: value.cpu() for name, value in average.values.items()}
+        state.optimiser = optimiser.state_dict()
+        write_state(self.state, state)
+
+    def write_results(self, state: RunState, average: MovingAverage) -> None:
+        """Write what follows from a state at the end of an epoch: two checkpoints and the metrics."""
+        save_checkpoint(self._folder / BEST, self.checkpoint(state.best_weights, state.best))
+        save_checkpoint(self._folder / LAST, self.checkpoint(average.values, state.history[-1]))
+        write_json(self._folder / METRICS, {"schema": 1, "history": state.history, "best": state.best})
+        write_scalars(self._folder, state.history)
+
+    def checkpoint(self, weights: Mapping[str, torch.Tensor], row: Mapping[str, Any] | None) -> Checkpoint:
+        """Weights as a checkpoint, with an epoch's row as its metrics."""
+        return Checkpoint(
+            settings=self._settings,
+            weights={name: value.cpu().clone() for name, value in weights.items()},
+            recipe=self._recipe.to_dict(),
+            dataset=self._context.get("dataset", {}),
+            metrics={name: value for name, value in (row or {}).items() if name != "steps"},
+            versions=self._context.get("versions", {}),
+            seed=self._seed,
+        )

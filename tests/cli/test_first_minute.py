@@ -17,7 +17,7 @@ from sqdr_qiskit import parallel
 from sqdr_qiskit.cli import console, options
 from sqdr_qiskit.cli.options import going_on, training_progress
 from sqdr_qiskit.errors import Interrupted
-from sqdr_qiskit.training.outcome import TrainingProgress
+from sqdr_qiskit.training.state import TrainingProgress
 
 
 def _step(step: int, *, epoch: int) -> TrainingProgress:

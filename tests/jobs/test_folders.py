@@ -23,7 +23,7 @@ from sqdr_qiskit.jobs.folders import (
 )
 from sqdr_qiskit.records import digest_file
 from sqdr_qiskit.specs.job import JobSpec
-from sqdr_qiskit.training.outcome import BEST, LAST
+from sqdr_qiskit.training.state import BEST, LAST
 
 
 def make_run(folder: Path, *, status: str = "finished", dataset: str = "digits", age: int = 0) -> Path:

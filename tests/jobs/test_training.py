@@ -17,8 +17,8 @@ from sqdr_qiskit.model.network import MODELS
 from sqdr_qiskit.records import RunRecord
 from sqdr_qiskit.reports.run_page import run_page
 from sqdr_qiskit.specs.job import JobSpec
-from sqdr_qiskit.training.outcome import BEST, LAST, METRICS, STATE
 from sqdr_qiskit.training.scalars import SCALARS
+from sqdr_qiskit.training.state import BEST, LAST, METRICS, STATE
 
 
 def test_a_run_leaves_its_record_checkpoints_and_metrics(run: TrainedRun, job: JobSpec) -> None:

@@ -14,7 +14,7 @@ from sqdr_qiskit.jobs.folders import RECORD
 from sqdr_qiskit.jobs.variance_log import read_variance_logs
 from sqdr_qiskit.model.checkpoint import read_checkpoint
 from sqdr_qiskit.specs.job import JobSpec
-from sqdr_qiskit.training.outcome import BEST, LAST, METRICS
+from sqdr_qiskit.training.state import BEST, LAST, METRICS
 
 
 @pytest.fixture(scope="module")

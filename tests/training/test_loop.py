@@ -17,9 +17,9 @@ from sqdr_qiskit.model.network import SQDRCNN, ModelSettings, build_model
 from sqdr_qiskit.training import loop, metrics
 from sqdr_qiskit.training.loop import train
 from sqdr_qiskit.training.metrics import evaluate
-from sqdr_qiskit.training.outcome import BEST, LAST, METRICS, STATE, TrainingProgress
 from sqdr_qiskit.training.recipes import Recipe
 from sqdr_qiskit.training.scalars import EVENTS, SCALARS
+from sqdr_qiskit.training.state import BEST, LAST, METRICS, STATE, TrainingProgress
 
 FILES = (BEST, LAST, METRICS, SCALARS)
 

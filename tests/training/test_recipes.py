@@ -10,9 +10,8 @@ from sqdr_qiskit.encoder import PoolGradient
 from sqdr_qiskit.errors import ArgumentError
 from sqdr_qiskit.specs.job import JOB_OPTIONS
 from sqdr_qiskit.training.initialisation import INITIALISATIONS
-from sqdr_qiskit.training.optimisers import OPTIMISERS
+from sqdr_qiskit.training.optimisers import OPTIMISERS, SCHEDULES
 from sqdr_qiskit.training.recipes import RECIPES, Recipe, find_recipe
-from sqdr_qiskit.training.schedules import SCHEDULES
 
 
 def test_the_papers_recipe_says_what_the_paper_says() -> None:
