@@ -133,7 +133,8 @@ def _sweep(
     points = [asdict(point) for point in found.points]
     title = f"{chosen.path.stem} on {found.dataset}: {found.n_images} test images, {job.backend}"
     path = figure or folder / "noise-sweep.png"
-    drawn = noise_sweep_figure(points, title=title, noiseless=found.noiseless, chance=1 / found.n_classes)
+    counted = [{**point, "n_images": found.n_images} for point in points]
+    drawn = noise_sweep_figure(counted, title=title, noiseless=found.noiseless, chance=1 / found.n_classes)
     save_figure(drawn, path)
     if as_json:
         print_json(

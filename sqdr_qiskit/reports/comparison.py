@@ -275,7 +275,11 @@ def comparison_figures(comparison: Comparison) -> dict[str, tuple[str, Figure]]:
             _differences,
         ),
         ("curves", "Learning curves: mean over seeds, band of one standard deviation", _curves),
-        ("noise", "Accuracy against noise: mean over runs, band of their spread", _sweeps),
+        (
+            "noise",
+            "Accuracy against noise: mean over runs; band: standard deviation, of one run error",
+            _sweeps,
+        ),
     )
     for name, words, make in makers:
         figure = make(comparison)

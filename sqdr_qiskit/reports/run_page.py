@@ -18,7 +18,7 @@ from sqdr_qiskit.reports.figures import (
     training_curves,
 )
 from sqdr_qiskit.reports.page import render
-from sqdr_qiskit.reports.run_words import (
+from sqdr_qiskit.reports.run_summary import (
     agreement_words,
     cards,
     cost_of,

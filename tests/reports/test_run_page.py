@@ -14,7 +14,7 @@ from PIL import Image
 
 from sqdr_qiskit import records
 from sqdr_qiskit.reports.run_page import run_page
-from sqdr_qiskit.reports.run_words import cards, cost_of, headline, promises, settings
+from sqdr_qiskit.reports.run_summary import cards, cost_of, headline, promises, settings
 from sqdr_qiskit.reports.tables import duration
 from tests.reports.browser import WIDTHS, needs_browser, show
 
