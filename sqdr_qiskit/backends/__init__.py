@@ -83,8 +83,15 @@ def _fake(name: str, options: BackendOptions) -> Backend:
     from sqdr_qiskit.devices.layout_file import layout_options
 
     layout = layout_options(options.layout)
+    noise = None if options.noise is None else noise_spec(options.noise)
+    if noise is not None and noise.device is None:
+        raise ArgumentError(
+            f"Argument `noise` must be the calibration of a device (a file of kind `device`, by `noise "
+            f"from-device` or `noise learn`) with backend {name}, but is {noise.name!r}."
+        )
     return make_fake(
         name,
+        noise=None if noise is None else noise.device,
         shots=options.shots,
         seed=options.seed,
         layout=layout,
@@ -121,7 +128,7 @@ BACKENDS: Mapping[str, tuple[Maker, frozenset[str]]] = MappingProxyType(
         "exact_noisy": (_exact_noisy, frozenset({"noise"})),
         "aer": (_aer, frozenset({"shots", "device"})),
         "aer_noisy": (_aer, frozenset({"noise", "shots", "device"})),
-        "fake_<device>": (_fake, frozenset({"shots", "layout", "simulator"})),
+        "fake_<device>": (_fake, frozenset({"noise", "shots", "layout", "simulator"})),
         "ibm_<device>": (_hardware, frozenset({"shots", "layout", "ledger", "runtime"})),
     }
 )

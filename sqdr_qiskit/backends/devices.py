@@ -13,6 +13,7 @@ from sqdr_qiskit.errors import SqdrError
 from sqdr_qiskit.runtime.accounts import Connection
 from sqdr_qiskit.runtime.errors import translated
 from sqdr_qiskit.simulators.noise import noisy_engine
+from sqdr_qiskit.specs.device import DeviceSnapshot
 
 __all__ = ["make_fake", "runtime_backend"]
 
@@ -24,6 +25,7 @@ def make_fake(
     seed: int | None = None,
     layout: LayoutOptions | None = None,
     simulator: str = "exact",
+    noise: DeviceSnapshot | None = None,
 ) -> Backend:
     """The backend `fake_<device>`: laid out as on the device, computed here with its snapshot's noise.
 
@@ -33,21 +35,24 @@ def make_fake(
         seed: Makes samples repeatable; None draws fresh ones.
         layout: How circuits are laid out.
         simulator: `exact` or `aer`, see `LocalSender`.
+        noise: The device's noise in place of its snapshot's, as it was learnt say. Circuits stand where the
+            snapshot's calibration puts them, as they would on the device.
 
     Raises:
         ArgumentError: No such snapshot, or fewer than 0 shots.
-        SpecError: The layout is that of a file for another device.
+        SpecError: The layout or the noise is that of a file for another device.
     """
     chip = chip_of(fake_backend(name))
     samples = DEFAULT_SHOTS if shots is None else shots
-    sender = LocalSender(chip, seed=seed, simulator=simulator, sampled=samples != 0)
+    noisy = chip if noise is None else chip.under(noise)
+    sender = LocalSender(noisy, seed=seed, simulator=simulator, sampled=samples != 0)
     estimator = DeviceEstimator(chip, sender, shots=samples or DEFAULT_SHOTS, options=layout)
     twin = Twin(estimator, sender) if simulator == "exact" else None
     return Backend(
         name,
         estimator,
         default_gradient="parameter-shift" if twin is None else "exact",
-        maker=noisy_engine(median_noise(chip)),
+        maker=noisy_engine(median_noise(noisy)),
         shots=samples or None,
         twin=twin,
         require=None if layout is None or layout.choice is None else estimator.require,

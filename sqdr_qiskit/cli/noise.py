@@ -14,7 +14,7 @@ from sqdr_qiskit.errors import ArgumentError, SpecError, UnsupportedError
 from sqdr_qiskit.specs.device import DeviceSnapshot
 from sqdr_qiskit.specs.noise import NoiseSpec, noise_spec
 
-__all__ = ["app", "from_device", "show"]
+__all__ = ["app", "from_device", "learn", "show"]
 
 app = typer.Typer(help="Look into noise models; make them from a device's calibration.", no_args_is_help=True)
 
@@ -80,6 +80,69 @@ def from_device(
         print_json({**facts, "n_qubits": calibration.n_qubits, "median": median})
     else:
         print_text(f"Wrote {path}: {spec.title}.")
+
+
+@app.command(cls=HelpCommand)
+def learn(
+    runs: Annotated[
+        list[Path],
+        typer.Argument(help="Folders of inferences on one device (infer --backend ... --out FOLDER)."),
+    ],
+    *,
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", help="Where to.  [default: DEVICE-learnt.toml]")
+    ] = None,
+    force: Annotated[bool, typer.Option("--force", help="Overwrite the file.")] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Learn a device's noise from what runs measured on it; nothing is sent.
+
+    The calibration is corrected by maximum likelihood, with uncertainties; what the data cannot tell stays as
+    it was. The file is a noise model like any other: `--backend fake_<device> --noise FILE`.
+    """
+    from dataclasses import asdict
+
+    from sqdr_qiskit.jobs.noise_learning import learn_from_runs
+    from sqdr_qiskit.records import write_text
+    from sqdr_qiskit.specs.noise_text import noise_text
+
+    if output is not None and output.suffix != ".toml":
+        raise ArgumentError(f"Option `--output` must end in .toml, but is {str(output)!r}.")
+    if output is not None and output.exists() and not force:
+        raise ArgumentError(f"File {str(output)!r} exists already; give another `--output`, or `--force`.")
+    found = learn_from_runs(runs)
+    path = output or Path(f"{found.backend.replace('_', '-')}-learnt.toml")
+    if path.exists() and not force:
+        raise ArgumentError(f"File {str(path)!r} exists already; give another `--output`, or `--force`.")
+    noise, device = found.noise, found.device
+    title = f"{found.backend}, calibrated {device.calibrated}, corrected by {found.n_samples} samples"
+    source = f"sqdr-qiskit noise learn {' '.join(str(run) for run in runs)}"
+    write_text(path, noise_text(NoiseSpec(path.stem, title, source, device=device)))
+    if as_json:
+        facts = {"backend": found.backend, "n_samples": found.n_samples, "shots": found.shots}
+        print_json({"file": str(path), **facts, "fits": noise.fits, **asdict(noise)})
+        return
+    told = [estimate for estimate in noise.estimates if estimate.told]
+    lines = [
+        f"{found.n_samples} samples of {found.backend} in {found.shots} shots: {noise.n_fitted} values "
+        f"fitted, {noise.n_held_out} held out.",
+        f"Chi-square per value held out: {noise.before:.2f} by the calibration, {noise.after:.2f} as learnt "
+        f"(p = {noise.p_value:.2g}).",
+    ]
+    if not noise.fits:
+        lines.append(
+            "The fit is bad: relaxation, depolarizing and readout errors of these qubits do not explain what "
+            "was measured (crosstalk, coherent errors, drift?). Do not rely on the file."
+        )
+    lines += [
+        f"The data tell {len(told)} of {len(noise.estimates)} parameters; the others stay near the "
+        "calibration:",
+        f"  {'':<8}{'qubits':<10}{'calibrated':>12}{'learnt':>12}   95 % interval",
+    ]
+    for e in told:
+        qubits, interval = "-".join(str(qubit) for qubit in e.qubits), f"{e.low:.3g} to {e.high:.3g}"
+        lines.append(f"  {e.what:<8}{qubits:<10}{e.calibrated:>12.3g}{e.value:>12.3g}   {interval}")
+    print_text("\n".join([*lines, f"Wrote {path}: {title}."]))
 
 
 def _facts(spec: NoiseSpec, circuit: str | None) -> dict[str, Any]:

@@ -11,14 +11,15 @@ from statistics import median
 from typing import Any, TypeAlias
 
 from qiskit.providers import BackendV2
-from qiskit.transpiler import Target
+from qiskit.transpiler import InstructionProperties, QubitProperties, Target
 from qiskit_aer.noise import NoiseModel, QuantumError, ReadoutError
 
 from sqdr_qiskit.devices.fusing import Entanglers
-from sqdr_qiskit.errors import ArgumentError, BackendError
+from sqdr_qiskit.errors import ArgumentError, BackendError, SpecError
 from sqdr_qiskit.noise_models.build import PlacedChannel, quantum_error
 from sqdr_qiskit.noise_models.calibration import device_channels
 from sqdr_qiskit.specs.channels import ChannelSpec
+from sqdr_qiskit.specs.device import DeviceSnapshot
 
 __all__ = ["Chip", "chip_of", "Edge", "fake_backend", "median_noise"]
 
@@ -198,6 +199,42 @@ class Chip:
         t1 = getattr(entry, "t1", None) or math.inf
         t2 = getattr(entry, "t2", None) or math.inf
         return t1, min(t2, 2 * t1)
+
+    def under(self, device: DeviceSnapshot) -> Chip:
+        """The same chip with other noise: errors, durations, relaxation and readout of a snapshot of it.
+
+        Raises:
+            SpecError: The snapshot is of another device.
+        """
+        same = device.name.removeprefix("fake_").removeprefix("ibm_")
+        if same != self.name.removeprefix("fake_").removeprefix("ibm_") or device.n_qubits != self.n_qubits:
+            raise SpecError(
+                f"The noise model must be of device {self.name} ({self.n_qubits} qubits), but is of "
+                f"{device.name} ({device.n_qubits} qubits)."
+            )
+        told = {(gate.name, gate.qubits): gate for gate in device.gates}
+        relaxation = [
+            QubitProperties(t1=None if t1 is None else t1 * 1e-6, t2=None if t2 is None else t2 * 1e-6)
+            for t1, t2 in zip(device.t1_us, device.t2_us, strict=True)
+        ]
+        target = Target(num_qubits=self.n_qubits, dt=self.target.dt, qubit_properties=relaxation)
+        for name in self.target.operation_names:
+            table = dict(self.target[name])
+            for qubits in table:
+                gate = told.get((name, qubits)) if qubits is not None else None
+                if gate is not None:
+                    seconds = None if gate.duration_ns is None else gate.duration_ns * 1e-9
+                    table[qubits] = InstructionProperties(error=gate.error, duration=seconds)
+            operation = self.target.operation_from_name(name)
+            if isinstance(operation, type):
+                target.add_instruction(operation, name=name)
+            else:
+                target.add_instruction(operation, table, name=name)
+        readout = tuple(
+            (old[0] if p01 is None else p01, old[1] if p10 is None else p10)
+            for p01, p10, old in zip(device.p01, device.p10, self.readout, strict=True)
+        )
+        return Chip(self.name, target, readout, device.calibrated)
 
     def channels_after(self, name: str, qubits: tuple[int, ...]) -> PlacedChannels:
         """The noise after a gate by the rule of Aer's `NoiseModel.from_backend`: (channel, operands) pairs in

@@ -50,6 +50,7 @@ __all__ = [
     "PartInUse",
     "SIMULATORS",
     "ShotSeeds",
+    "waiting_time",
 ]
 
 SIMULATORS = ("exact", "aer")
@@ -257,6 +258,11 @@ def part_in_use(circuit: QuantumCircuit, chip: Chip, measured: Sequence[int]) ->
 
 
 _WAIT = "wait~"
+
+
+def waiting_time(label: str) -> float | None:
+    """Seconds that the identity gate of this label stands for; None if it is no such gate."""
+    return int(label.removeprefix(_WAIT)) * 1e-9 if label.startswith(_WAIT) else None
 
 
 @dataclass(frozen=True)

@@ -29,7 +29,7 @@ from sqdr_qiskit.specs.circuit import CircuitSpec
 from sqdr_qiskit.specs.job import JobSpec
 from sqdr_qiskit.training.state import BEST, METRICS
 
-__all__ = ["collect_run"]
+__all__ = ["checkpoint_of_run", "collect_run"]
 
 _THUMBNAILS = 40  # of the least sure answers; as many as a page has rows
 
@@ -211,7 +211,7 @@ def _computed(
     progress: DownloadProgress | None,
 ) -> dict[str, Any]:
     """Exact values beside those of where the run ran, and examples."""
-    chosen = _checkpoint(path, job, found["inputs"])
+    chosen = checkpoint_of_run(path, job, found["inputs"])
     if chosen is None:
         return {}
     model = restore(chosen.checkpoint, make_backend("exact"), where=chosen.path.name)
@@ -241,7 +241,7 @@ def _computed(
     return {"examples": shown, "examples_of": samples.what, "thumbnails": pictures}
 
 
-def _checkpoint(path: Path, job: JobSpec, inputs: Mapping[str, Any]) -> Chosen | None:
+def checkpoint_of_run(path: Path, job: JobSpec, inputs: Mapping[str, Any]) -> Chosen | None:
     """The network to look at; None where a training has none yet.
 
     Raises:

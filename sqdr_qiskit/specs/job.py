@@ -358,7 +358,8 @@ class JobSpec:
     )
 
     noise: str | None = option(
-        help="Noise model of a noisy simulator: a catalogue name or a TOML file.",
+        help="Noise model of a noisy simulator: a catalogue name or a TOML file; on fake_<device> a "
+        "calibration of that device in place of its snapshot's.",
         group="noise and shots",
         usual="on a noisy simulator paper",
     )

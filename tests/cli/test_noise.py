@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,10 @@ import pytest
 
 from sqdr_qiskit.catalog import list_names
 from sqdr_qiskit.cli import main
-from sqdr_qiskit.specs.noise import read_noise
+from sqdr_qiskit.devices.chip import fake_backend
+from sqdr_qiskit.noise_models.calibration import snapshot
+from sqdr_qiskit.specs.noise import NoiseSpec, read_noise
+from sqdr_qiskit.specs.noise_text import noise_text
 
 
 def _json(capsys: pytest.CaptureFixture[str]) -> dict[str, Any]:
@@ -104,3 +108,69 @@ def test_from_device_says_what_is_wrong(tmp_path: Path, capsys: pytest.CaptureFi
     assert main(["noise", "from-device", "fake_manila", "--output", str(tmp_path / "x.txt")]) == 2
     assert "must end in .toml" in capsys.readouterr().err
     assert list(tmp_path.iterdir()) == []
+
+
+def test_noise_is_learnt_from_a_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A chip that reads three times worse than its calibration says, met by an inference of 40 digits."""
+    monkeypatch.chdir(tmp_path)
+    calibration = snapshot(fake_backend("fake_manila"))
+    assert all(p is not None for p in calibration.p10)
+    worse = tuple(min(3 * (p or 0.0), 0.3) for p in calibration.p10)
+    truth = NoiseSpec("truth", "Reads badly", "a test", device=replace(calibration, p10=worse))
+    Path("truth.toml").write_text(noise_text(truth), encoding="utf-8")
+    words = ["infer", "digits-2b-9q", "--dataset", "digits", "--limit", "40", "--backend", "fake_manila"]
+    assert main([*words, "--noise", "truth.toml", "--seed", "1", "--out", "run", "--json"]) == 0
+    capsys.readouterr()
+    assert main(["noise", "learn", "run", "--json"]) == 0
+    found = _json(capsys)
+    assert (found["file"], found["backend"], found["n_samples"]) == (
+        "fake-manila-learnt.toml",
+        "fake_manila",
+        40,
+    )
+    assert found["fits"]
+    assert found["after"] < found["before"] / 2
+    learnt = read_noise("fake-manila-learnt.toml").device
+    assert learnt is not None
+    told = [e for e in found["estimates"] if e["what"] == "p10" and e["told"]]
+    assert told
+    for estimate in told:
+        (qubit,) = estimate["qubits"]
+        assert estimate["low"] <= worse[qubit] <= estimate["high"]
+        assert learnt.p10[qubit] == pytest.approx(estimate["value"])
+    assert main(["noise", "learn", "run"]) == 2
+    assert "exists already" in capsys.readouterr().err
+    assert main(["noise", "learn", "run", "run", "--force"]) == 0
+    page = capsys.readouterr().out
+    assert "80 samples of fake_manila in 4096 shots" in page
+    assert "The data tell" in page
+    assert main([*words, "--noise", "fake-manila-learnt.toml", "--json"]) == 0
+    capsys.readouterr()
+    words[-1] = "fake_lima"
+    assert main([*words, "--noise", "fake-manila-learnt.toml"]) == 2
+    assert "must be of device fake_lima (5 qubits), but is of fake_manila" in capsys.readouterr().err
+    assert main([*words, "--noise", "paper"]) == 2
+    assert "must be the calibration of a device" in capsys.readouterr().err
+
+
+def test_noise_is_not_learnt_from_what_says_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert main(["noise", "learn", "nowhere"]) == 2
+    assert "There is no run in 'nowhere'" in capsys.readouterr().err
+    words = ["infer", "digits-2b-9q", "--dataset", "digits", "--json", "--out"]
+    assert main([*words, "exact", "--limit", "2"]) == 0
+    assert main([*words, "sharp", "--limit", "2", "--backend", "fake_manila", "--shots", "0"]) == 0
+    assert main([*words, "few", "--limit", "3", "--backend", "fake_manila"]) == 0
+    capsys.readouterr()
+    for run in ("exact", "sharp"):
+        assert main(["noise", "learn", run]) == 2
+        assert "with values of a device in shots" in capsys.readouterr().err
+    assert main(["noise", "learn", "few"]) == 2
+    assert "at least 5 samples" in capsys.readouterr().err
+    assert main(["noise", "learn", "few", "--output", "x.txt"]) == 2
+    assert "must end in .toml" in capsys.readouterr().err
+    assert not list(Path().glob("*.toml"))
