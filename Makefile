@@ -37,6 +37,7 @@ docs: $(VENV)/.set-up-docs
 
 bench: $(BENCH_VENV)/.set-up
 	$(BENCH_VENV)/bin/python -m benchmarks.run --json runs/bench.json --markdown runs/bench.md $(BENCH)
+	$(BENCH_VENV)/bin/python -m benchmarks.tutorials | tee runs/tutorials.md
 
 # Each runs once, and again when what is to be installed changes. The stamp is written last: a broken set-up is redone.
 $(VENV)/.set-up: pyproject.toml constraints.txt
