@@ -24,11 +24,10 @@ from typing import Any
 
 from sqdr_qiskit import records
 from sqdr_qiskit.data import Progress as DownloadProgress
-from sqdr_qiskit.data import load_dataset
 from sqdr_qiskit.devices.names import is_hardware
 from sqdr_qiskit.errors import ArgumentError, CheckpointError, SqdrError, StorageError
 from sqdr_qiskit.jobs.folders import RECORD, is_finished, job_of_run, locked, make_folder, read_record
-from sqdr_qiskit.jobs.settings import backend_of, model_settings_of, recipe_of
+from sqdr_qiskit.jobs.settings import backend_of, data_of, model_settings_of, recipe_of
 from sqdr_qiskit.jobs.training import carry_out_training
 from sqdr_qiskit.jobs.workers import Outcome, on_dask, on_processes
 from sqdr_qiskit.specs.circuit import circuit_spec
@@ -36,6 +35,7 @@ from sqdr_qiskit.specs.job import JOB_OPTIONS, JobFile, JobSpec
 from sqdr_qiskit.training.state import TrainingProgress
 
 __all__ = [
+    "DATA_OPTIONS",
     "GRID",
     "RESULTS",
     "Forecasted",
@@ -87,6 +87,10 @@ class Forecasted:
     seconds: float
 
 
+DATA_OPTIONS = ("dataset", "data_dir", "image_size", "skip_damaged", "limit", "validation")
+"""What the data of a run depend on, but for which of the images its seed takes."""
+
+
 def run_folders(file: JobFile) -> tuple[str, ...]:
     """Names of the runs' folders, in order: a number, and what differs: `003-mnist-4b-9q-seed2`.
 
@@ -127,6 +131,7 @@ def judge_grid(file: JobFile, *, progress: DownloadProgress | None = None) -> No
         InputError: A run is no training, or something in it cannot be.
     """
     judged: set[str] = set()
+    read_last: tuple[tuple[Any, ...], Any] = ((), None)
 
     def is_new(*of: object) -> bool:
         key = repr(of)
@@ -148,13 +153,13 @@ def judge_grid(file: JobFile, *, progress: DownloadProgress | None = None) -> No
         recipe = recipe_of(job)
         if is_new("circuit", job.circuit) and job.checkpoint is None:
             circuit_spec(job.circuit)
-        if is_new("data", job.dataset, job.data_dir):
-            load_dataset(job.dataset, data_dir=job.data_dir, progress=progress)
+        asked = tuple(getattr(job, name) for name in DATA_OPTIONS)
+        if asked != read_last[0]:
+            read_last = (asked, data_of(job, progress=progress))
         if is_new("backend", job.backend, job.noise, job.shots, job.layout, job.device):
             backend_of(job)
-        if is_new("model", job.circuit, job.dataset, job.head) and job.checkpoint is None:
-            data = load_dataset(job.dataset, data_dir=job.data_dir)
-            model_settings_of(job, recipe, data)
+        if is_new("model", job.circuit, *asked, job.head) and job.checkpoint is None:
+            model_settings_of(job, recipe, read_last[1])
 
 
 def carry_out_grid(

@@ -306,7 +306,7 @@ def fitting_data(chosen: Chosen, job: JobSpec, progress: DownloadProgress | None
         odd = sorted(set(known) ^ set(data.class_names)) or ["in another order"]
         raise CheckpointError(
             f"{where}: it tells {len(known)} classes apart, and the data have {len(data.class_names)}, which "
-            f"differ: {', '.join(odd[:5])}{', ...' if len(odd) > 5 else ''}."
+            f"differ: {', '.join(odd[:5])}{f' and {len(odd) - 5} more' if len(odd) > 5 else ''}."
         )
     require_fit(chosen.checkpoint, where=where, in_channels=data.n_channels)
     return replace(data, test=limited(data.test, job.limit, seed=job.seed))

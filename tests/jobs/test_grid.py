@@ -12,10 +12,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from sqdr_qiskit import catalog
-from sqdr_qiskit.errors import ArgumentError, BackendError, CatalogError, CheckpointError
+from sqdr_qiskit.errors import ArgumentError, BackendError, CatalogError, CheckpointError, DataError
 from sqdr_qiskit.jobs.folders import is_finished, locked
 from sqdr_qiskit.jobs.grid import (
     GRID,
@@ -305,3 +306,22 @@ def test_an_unreachable_scheduler_is_one_line(grid: JobFile, tmp_path: Path) -> 
     pytest.importorskip("distributed")
     with pytest.raises(BackendError, match=r"scheduler at 'tcp://127\.0\.0\.1:9' cannot be reached"):
         carry_out_grid(grid, folder=tmp_path / "grid", dask="tcp://127.0.0.1:9")
+
+
+def test_a_grid_over_own_data_judges_all_of_them_first(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rng = np.random.default_rng(3)
+    for name, labels in (("good", np.arange(40) % 2), ("bad", np.zeros(40, int))):
+        np.savez(tmp_path / f"{name}.npz", x=rng.integers(0, 256, (40, 20, 20), dtype=np.uint8), y=labels)
+    monkeypatch.chdir(tmp_path)
+    jobs = tuple(
+        JobSpec(dataset=f"{name}.npz", circuit="2b-3q", epochs=1, batch_size=8, image_size=16)
+        for name in ("good", "bad")
+    )
+    both = JobFile(name="own", title="own", source="made up", jobs=jobs)
+    with pytest.raises(DataError, match=r"from 2 to 1,000 classes, but there are 1"):
+        carry_out_grid(both, folder="runs")
+    assert not (tmp_path / "runs").exists()
+    result = carry_out_grid(replace(both, jobs=jobs[:1]), folder="runs")
+    assert [Path(row["dataset"]).stem for row in result.rows] == ["good"]
