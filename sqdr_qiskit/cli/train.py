@@ -86,14 +86,18 @@ def _train_and_draw(job: JobSpec, *, folder: Path | None, resume: bool) -> Train
             download_progress=download_progress(),
         )
     made = run.record.inputs
-    title = (
-        f"{made['model']['circuit']['name']}, {job.dataset}, recipe {made['recipe']['name']}, seed {job.seed}"
-    )
+    title = f"{_network(made)}, {job.dataset}, recipe {made['recipe']['name']}, seed {job.seed}"
     save_figure(training_curves(run.metrics["history"], title=title), run.folder / "curves.png")
     test = run.metrics["test"]
     figure = confusion_figure(test["confusion"], run.class_names, title=f"{title}: test images")
     save_figure(figure, run.folder / "confusion.png")
     return run
+
+
+def _network(inputs: Mapping[str, Any]) -> str:
+    model = inputs["model"]
+    name: str = model["circuit"]["name"]
+    return name if model["model"] == "circuit" else f"control {model['model']} of {name}"
 
 
 def _announce(job: JobSpec, folder: Path, inputs: Mapping[str, Any]) -> None:
@@ -102,7 +106,7 @@ def _announce(job: JobSpec, folder: Path, inputs: Mapping[str, Any]) -> None:
 
     data, recipe = inputs["data"], inputs["recipe"]
     print_note(
-        f"run {folder}: {inputs['model']['circuit']['name']}, {inputs['n_parameters']} parameters, "
+        f"run {folder}: {_network(inputs)}, {inputs['n_parameters']} parameters, "
         f"{data['train']['images']} images of {data['name']}, {recipe['epochs']} epochs of recipe "
         f"{recipe['name']}"
     )

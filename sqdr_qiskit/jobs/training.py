@@ -30,7 +30,7 @@ from sqdr_qiskit.jobs.settings import (
     recipe_of,
 )
 from sqdr_qiskit.model.checkpoint import load_weights
-from sqdr_qiskit.model.network import SQDRCNN, ModelSettings, build_model, count_parameters
+from sqdr_qiskit.model.network import MODELS, SQDRCNN, ModelSettings, build_model, count_parameters
 from sqdr_qiskit.records import RunRecord
 from sqdr_qiskit.specs.job import JobSpec
 from sqdr_qiskit.training.checks import check_run
@@ -109,7 +109,8 @@ def carry_out_training(
     before = plan.facts.before(plan.model, plan.recipe, seed=job.seed, initial=plan.initial)
     inputs = plan.inputs(job)
     defining = {**contents(job, plan.start), **{key: inputs[key] for key in ("recipe", "model", "data")}}
-    parts = (plan.settings.circuit.name, plan.data.name)
+    control = () if plan.settings.model == "circuit" else (plan.settings.model,)
+    parts = (plan.settings.circuit.name, *control, plan.data.name)
     prepare = None if hardware is None else hardware.open
     with run.opened(inputs, defining, *parts, so_far=before, prepare=prepare) as path:
         if hardware is not None:
@@ -194,6 +195,12 @@ def _planned(
         gradient_options=gradient_options_of(job),
         input_gradients=job.freeze is None,
     )
+    circuit = MODELS[settings.model].circuit
+    if job.log_gradient_variance and (circuit is None or not settings.circuit.trained_rotations):
+        raise ArgumentError(
+            f"Argument `log_gradient_variance` must be left out with model {settings.model}, which has no "
+            "circuit with weights."
+        )
     facts = EpochFacts(data.train if job.log_gradient_variance else None)
     return _Plan(
         recipe=recipe, data=data, settings=settings, backend=backend, model=model, start=start, facts=facts

@@ -134,7 +134,7 @@ def promises(record: Record) -> list[tuple[str, float]]:
     """What to expect of a training: the paper's accuracy and that of our own pretrained network, of the same
     circuit, data and noise.
     """
-    if record["kind"] != "train" or not record["inputs"].get("recipe"):
+    if record["kind"] != "train" or not record["inputs"].get("recipe") or _control(record) is not None:
         return []
     job, found = _job(record), []
     recipe = record["inputs"]["recipe"]
@@ -160,7 +160,14 @@ def _job(record: Record) -> Mapping[str, Any]:
 def _what(record: Record) -> str:
     name = (record.get("circuit") or {}).get("name") or _job(record).get("circuit", "unknown circuit")
     images = "pictures" if record["inputs"].get("files") else _job(record).get("dataset", "unknown data")
-    return f"{name} on {images}"
+    control = _control(record)
+    return f"{name} on {images}" if control is None else f"control {control} of {name} on {images}"
+
+
+def _control(record: Record) -> str | None:
+    """Name of the control that was trained in the network's place, None for the network itself."""
+    model: str = record["inputs"].get("model", {}).get("model", "circuit")
+    return None if model == "circuit" else model
 
 
 def _where(record: Record) -> str:

@@ -124,4 +124,16 @@ def test_controls_are_trained_evaluated_and_reported_like_the_network(
     report = collect_run(control.folder)
     assert report["n_parameters"] == control.record.results["n_parameters"]
     assert ("examples" in report) == model.startswith("circuit")
-    assert "<html" in run_page(report)
+    assert f"control {model} of 2b-3q on digits" in run_page(report)
+
+
+@pytest.mark.parametrize("model", ["features", "circuit-no-weights"])
+def test_a_control_without_circuit_weights_has_no_gradient_variance(
+    model: str, job: JobSpec, tmp_path: Path
+) -> None:
+    wanted = replace(job, model=model, log_gradient_variance=True)
+    with pytest.raises(
+        ArgumentError, match=f"must be left out with model {model}, which has no circuit with"
+    ):
+        carry_out_training(wanted, folder=tmp_path / "run")
+    assert not (tmp_path / "run").exists()
