@@ -5,12 +5,10 @@ import json
 from pathlib import Path
 from typing import Any
 
-import matplotlib
-import numpy as np
 import pytest
 
 from sqdr_qiskit.errors import ArgumentError
-from sqdr_qiskit.reports.comparison import compare_runs, comparison_figures, runs_table, write_comparison
+from sqdr_qiskit.reports.comparison import compare_runs, runs_table, write_comparison
 from tests.reports.browser import WIDTHS, needs_browser, show
 
 
@@ -107,52 +105,9 @@ def test_any_setting_may_tell_runs_apart() -> None:
     assert found.groups[1].paper is None  # the paper's numbers are with a head
 
 
-def test_figures_show_seeds_differences_curves_and_sweeps(runs: list[dict[str, Any]]) -> None:
-    figures = {name: figure for name, (_, figure) in comparison_figures(compare_runs(runs)).items()}
-    assert list(figures) == ["seeds", "differences", "curves", "noise"]
-    for name, figure in figures.items():
-        figure.savefig("/dev/null", format="png")
-        drawn = figure.get_tightbbox()
-        assert drawn.x0 >= -0.01, name
-        assert drawn.x1 <= figure.get_figwidth() + 0.01, name
-    words = [text.get_text() for text in figures["seeds"].findobj(matplotlib.text.Text)]
-    assert "test accuracy (axis cut)" in words
-    assert "paper" in words
-    bare = [{**one, "history": [], "sweeps": []} for one in runs[:1]]
-    assert list(comparison_figures(compare_runs(bare))) == ["seeds"]
-
-
 def test_controls_are_not_set_beside_the_paper_s_number() -> None:
     groups = compare_runs([run(0, 0.9, model=name) for name in ("circuit", "grouped-tanh")]).groups
     assert [group.paper is None for group in groups] == [False, True]
-
-
-def test_the_gradient_s_variance_is_shown_against_the_size_or_over_training() -> None:
-    def noted(circuit: str, n_qubits: int, seed: int, epochs: int) -> dict[str, Any]:
-        rows = [
-            {"epoch": e, "step": 10 * e, "loss": 0.1 / n_qubits, "circuit": 1 / n_qubits + 0.01 * seed}
-            for e in range(epochs)
-        ]
-        return {**run(seed, 0.9, circuit=circuit), "n_qubits": n_qubits, "variance": rows, "history": []}
-
-    sizes = [noted(f"2b-{n}q", n, seed, 1) for n in (3, 6, 9) for seed in (0, 1)]
-    _, figure = comparison_figures(compare_runs(sizes))["variance"]
-    (line,) = figure.axes[0].lines
-    np.testing.assert_array_equal(line.get_xdata(), [3, 6, 9])
-    heights = np.asarray(line.get_ydata(), dtype=float)
-    np.testing.assert_allclose(heights, [1 / 3 + 0.005, 1 / 6 + 0.005, 1 / 9 + 0.005])
-    longer = [noted("2b-9q", 9, seed, 4) for seed in (0, 1)]
-    _, figure = comparison_figures(compare_runs(longer))["variance"]
-    assert figure.axes[0].get_xlabel() == "training steps"
-
-
-def test_short_runs_show_their_steps() -> None:
-    steps = [{"step": step, "loss": 1 / step, "accuracy": 0.5} for step in (1, 2, 3, 4)]
-    history = [{"epoch": 1, "loss": 0.5, "accuracy": 0.5, "steps": steps}]
-    _, figure = comparison_figures(compare_runs([{**run(0, 0.9), "history": history}]))["curves"]
-    assert figure.axes[0].get_xlabel() == "step"
-    heights = np.asarray(figure.axes[0].lines[0].get_ydata(), dtype=float)
-    np.testing.assert_allclose(heights, [1, 1 / 2, 1 / 3, 1 / 4])
 
 
 def test_the_files_hold_the_same_in_every_format(runs: list[dict[str, Any]], tmp_path: Path) -> None:

@@ -1,0 +1,275 @@
+"""Figures of runs side by side: seeds, paired differences, curves, noise, the gradient's variance."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter, MaxNLocator
+
+from sqdr_qiskit.reports.figures import accuracy_axis, column, line_style, percent_axis, standard_error
+from sqdr_qiskit.reports.style import COLOURS, COLUMN, PAGE, house_style, new_figure
+from sqdr_qiskit.reports.tables import channel_name
+from sqdr_qiskit.reports.variance import log_axis, training_variance_figure
+
+if TYPE_CHECKING:
+    from sqdr_qiskit.reports.comparison import Comparison, Group
+
+__all__ = ["comparison_figures"]
+
+Run = Mapping[str, Any]
+
+
+def comparison_figures(comparison: Comparison) -> dict[str, tuple[str, Figure]]:
+    """Name -> words and figure, of those that there is something to show in."""
+    found: dict[str, tuple[str, Figure]] = {}
+    makers: tuple[tuple[str, str, Callable[[Comparison], Figure | None]], ...] = (
+        ("variance", "Variance of the gradient: mean over seeds, at the start or while training", _variance),
+        (
+            "seeds",
+            "Seeds: each run a point, the mean with one standard deviation, the paper's number",
+            _seeds,
+        ),
+        (
+            "differences",
+            "Paired differences: each seed a point, the mean with its 95 % interval",
+            _differences,
+        ),
+        ("curves", "Learning curves: mean over seeds, band of one standard deviation", _curves),
+        (
+            "noise",
+            "Accuracy against noise: mean over runs; band: standard deviation, of one run error",
+            _sweeps,
+        ),
+    )
+    for name, words, make in makers:
+        figure = make(comparison)
+        if figure is not None:
+            found[name] = words, figure
+    return found
+
+
+def _seeds(comparison: Comparison) -> Figure | None:
+    groups = [group for group in comparison.groups if group.spread is not None]
+    if not groups:
+        return None
+    with house_style():
+        figure = new_figure(PAGE if _long(groups) else COLUMN, 0.9 + 0.3 * len(groups), "")
+        axes = figure.subplots()
+        axes.grid(True, axis="x")
+        axes.grid(False, axis="y")
+        mark: dict[str, Any] = {"marker": "|", "markersize": 10, "markeredgewidth": 1.8, "linestyle": ""}
+        mark["color"], labelled = COLOURS[2], set()
+        for place, group in enumerate(groups):
+            values, spread = list(group.by_seed.values()), group.spread
+            assert spread is not None
+            axes.scatter(
+                values, _jitter(place, len(values)), s=11, color=COLOURS[0], alpha=0.6, linewidths=0,
+                label="a seed" if place == 0 else None,
+            )  # fmt: skip
+            axes.errorbar(
+                spread.mean, place, xerr=spread.sd, fmt="D", color=COLOURS[1], markersize=4, capsize=2.5,
+                elinewidth=1.2, label="mean ± sd" if place == 0 else None,
+            )  # fmt: skip
+            if group.paper is not None:
+                axes.plot(
+                    group.paper["accuracy"], place, label=None if "paper" in labelled else "paper", **mark
+                )
+                labelled.add("paper")
+        _names_down(axes, [group.label for group in groups])
+        percent_axis(axes.xaxis)
+        low = axes.get_xlim()[0]
+        axes.set_xlabel("test accuracy" + (" (axis cut)" if low > 0.0 else ""))
+        figure.legend(loc="outside lower center", ncols=3)
+    return figure
+
+
+def _differences(comparison: Comparison) -> Figure | None:
+    pairs = {names: pair for names, pair in comparison.pairs.items() if pair is not None}
+    if not pairs:
+        return None
+    several = len({reference for reference, _ in pairs}) > 1
+    labels = [f"{b} − {a}" if several else b for a, b in pairs]
+    with house_style():
+        figure = new_figure(PAGE if max(map(len, labels)) > 28 else COLUMN, 0.9 + 0.3 * len(pairs), "")
+        axes = figure.subplots()
+        axes.grid(True, axis="x")
+        axes.grid(False, axis="y")
+        axes.axvline(0.0, color="#888888", linewidth=0.9)
+        for place, pair in enumerate(pairs.values()):
+            points = 100 * np.asarray(pair.differences)
+            axes.scatter(
+                points, _jitter(place, len(points)), s=11, color=COLOURS[0], alpha=0.6, linewidths=0,
+                label="a seed" if place == 0 else None,
+            )  # fmt: skip
+            low, high = (
+                pair.mean if pair.low is None else pair.low,
+                pair.mean if pair.high is None else pair.high,
+            )
+            error = [[max(100 * (pair.mean - low), 0.0)], [max(100 * (high - pair.mean), 0.0)]]
+            axes.errorbar(
+                100 * pair.mean, place, xerr=error, fmt="D", color=COLOURS[1], markersize=4, capsize=2.5,
+                elinewidth=1.2, label="mean, 95 % interval" if place == 0 else None,
+            )  # fmt: skip
+        _names_down(axes, labels)
+        reference = next(iter(pairs))[0]
+        axes.set_xlabel("points of test accuracy" + ("" if several else f"\nabove {reference}"))
+        figure.legend(loc="outside lower center", ncols=2)
+    return figure
+
+
+def _curves(comparison: Comparison) -> Figure | None:
+    groups = [group for group in comparison.groups if any(_history(run) for run in group.runs)]
+    if not groups:
+        return None
+    steps = all("step" in _history(run)[0] for group in groups for run in group.runs if _history(run))
+    unit = "step" if steps else "epoch"
+    with house_style():
+        figure = new_figure(PAGE, 2.9 + 0.17 * math.ceil(len(groups) / (1 if _long(groups) else 2)), "")
+        panels = figure.subplots(1, 2)
+        for axes, key, words in zip(
+            panels, ("loss", "accuracy"), ("Loss (cross entropy)", "Accuracy"), strict=True
+        ):
+            held_out = False
+            for number, group in enumerate(groups):
+                rows = [_history(run) if steps else run["history"] for run in group.runs if run["history"]]
+                name = (
+                    f"validation_{key}"
+                    if any(rows[0][0].get(f"validation_{key}") is not None for _ in rows)
+                    else key
+                )
+                held_out = held_out or name != key
+                length = max(map(len, rows))
+                values = np.full((len(rows), length), math.nan)
+                for row, own in zip(values, rows, strict=True):
+                    row[: len(own)] = column(own, name)
+                with np.errstate(invalid="ignore"):
+                    mean = np.nanmean(values, axis=0)
+                    sd = np.nanstd(values, axis=0, ddof=1) if len(rows) > 1 else np.zeros(length)
+                places = np.arange(1, length + 1)
+                style = line_style(number, marked=length <= 12)
+                axes.plot(places, mean, label=group.label if key == "loss" else None, **style)
+                axes.fill_between(places, mean - sd, mean + sd, color=style["color"], alpha=0.15, linewidth=0)
+            axes.set_title(words + (", validation" if held_out else ", training"))
+            axes.set_xlabel(unit)
+            axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1, steps=[1, 2, 5, 10]))
+            if key == "loss":
+                axes.set_ylim(0.0, axes.get_ylim()[1])
+            else:
+                accuracy_axis(axes, label="")
+        figure.legend(loc="outside lower center", ncols=1 if _long(groups) else 2)
+    return figure
+
+
+def _sweeps(comparison: Comparison) -> Figure | None:
+    lines: dict[str, dict[str, dict[float, list[tuple[float, int]]]]] = {}  # channel, group, strength
+    for group in comparison.groups:
+        for sweep in (sweep for run in group.runs for sweep in run["sweeps"]):
+            for point in sweep["points"]:
+                own = lines.setdefault(channel_name(point["channel"]), {}).setdefault(group.label, {})
+                own.setdefault(float(point["strength"]), []).append(
+                    (float(point["accuracy"]), int(sweep["n_images"]))
+                )
+    if not lines:
+        return None
+    labels = [group.label for group in comparison.groups if any(group.label in of for of in lines.values())]
+    with house_style():
+        figure = new_figure(PAGE if len(lines) > 1 else COLUMN, 2.7 + 0.17 * len(labels), "")
+        panels = figure.subplots(1, len(lines), squeeze=False, sharey=True)[0]
+        for axes, (channel, of) in zip(panels, lines.items(), strict=True):
+            for label, by_strength in of.items():
+                strengths = sorted(by_strength)
+                points = [np.array(by_strength[strength]) for strength in strengths]  # accuracy, images
+                mean = np.array([point[:, 0].mean() for point in points])
+                error = np.array(
+                    [
+                        point[:, 0].std(ddof=1) if len(point) > 1 else standard_error(*point[0]).item()
+                        for point in points
+                    ]
+                )
+                style = line_style(labels.index(label), marked=True)
+                first = axes is panels[0]
+                axes.plot(strengths, mean, label=label if first else None, **style)
+                axes.fill_between(
+                    strengths, mean - error, mean + error, color=style["color"], alpha=0.15, linewidth=0
+                )
+            axes.set_title(channel)
+            axes.set_xlabel("strength after each gate")
+            percent_axis(axes.xaxis)
+        accuracy_axis(panels[0])
+        figure.legend(loc="outside lower center", ncols=1 if max(map(len, labels)) > 28 else 2)
+    return figure
+
+
+def _variance(comparison: Comparison) -> Figure | None:
+    """Before training against the number of qubits (figure 5), where the runs have three sizes or more; else
+    while training goes on (figure 4).
+    """
+    groups = [group for group in comparison.groups if any(run["variance"] for run in group.runs)]
+    if not groups:
+        return None
+    if len({run["n_qubits"] for group in groups for run in group.runs}) < 3:
+        return training_variance_figure({group.label: _mean_rows(group) for group in groups})
+    lines: dict[str, dict[int, list[float]]] = {}
+    for group in groups:
+        name = group.said(but="circuit")
+        for run in group.runs:
+            if run["variance"]:
+                of = lines.setdefault(name or "all runs", {})
+                of.setdefault(int(run["n_qubits"]), []).append(float(run["variance"][0]["circuit"]))
+    with house_style():
+        figure = new_figure(COLUMN, 2.9, "")
+        axes = figure.subplots()
+        for number, (name, by_size) in enumerate(lines.items()):
+            sizes = sorted(by_size)
+            mean = np.array([np.mean(by_size[n]) for n in sizes])
+            sd = np.array([np.std(by_size[n], ddof=1) if len(by_size[n]) > 1 else 0.0 for n in sizes])
+            style = line_style(number, marked=True)
+            axes.plot(sizes, mean, label=name, **style)
+            low = np.maximum(mean - sd, mean / 10)
+            axes.fill_between(sizes, low, mean + sd, color=style["color"], alpha=0.15, linewidth=0)
+        log_axis(axes)
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=7))
+        axes.set_xlabel("qubits")
+        axes.set_ylabel("variance of ∂⟨Z⟩/∂w before training")
+        figure.legend(loc="outside lower center", ncols=2)
+    return figure
+
+
+def _mean_rows(group: Group) -> list[dict[str, float]]:
+    """Rows of a group's variance logs, averaged over its runs as far as all of them go."""
+    logs = [run["variance"] for run in group.runs if run["variance"]]
+    return [
+        {
+            key: float(np.mean([float(row[key]) for row in rows]))
+            for key in rows[0]
+            if all(key in row for row in rows)
+        }
+        for rows in zip(*logs, strict=False)
+    ]
+
+
+def _long(groups: Sequence[Group]) -> bool:
+    return max(len(group.label) for group in groups) > 28
+
+
+def _jitter(place: int, n: int) -> np.ndarray:
+    """Heights around a row's, so that equal values stay apart; the same each time."""
+    return place + 0.24 * (np.linspace(-0.5, 0.5, n) if n > 1 else np.zeros(1))
+
+
+def _names_down(axes: Any, names: Sequence[str]) -> None:
+    axes.set_yticks(range(len(names)), list(names))
+    axes.set_ylim(len(names) - 0.5, -0.5)
+    axes.yaxis.set_major_formatter(
+        FuncFormatter(lambda place, _: names[int(place)] if 0 <= place < len(names) else "")
+    )
+
+
+def _history(run: Run) -> list[Mapping[str, Any]]:
+    """A row for each step where the run noted its steps, else for each epoch."""
+    steps = [step for row in run["history"] for step in row.get("steps", ())]
+    return steps or list(run["history"])
