@@ -10,6 +10,7 @@ import logging
 import os
 import re
 import sys
+import traceback
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from importlib import import_module
@@ -86,8 +87,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         result = _INTERRUPTED
     except Exception as error:
         usage = _usage_error(error)
-        if usage is None:
-            raise  # a fault of ours: the traceback is the best report
+        if usage is None:  # a fault of ours: the traceback is the best report
+            console.print_note(traceback.format_exc().rstrip())
+            console.print_error(f"{type(error).__name__}: {error}", as_json=as_json)
+            return 1
         console.print_error(usage, as_json=as_json)
         return 2
     code = result if isinstance(result, int) else 0

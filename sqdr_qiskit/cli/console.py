@@ -1,4 +1,4 @@
-"""What commands print: results on stdout, progress and errors on stderr."""
+"""What commands print: results on stdout, progress and errors on stderr; secrets nowhere."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ import typer
 
 from sqdr_qiskit import records
 from sqdr_qiskit.parallel import kernels_are_kept
+from sqdr_qiskit.runtime.cleaning import printable
 
 __all__ = [
     "JsonOption",
@@ -46,17 +47,17 @@ def prepare_streams() -> None:
 
 def print_text(text: str) -> None:
     """A line or a page of results, on stdout."""
-    typer.echo(text)
+    typer.echo(printable(text))
 
 
 def print_json(value: Any) -> None:
     """One JSON object, on stdout: all that a command with `--json` prints there."""
-    typer.echo(records.dump_json(value), nl=False)
+    typer.echo(printable(records.dump_json(value)), nl=False)
 
 
 def print_note(text: str) -> None:
     """A line that is no result, on stderr."""
-    typer.echo(text, err=True)
+    typer.echo(printable(text), err=True)
 
 
 def print_error(message: str, *, as_json: bool = False) -> None:

@@ -29,14 +29,13 @@ _Run = Annotated[Path, typer.Argument(help="The run's folder.", metavar="FOLDER"
 def list_all(root: _Root = Path("runs"), *, as_json: JsonOption = False) -> None:
     """List the hardware jobs of all runs, newest run first; needs neither network nor account."""
     from sqdr_qiskit.reports import Table
-    from sqdr_qiskit.runtime.ledger import Ledger, ledger_folders
 
-    found: list[tuple[Path, Entry]] = []
-    for folder in ledger_folders(root):
-        with Ledger(folder, read_only=True) as ledger:
-            found += [(folder, entry) for entry in ledger.entries()]
+    found, damaged = _all_entries(root)
+    for folder, why in damaged:
+        print_note(f"left out {folder}: {why}")
     if as_json:
-        print_json({"jobs": [{"folder": str(folder), **_facts(entry)} for folder, entry in found]})
+        jobs = [{"folder": str(folder), **_facts(entry)} for folder, entry in found]
+        print_json({"jobs": jobs, "damaged": [str(folder) for folder, _ in damaged]})
         return
     if not found:
         print_text(f"no hardware jobs in {root}")
@@ -66,27 +65,25 @@ def show(
     as_json: JsonOption = False,
 ) -> None:
     """Say all that the ledgers know of one job; needs neither network nor account."""
-    from sqdr_qiskit.runtime.ledger import Ledger, ledger_folders
-
-    for folder in ledger_folders(root):
-        with Ledger(folder, read_only=True) as ledger:
-            entries = ledger.entries()
-        for entry in entries:
-            if job and (entry.job_id or "").startswith(job):
-                facts = {"folder": str(folder), **_facts(entry)}
-                if as_json:
-                    print_json(facts)
-                else:
-                    for name, value in facts.items():
-                        print_text(f"{name:<12}{value}")
-                return
+    found, damaged = _all_entries(root)
+    for folder, entry in found:
+        if job and (entry.job_id or "").startswith(job):
+            facts = {"folder": str(folder), **_facts(entry)}
+            if as_json:
+                print_json(facts)
+            else:
+                for name, value in facts.items():
+                    print_text(f"{name:<12}{value}")
+            return
+    for folder, why in damaged:
+        print_note(f"left out {folder}: {why}")
     raise CatalogError(
         f"There is no hardware job {job!r} in {str(root)!r}; `sqdr-qiskit jobs list` names them."
     )
 
 
 @app.command(cls=HelpCommand)
-def collect(folder: _Run, *, as_json: JsonOption = False) -> None:
+def collect(folder: _Run, *, as_json: JsonOption = False) -> int:
     """Wait for a run's jobs and keep their results; `--resume` of the run then uses them. Sends nothing."""
     from sqdr_qiskit.cli.waiting import leaving_allowed, show_waiting
     from sqdr_qiskit.jobs.hardware import collect_jobs
@@ -95,15 +92,34 @@ def collect(folder: _Run, *, as_json: JsonOption = False) -> None:
     attention = Attention()
     with leaving_allowed(attention):
         _report(collect_jobs(folder, watch=show_waiting(), attention=attention), as_json=as_json)
+    return 0
 
 
 @app.command(cls=HelpCommand)
-def cancel(folder: _Run, *, as_json: JsonOption = False) -> None:
+def cancel(folder: _Run, *, as_json: JsonOption = False) -> int:
     """Cancel a run's jobs that are under way; results that were collected stay."""
     from sqdr_qiskit.cli.waiting import show_waiting
     from sqdr_qiskit.jobs.hardware import cancel_jobs
 
-    _report(cancel_jobs(folder, watch=show_waiting()), as_json=as_json)
+    done = cancel_jobs(folder, watch=show_waiting())
+    _report(done, as_json=as_json)
+    return int(bool(done.failed))
+
+
+def _all_entries(root: Path) -> tuple[list[tuple[Path, Entry]], list[tuple[Path, str]]]:
+    """Entries of all ledgers below a folder, and the ledgers that cannot be read, with the reason."""
+    from sqdr_qiskit.errors import SqdrError
+    from sqdr_qiskit.runtime.ledger import Ledger, ledger_folders
+
+    found: list[tuple[Path, Entry]] = []
+    damaged: list[tuple[Path, str]] = []
+    for folder in ledger_folders(root):
+        try:
+            with Ledger(folder, read_only=True) as ledger:
+                found += [(folder, entry) for entry in ledger.entries()]
+        except SqdrError as error:
+            damaged.append((folder, str(error)))
+    return found, damaged
 
 
 def _report(done: Collected, *, as_json: bool) -> None:
@@ -130,5 +146,5 @@ def _facts(entry: Entry) -> dict[str, Any]:
         "tag": entry.tag,
         "digest": entry.digest,
         "reason": entry.reason,
-        **entry.facts,
+        **{name: value for name, value in entry.facts.items() if name not in ("shapes", "bounds")},
     }

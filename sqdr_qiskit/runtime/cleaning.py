@@ -17,14 +17,12 @@ __all__ = ["clean", "printable"]
 
 _HIDDEN = "…"
 _SHORTEST = 6  # a shorter "secret" would tear ordinary words apart
+_WORD = r"[^\s'\"<>,;)}\\]+"  # no quotes, so that JSON stays JSON
 _PATTERNS = (
     (re.compile(r"eyJ[\w-]{8,}\.[\w-]+(?:\.[\w-]*)?"), _HIDDEN),  # web tokens
-    (re.compile(r"crn:v1:[^\s'\"<>,;)]+"), "crn:" + _HIDDEN),  # names the account and the instance
-    (re.compile(r"(?i)\b(apikey|api_key|bearer)([=:]?\s+|[=:])\S+"), r"\1\2" + _HIDDEN),
-    (
-        re.compile(r"(?i)\b((?:access_|refresh_)?token|password|authorization)(['\"]?\s*[=:]\s*)\S+"),
-        r"\1\2" + _HIDDEN,
-    ),
+    (re.compile(r"crn:v1:" + _WORD), "crn:" + _HIDDEN),  # names the account and the instance
+    (re.compile(r"(?i)\b(apikey|api_key|bearer)([=:]?\s+|[=:])" + _WORD), r"\1\2" + _HIDDEN),
+    (re.compile(r"(?i)\b((?:access_|refresh_)?token|password)(\s*[=:]\s*)" + _WORD), r"\1\2" + _HIDDEN),
 )
 _ESCAPES = re.compile(r"\x1b\[[0-?]*[ -/]*[@-~]|\x1b\][^\x07\x1b]*(?:\x07|\x1b\\)?|\x1b.?")
 # C0 and C1 but for tab and newline; marks that turn or hide text.

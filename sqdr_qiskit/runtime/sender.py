@@ -122,7 +122,8 @@ class RuntimeSender:
         return read_result(entry)
 
     def close(self) -> None:
-        """Let go of the batch, if there is one; its jobs go on."""
+        """Ask once more for costs that are not known; let go of the batch: its jobs go on."""
+        self._jobs.settle()
         batch, self._batch = self._batch, None
         if batch is not None:
             with suppress(Exception):

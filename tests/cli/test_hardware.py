@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -195,6 +196,63 @@ def test_jobs_are_listed_shown_collected_and_cancelled(
     assert main(["jobs", "show", "nothing"]) == 2
     assert "There is no hardware job 'nothing'" in capsys.readouterr().err
     assert stub.service.n_jobs == 1
+
+
+def test_one_corrupt_ledger_does_not_stop_the_list(
+    stub: StubServer, trained: Path, here: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main([*INFER, str(trained), "--out", "runs/a"]) == 0
+    (here / "runs" / "b").mkdir()
+    (here / "runs" / "b" / "ledger.sqlite").write_bytes(b"this is no database at all" * 100)
+    capsys.readouterr()
+    assert main(["jobs", "list"]) == 0
+    said = capsys.readouterr()
+    assert "runs/a" in said.out
+    assert "left out runs/b: runs/b/ledger.sqlite: is no intact ledger" in said.err
+    assert main(["jobs", "collect", "runs/b"]) == 2
+    assert "no intact ledger" in capsys.readouterr().err
+
+
+def test_a_run_on_hardware_is_private_and_must_keep_its_ledger(
+    stub: StubServer, trained: Path, here: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main([*INFER, str(trained), "--out", "a"]) == 0
+    assert (here / "a").stat().st_mode & 0o777 == 0o700
+    assert {path.stat().st_mode & 0o777 for path in (here / "a").rglob("*") if path.is_file()} == {0o600}
+    (here / "a" / "ledger.sqlite").unlink()
+    assert main(["infer", "--resume", "a"]) == 2
+    assert "ledger.sqlite is gone; going on would send again what was paid for" in capsys.readouterr().err
+    assert stub.service.n_jobs == 1
+
+
+def test_another_checkpoint_under_the_same_path_is_another_run(
+    stub: StubServer, trained: Path, here: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shutil.copy(trained / "best.safetensors", here / "mine.safetensors")
+    assert main([*INFER, "mine.safetensors", "--out", "a"]) == 0
+    answers = (here / "a" / "answers.json").read_bytes()
+    other = ["train", "--circuit", "2b-3q", "--limit", "60", "--epochs", "1", "--seed", "7", "--out", "other"]
+    assert main(other) == 0
+    shutil.copy(here / "other" / "best.safetensors", here / "mine.safetensors")
+    capsys.readouterr()
+    assert main(["infer", "--resume", "a"]) == 2
+    assert "checkpoint" in capsys.readouterr().err
+    assert (here / "a" / "answers.json").read_bytes() == answers
+    assert stub.service.n_jobs == 1
+
+
+def test_a_token_in_the_place_of_the_instance_is_not_printed(
+    stub: StubServer,
+    trained: Path,
+    here: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setenv("QISKIT_IBM_INSTANCE", "another-token-of-mine-0815")
+    assert main([*INFER, str(trained)]) != 0
+    said = capfd.readouterr()
+    assert "error: " in said.err
+    assert "another-token" not in said.out + said.err
 
 
 def test_no_secret_is_written_by_whole_runs(

@@ -78,24 +78,29 @@ class Faults:
 
     Attributes:
         left: By name.
+        waiting: How often it could happen, and does not, before it does.
         taken: What happened, in order.
     """
 
     left: dict[str, int] = field(default_factory=dict)
+    waiting: dict[str, int] = field(default_factory=dict)
     taken: list[str] = field(default_factory=list)
     _lock: Lock = field(default_factory=Lock)
 
-    def order(self, name: str, times: int = 1) -> None:
-        """Let a fault happen the next so many times."""
+    def order(self, name: str, times: int = 1, after: int = 0) -> None:
+        """Let a fault happen so many times, after it could have happened so many times."""
         if name not in FAULTS:
             raise ValueError(f"there is no fault {name!r}; there are {', '.join(FAULTS)}")
         with self._lock:
-            self.left[name] = times
+            self.left[name], self.waiting[name] = times, after
 
     def take(self, name: str) -> bool:
         """Whether a fault happens now."""
         with self._lock:
             left = self.left.get(name, 0)
+            if left and self.waiting.get(name, 0):
+                self.waiting[name] -= 1
+                return False
             self.left[name] = max(left - 1, 0)
             if left > 0:
                 self.taken.append(name)

@@ -156,8 +156,8 @@ class _Handler(BaseHTTPRequestHandler):
             "faults_taken": faults.taken,
         }
 
-    def order(self, name: str, times: str, *, query: Any, body: bytes) -> _Answer:
-        self.service.faults.order(name, int(times))
+    def order(self, name: str, times: str, after: str, *, query: Any, body: bytes) -> _Answer:
+        self.service.faults.order(name, int(times), int(after))
         return 204, ""
 
     # ---- identity and instances ----------------------------------------------------------------------------
@@ -415,7 +415,7 @@ _Answer = tuple[Any, ...] | None
 _API = "/experimental"
 _ROUTES: tuple[tuple[str, Any], ...] = (
     (r"GET /stub", _Handler.look),
-    (r"POST /stub/faults/([a-z0-9-]+)/(\d+)", _Handler.order),
+    (r"POST /stub/faults/([a-z0-9-]+)/(\d+)/(\d+)", _Handler.order),
     (r"POST /identity/token", _Handler.token),
     (r"POST /v3/resources/search", _Handler.search),
     (rf"GET /api/v1/{_PLAN}", _Handler.plan),
