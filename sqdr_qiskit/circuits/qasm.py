@@ -7,12 +7,17 @@ import re
 from pathlib import Path
 
 from qiskit import QuantumCircuit, qasm2, qasm3
+from qiskit.circuit import Operation
 
 from sqdr_qiskit.errors import DataError
 
 __all__ = ["read_qasm"]
 
 _COMMENTS = re.compile(r"//[^\n]*|/\*.*?\*/", re.DOTALL)
+_INCLUDE = re.compile(r"""\binclude\s*["']([^"']*)["']""")
+_REGISTER = re.compile(r"\b(?:[qc]reg\s+\w+|qubit|bit)\s*\[\s*([0-9]+)\s*\]")
+_LIBRARIES = ("qelib1.inc", "stdgates.inc")
+_MOST_TEXT, _MOST_DIGITS, _MOST_BITS, _MOST_GATES = 20_000_000, 400, 10_000, 5_000_000
 _VERSION = re.compile(r"\s*OPENQASM\s+3\b")
 
 
@@ -26,7 +31,8 @@ def read_qasm(path: str | os.PathLike[str]) -> tuple[QuantumCircuit, tuple[int, 
         The circuit without its measurements, and the qubits that were measured; all if none was.
 
     Raises:
-        DataError: There is no such file, it is not valid, or it holds what is no gate: a reset, a measurement
+        DataError: There is no such file, it is not valid, it includes what is no library of gates (unread),
+            it is larger than anything that could be run, or it holds what is no gate: a reset, a measurement
             that a gate follows, or a choice made while it runs.
     """
     path = Path(path)
@@ -34,16 +40,55 @@ def read_qasm(path: str | os.PathLike[str]) -> tuple[QuantumCircuit, tuple[int, 
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise DataError(f"There is no readable OpenQASM file {str(path)!r}.") from error
+    plain = _COMMENTS.sub(" ", text)
+    _check_size(plain, path.name)
     try:
-        if _VERSION.match(_COMMENTS.sub(" ", text)):
+        if _VERSION.match(plain):
             circuit = qasm3.loads(text)
         else:
             circuit = qasm2.loads(text, custom_instructions=qasm2.LEGACY_CUSTOM_INSTRUCTIONS)
     except Exception as error:  # the two parsers share no type of error
         lines = [line for line in str(error).strip("'\"").splitlines() if line.strip()]
         reason = lines[0].removeprefix("<input>:").rstrip(".") if lines else "it cannot be parsed"
-        raise DataError(f"{path.name}: is not valid OpenQASM: {reason}.") from error
+        raise DataError(f"{path.name}: is not valid OpenQASM: {reason:.200}.") from error
+    _check_gates(circuit, path.name)
     return _gates_alone(circuit, path.name)
+
+
+def _check_size(text: str, name: str) -> None:
+    """Refuse what would reach for other files or take for ever, before a parser sees it."""
+    for library in _INCLUDE.findall(text):
+        if library not in _LIBRARIES:
+            raise DataError(
+                f"{name}: may include {' or '.join(_LIBRARIES)} alone, but includes {library[:60]!r}, which "
+                "was not read."
+            )
+    if len(text) > _MOST_TEXT or re.search(rf"[0-9]{{{_MOST_DIGITS}}}", text):
+        raise DataError(f"{name}: is longer than {_MOST_TEXT:,} characters, or has a number that is.")
+    n_bits = sum(int(size) for size in _REGISTER.findall(text))
+    if n_bits > _MOST_BITS:
+        raise DataError(f"{name}: must have at most {_MOST_BITS:,} qubits and bits, but has {n_bits:,}.")
+
+
+def _check_gates(circuit: QuantumCircuit, name: str) -> None:
+    """Refuse gates of gates of gates that come to more than anybody could run."""
+    known: dict[str, int] = {}
+
+    def size(operation: Operation) -> int:
+        if operation.name not in known:
+            known[operation.name] = 1  # of a gate of the library, and while its own definition is looked at
+            made_here = not type(operation).__module__.startswith("qiskit.circuit.library")
+            inner = getattr(operation, "definition", None) if made_here else None
+            if inner is not None:
+                known[operation.name] = sum(size(item.operation) for item in inner.data)
+        return known[operation.name]
+
+    try:
+        total = sum(size(item.operation) for item in circuit.data)
+    except RecursionError as error:
+        raise DataError(f"{name}: its gates are nested too deeply.") from error
+    if total > _MOST_GATES:
+        raise DataError(f"{name}: must come to at most {_MOST_GATES:,} gates, but comes to {total:,}.")
 
 
 def _gates_alone(circuit: QuantumCircuit, name: str) -> tuple[QuantumCircuit, tuple[int, ...]]:

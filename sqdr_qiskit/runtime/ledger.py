@@ -333,6 +333,10 @@ class Ledger:
         """Note the job's id."""
         return self._change(row, "state = 'sent', job_id = ?", job_id)
 
+    def unsent(self, row: int) -> Entry:
+        """Note that the job was another request's."""
+        return self._change(row, "state = 'planned', job_id = null")
+
     def done(self, row: int, result: str, *, used_s: float | None) -> Entry:
         """Note the result and what it cost."""
         return self._change(row, "state = 'done', result = ?, used_s = ?", result, used_s)

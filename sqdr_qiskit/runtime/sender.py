@@ -327,6 +327,7 @@ def wait_for_result(jobs: JobService, entry: Entry, *, done: int = 0, total: int
     begun, state = time.monotonic(), None
     for pause in jobs.patience.polls():
         state = jobs.state(entry)
+        entry = jobs.ledger.get(entry.row)
         if state.end is not None:
             break
         jobs.watch(_standing(jobs, entry, state, time.monotonic() - begun, done, total))

@@ -27,7 +27,7 @@ from qiskit_ibm_runtime.decoders.defaults import DEFAULT_DECODERS
 from qiskit_ibm_runtime.json import RuntimeDecoder, RuntimeEncoder
 
 from sqdr_qiskit import records
-from sqdr_qiskit.errors import CheckpointError, SqdrError
+from sqdr_qiskit.errors import BackendError, CheckpointError, SqdrError
 from sqdr_qiskit.runtime.accounts import Connection
 from sqdr_qiskit.runtime.cleaning import clean
 from sqdr_qiskit.runtime.errors import Unreadable, one_line
@@ -127,12 +127,26 @@ class JobService:
     # ---- one job -------------------------------------------------------------------------------------------
 
     def state(self, entry: Entry) -> JobState:
-        """What the service says of an entry's job."""
-        return self.ride(
+        """What the service says of an entry's job.
+
+        Where the id turns out to be another request's (the answer to the POST was wrong) the job is looked
+        for by its tag; the ledger then has its id.
+        """
+        state = self.ride(
             lambda: self._ask(entry, lambda client, job_id: client.job_get(job_id)),
             lambda answer: self._judged(entry, answer),
             doing=f"waiting for {entry.label} (job {entry.job_id})",
         )
+        if state is not None:
+            return state
+        job_id = self.find(entry)
+        if job_id is None:
+            self.ledger.unsent(entry.row)
+            raise BackendError(
+                f"Job {entry.job_id} is not that of {entry.label}, for which IBM Quantum gave it out, and "
+                f"there is none under its tag; --resume {self.ledger.title} sends it."
+            )
+        return self.state(self.ledger.sent(entry.row, job_id))
 
     def result(self, entry: Entry) -> str:
         """The result of an entry's job, as `write_result` writes it.
@@ -193,6 +207,7 @@ class JobService:
         asked, why = False, ""
         for pause in self.patience.polls():
             state = self.state(entry)
+            entry = self.ledger.get(entry.row)
             if state.end == "done":
                 collect = f"`sqdr-qiskit jobs collect {self.ledger.title}` keeps it"
                 return f"job {entry.job_id} is done already; {collect}"
@@ -201,11 +216,7 @@ class JobService:
                 return None
             if not asked:
                 try:
-                    self.patience.ask(
-                        lambda: self._ask(entry, lambda client, job_id: client.job_cancel(job_id)),
-                        doing=f"cancelling job {entry.job_id}",
-                        watch=self.watch,
-                    )
+                    self._ask_to_end(entry)
                     asked = True
                     continue
                 except Exception as error:  # what became of it only its state can say
@@ -216,6 +227,13 @@ class JobService:
         if not asked:
             return f"job {entry.job_id} could not be cancelled: {why}"
         return f"job {entry.job_id} was asked to end, but IBM Quantum still says {state.word!r}"
+
+    def _ask_to_end(self, entry: Entry) -> None:
+        self.patience.ask(
+            lambda: self._ask(entry, lambda client, job_id: client.job_cancel(job_id)),
+            doing=f"cancelling job {entry.job_id}",
+            watch=self.watch,
+        )
 
     # ---- finding -------------------------------------------------------------------------------------------
 
@@ -320,10 +338,13 @@ class JobService:
         )
         return found
 
-    def _judged(self, entry: Entry, answer: Any) -> JobState:
+    def _judged(self, entry: Entry, answer: Any) -> JobState | None:
+        """The state of an entry's job; None if the job that the ledger has is not the entry's."""
         state = _judged(answer)
-        if answer.get("id", entry.job_id) != entry.job_id or not _is_ours(answer, entry, strict=False):
+        if answer.get("id", entry.job_id) != entry.job_id:
             raise Unreadable("it speaks of another job")
+        if not _is_ours(answer, entry, strict=False):
+            return None
         self._programs[str(entry.job_id)] = state.program
         return state
 

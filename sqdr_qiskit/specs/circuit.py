@@ -20,6 +20,7 @@ CIRCUIT_KIND_NAMES: tuple[str, ...] = get_args(CircuitKind)
 
 _NAME_PATTERN = re.compile(r"(?P<blocks>[1-9][0-9]*)b-(?P<qubits>[1-9][0-9]*)q")
 _AT_MOST = 1000  # larger numbers are slips of the pen
+_MOST_TOGETHER = 20_000  # blocks times qubits: what can be built in seconds
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -155,7 +156,7 @@ def circuit_spec(circuit: str | os.PathLike[str] | CircuitSpec) -> CircuitSpec:
 
 def _sizes(table: Table) -> dict[str, Any]:
     """The keys of table `circuit`, checked."""
-    return {
+    sizes: dict[str, Any] = {
         "n_qubits": table.integer("n_qubits", at_least=1, at_most=_AT_MOST),
         "n_blocks": table.integer("n_blocks", at_least=1, at_most=_AT_MOST),
         "entangler": table.text("entangler", choices=("ring", "line", "none"), default="ring"),
@@ -163,3 +164,8 @@ def _sizes(table: Table) -> dict[str, Any]:
         "trained_rotations": table.flag("trained_rotations", default=True),
         "observables": table.text("observables", choices=("local_z",), default="local_z"),
     }
+    if sizes["n_qubits"] * sizes["n_blocks"] > _MOST_TOGETHER:
+        table.refuse(
+            "n_blocks", f"times `n_qubits` must be at most {_MOST_TOGETHER:,}, but is {sizes['n_blocks']}"
+        )
+    return sizes

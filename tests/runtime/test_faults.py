@@ -295,6 +295,16 @@ def test_the_id_of_another_request_is_not_taken(
     assert len({entry.job_id for entry in _entries(tmp_path / "run")}) == 2
 
 
+def test_the_id_of_another_run_is_not_taken(
+    stub: StubServer, tmp_path: Path, undisturbed: dict[str, np.ndarray]
+) -> None:
+    _run(tmp_path / "other", seeds=(5,))
+    stub.service.faults.order("post-other-id")
+    assert np.array_equal(_run(tmp_path / "run")[0], undisturbed["client-side"])
+    assert stub.service.n_jobs == 2
+    assert _entries(tmp_path / "run")[0].job_id == list(stub.service.jobs)[1]
+
+
 def test_a_second_job_of_one_request_is_cancelled_and_counted(
     stub: StubServer, tmp_path: Path, undisturbed: dict[str, np.ndarray]
 ) -> None:
