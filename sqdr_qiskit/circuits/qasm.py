@@ -77,8 +77,8 @@ def _check_gates(circuit: QuantumCircuit, name: str) -> None:
     def size(operation: Operation) -> int:
         if operation.name not in known:
             known[operation.name] = 1  # of a gate of the library, and while its own definition is looked at
-            made_here = not type(operation).__module__.startswith("qiskit.circuit.library")
-            inner = getattr(operation, "definition", None) if made_here else None
+            library = str(type(operation).__module__).startswith("qiskit.circuit.library")
+            inner = None if library else getattr(operation, "definition", None)
             if inner is not None:
                 known[operation.name] = sum(size(item.operation) for item in inner.data)
         return known[operation.name]

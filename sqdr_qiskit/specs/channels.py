@@ -165,7 +165,8 @@ def _read_entry(table: Table, value: Any, position: int) -> tuple[float, float]:
     parts = value if isinstance(value, list) and len(value) == 2 else [value, 0.0]
     if not all(isinstance(part, int | float) and not isinstance(part, bool) for part in parts):
         table.refuse(
-            "kraus", f"must hold numbers or [real, imaginary] pairs, but matrix {position} holds {value!r}"
+            "kraus",
+            f"must hold numbers or [real, imaginary] pairs, but matrix {position} holds {value!r:.60}",
         )
     return float(parts[0]), float(parts[1])
 

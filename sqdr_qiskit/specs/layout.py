@@ -204,13 +204,13 @@ def _lines(table: Table) -> Lines:
 
 def _list(table: Table, value: Any, where: str) -> list[Any]:
     if not isinstance(value, list | tuple) or not value:
-        table.refuse("lines", f"must be rounds of copies of tiles of qubits, but {where} is {value!r}")
+        table.refuse("lines", f"must be rounds of copies of tiles of qubits, but {where} is {value!r:.60}")
     return list(value)
 
 
 def _qubit(table: Table, value: Any, where: str) -> int:
     if not isinstance(value, int) or isinstance(value, bool) or value < 0:
-        table.refuse("lines", f"must hold numbers of qubits, but {where} has {value!r}")
+        table.refuse("lines", f"must hold numbers of qubits, but {where} has {value!r:.60}")
     return value
 
 

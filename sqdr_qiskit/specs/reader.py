@@ -217,7 +217,7 @@ class Table:
             close = difflib.get_close_matches(value, choices, n=1)
             hint = f"; did you mean {close[0]!r}?" if close else ""
             self._raise(
-                f"{self._where(key)} must be one of {', '.join(choices)}, but is {value!r}{hint or '.'}"
+                f"{self._where(key)} must be one of {', '.join(choices)}, but is {_show(value)}{hint or '.'}"
             )
         return value
 
@@ -293,6 +293,10 @@ def read_document(path: str | os.PathLike[str], *, kinds: Sequence[str]) -> Docu
         raise SpecError(f"{file}: must be UTF-8 text, but byte {error.start} is not.") from error
     except tomllib.TOMLDecodeError as error:
         raise SpecError(f"{file}: is not valid TOML: {error}.") from error
+    except (ValueError, RecursionError) as error:  # numbers of 10,000 digits, tables in tables in tables
+        raise SpecError(
+            f"{file}: is not valid TOML: a number is too long, or tables nest too deeply."
+        ) from error
     top = Table(values, file=file)
     schema = top.integer("schema")
     if schema != _SCHEMA:

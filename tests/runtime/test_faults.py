@@ -42,7 +42,7 @@ def _run(folder: Path, *, seeds: tuple[int, ...] = (0,), **options: Any) -> list
     with Ledger(folder) as ledger:
         connection = Connection(
             ledger.kept("device") or "ibm_fez",
-            patience=patience,
+            patience=replace(patience, answer_s=max(patience.answer_s, 60.0)),  # a machine under load
             calibrated=ledger.kept("calibrated"),
             instance=ledger.kept("instance"),
         )
