@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import closing
@@ -31,7 +32,7 @@ from sqdr_qiskit.specs.layout import LayoutSpec, read_layout
 from sqdr_qiskit.specs.noise import read_noise
 
 FEW = settings(
-    max_examples=40,
+    max_examples=int(os.environ.get("SQDR_EXAMPLES", "12")),
     deadline=10_000,
     derandomize=True,
     database=None,
