@@ -17,7 +17,7 @@ from qiskit.quantum_info import Operator, Pauli, PauliList, SparsePauliOp, State
 from sqdr_qiskit.errors import BackendError, UnsupportedError
 from sqdr_qiskit.lightcone.paulis import unitary_ptm
 
-__all__ = ["check_equivalent", "pulled_back"]
+__all__ = ["check_equivalent"]
 
 _MOST_STRINGS = 1 << 18
 _MOST_QUBITS = 20  # of a state vector, where strings are too many
@@ -77,20 +77,16 @@ def _by_state_vector(
     return np.array(found)
 
 
-def pulled_back(circuit: QuantumCircuit, observable: SparsePauliOp) -> float:
-    """Expectation value in |0...0> after `circuit`, by pulling the observable back through it.
+def _pull_back(
+    steps: Sequence[_Step], bloch: Mapping[int, NDArray[np.float64]], observable: SparsePauliOp
+) -> float:
+    """Expectation value in |0...0> after the circuit of `_steps`, the observable pulled back through it.
 
     A qubit is done with as soon as its first two-qubit gate is passed: what stands before is a product state.
 
     Raises:
         UnsupportedError: More than 2^18 Pauli strings are needed, or a gate that is no turn and not Clifford.
     """
-    return _pull_back(*_steps(circuit), observable)
-
-
-def _pull_back(
-    steps: Sequence[_Step], bloch: Mapping[int, NDArray[np.float64]], observable: SparsePauliOp
-) -> float:
     looked_at = np.flatnonzero((observable.paulis.x | observable.paulis.z).any(axis=0))
     qubits = sorted({*bloch, *(int(q) for q in looked_at)})
     place = {qubit: i for i, qubit in enumerate(qubits)}

@@ -82,8 +82,7 @@ class GateChannels:
         """
         if gate == "delay" and self.model._custom_noise_passes:
             raise UnsupportedError(
-                "Noise on `delay` that depends on its duration must run on Aer (backend `aer_noisy`); mark "
-                "idle qubits "
+                "Noise on `delay` that depends on its duration cannot follow a light cone; mark idle qubits "
                 'in the noise file instead (`after = ["idle"]`).'
             )
         error = error_after(self.model, gate, qubits)

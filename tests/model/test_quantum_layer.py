@@ -271,3 +271,16 @@ def test_a_transpiled_network_on_a_device_of_others(rng: np.random.Generator) ->
     np.testing.assert_allclose(gradient.jacobian(circuit, observables, rows), expected, atol=1e-9)
     tiled = gradient.plan(circuit, observables).tiled
     assert set(tiled.circuit.count_ops()) <= {"rz", "sx", "x", "cx", "id"}
+
+
+@pytest.mark.parametrize("name", ["exact", "exact_noisy", "aer", "aer_noisy"])
+def test_a_layer_is_copied_and_saved_on_every_simulator(name: str) -> None:
+    layer = quantum_layer(build_circuit("2b-3q"), make_backend(name))
+    batch = torch.full((2, 9), 0.3)
+    before = layer(batch)
+    before.sum().backward()  # whatever is cached is there
+    stream = io.BytesIO()
+    torch.save(layer, stream)
+    stream.seek(0)
+    for twin in (copy.deepcopy(layer), torch.load(stream, weights_only=False)):
+        assert torch.equal(twin(batch), before)
