@@ -152,7 +152,7 @@ def _title(kind: catalog.CatalogKind, name: str) -> str:
 def _circuit_facts(name: str, *, n_channels: int, n_classes: int, head: bool) -> tuple[dict[str, Any], str]:
     """Counts of a circuit and of the model around it, and the circuit's drawing."""
     from sqdr_qiskit.circuits import build_circuit
-    from sqdr_qiskit.specs.counts import parameter_counts
+    from sqdr_qiskit.specs.circuit import parameter_counts
 
     model = build_circuit(name)
     facts = {

@@ -59,7 +59,7 @@ def from_device(
     from sqdr_qiskit.devices.chip import fake_backend
     from sqdr_qiskit.noise_models.calibration import median_noise, snapshot
     from sqdr_qiskit.records import write_text
-    from sqdr_qiskit.specs.noise_text import noise_text
+    from sqdr_qiskit.specs.noise import noise_text
 
     path = output or Path(f"{device.replace('_', '-')}{'-median' if median else ''}.toml")
     if path.suffix != ".toml":
@@ -104,7 +104,7 @@ def learn(
 
     from sqdr_qiskit.jobs.noise_learning import learn_from_runs
     from sqdr_qiskit.records import write_text
-    from sqdr_qiskit.specs.noise_text import noise_text
+    from sqdr_qiskit.specs.noise import noise_text
 
     if output is not None and output.suffix != ".toml":
         raise ArgumentError(f"Option `--output` must end in .toml, but is {str(output)!r}.")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -10,21 +11,23 @@ from typing import Any
 from sqdr_qiskit.catalog import find
 from sqdr_qiskit.errors import ArgumentError
 from sqdr_qiskit.specs.channels import SWEEPABLE, ChannelSpec, channel_to_dict, read_channel
-from sqdr_qiskit.specs.device import DeviceSnapshot, device_to_dict, read_device
+from sqdr_qiskit.specs.device import DeviceSnapshot, device_to_dict, read_device, write_device
 from sqdr_qiskit.specs.reader import Table, read_document
 
 __all__ = [
+    "ErrorSpec",
     "GROUPS",
+    "noise_spec",
+    "noise_text",
+    "NoiseSpec",
     "ONE_QUBIT_GATES",
     "PLACES",
-    "TWO_QUBIT_GATES",
-    "ErrorSpec",
-    "NoiseSpec",
-    "ReadoutSpec",
-    "noise_spec",
     "read_noise",
+    "ReadoutSpec",
     "single_channel_noise",
+    "TWO_QUBIT_GATES",
 ]
+
 
 # fmt: off
 ONE_QUBIT_GATES = (
@@ -288,3 +291,27 @@ def _read_readouts(top: Table) -> tuple[ReadoutSpec, ...]:
         taken.update(names)
         readouts.append(ReadoutSpec(p01, p10, qubits))
     return tuple(readouts)
+
+
+def noise_text(spec: NoiseSpec) -> str:
+    """TOML that `read_noise` reads back as this noise (its name is the file's)."""
+    if spec.device is not None:
+        return write_device(spec.device, title=spec.title, source=spec.source)
+    values = spec.to_dict()
+    lines = [
+        "schema = 1",
+        'kind = "noise"',
+        f"title = {_value(spec.title)}",
+        f"source = {_value(spec.source)}",
+    ]
+    for table in ("error", "readout"):
+        for entry in values[table]:
+            lines += ["", f"[[{table}]]", *(f"{key} = {_value(value)}" for key, value in entry.items())]
+    return "\n".join(lines) + "\n"
+
+
+def _value(value: Any) -> str:
+    """JSON's texts, numbers and lists are TOML's too; its objects are not."""
+    if isinstance(value, dict):
+        return "{ " + ", ".join(f"{key} = {_value(inner)}" for key, inner in value.items()) + " }"
+    return json.dumps(value, ensure_ascii=False)

@@ -14,8 +14,7 @@ from sqdr_qiskit.catalog import list_names
 from sqdr_qiskit.cli import main
 from sqdr_qiskit.devices.chip import fake_backend
 from sqdr_qiskit.noise_models.calibration import snapshot
-from sqdr_qiskit.specs.noise import NoiseSpec, read_noise
-from sqdr_qiskit.specs.noise_text import noise_text
+from sqdr_qiskit.specs.noise import NoiseSpec, noise_text, read_noise
 
 
 def _json(capsys: pytest.CaptureFixture[str]) -> dict[str, Any]:

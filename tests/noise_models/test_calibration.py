@@ -20,8 +20,7 @@ from sqdr_qiskit.noise_models.calibration import median_noise, snapshot
 from sqdr_qiskit.noise_models.channels import average_gate_fidelity
 from sqdr_qiskit.noise_models.convert import error_after, error_ptm, readout_after
 from sqdr_qiskit.specs.device import DeviceGate, DeviceSnapshot
-from sqdr_qiskit.specs.noise import NoiseSpec, noise_spec, read_noise
-from sqdr_qiskit.specs.noise_text import noise_text
+from sqdr_qiskit.specs.noise import NoiseSpec, noise_spec, noise_text, read_noise
 
 
 @pytest.fixture(scope="module")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from sqdr_qiskit.errors import ArgumentError
-from sqdr_qiskit.specs.counts import parameter_counts
+from sqdr_qiskit.specs.circuit import parameter_counts
 
 
 @pytest.mark.parametrize(
