@@ -94,6 +94,10 @@ def unpacked_root(dataset: type[MNIST], root: Path, progress: Progress | None) -
             raise StorageError(
                 f"Cannot write the {dataset.__name__} files to {raw}: {error.strerror or error}."
             ) from error
+        finally:  # nothing came: leave no empty folders
+            with contextlib.suppress(OSError):
+                raw.rmdir()
+                raw.parent.rmdir()
         yield root
         return
     with tempfile.TemporaryDirectory(prefix="sqdr-qiskit-") as copy:

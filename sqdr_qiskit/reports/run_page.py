@@ -128,7 +128,7 @@ def _answers(record: Record) -> dict[str, Any]:
                 "image": answer["image"],
                 "picture": None if pixels is None else _pixels(pixels, answer["image"], "thumb"),
                 "label": answer["class"],
-                "probability": percent(answer["probability"], 1),
+                "probability": percent(answer["probability"], 1) + (" ?" if answer.get("uncertain") else ""),
                 "truth": answer.get("truth") or "–",
                 "exact": exact["exact_labels"][number] if exact and number < exact["n_samples"] else "–",
                 "wrong": known and answer.get("truth") != answer["class"],
@@ -141,6 +141,7 @@ def _answers(record: Record) -> dict[str, Any]:
         "beside_exact": exact is not None,
         "pictured": bool(pictures),
         "n": len(answers),
+        "n_uncertain": sum(bool(answer.get("uncertain")) for answer in answers),
         "shown": len(rows),
     }
 

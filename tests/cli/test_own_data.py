@@ -93,6 +93,9 @@ def test_a_folder_of_pictures_is_classified_and_its_page_made(
         assert main(["report", run]) == 0
         page = (here / run / "report.html").read_text()
         assert "élan [red]&lt;i&gt;" in page
+        assert ("Uncertain (?), with a smaller probability than asked for: 9 of 9." in page) == (
+            run == "answers"
+        )
         assert "<i>" not in page.split("</style>")[-1]
     capsys.readouterr()
     assert main(["infer", "run", "--input", "flowers/crocus", "--uncertain-below", "0", "--csv"]) == 0
