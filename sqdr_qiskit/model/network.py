@@ -24,6 +24,7 @@ from sqdr_qiskit.gradients import GradientOptions
 from sqdr_qiskit.model.controls import ConvNet, GroupedTanh, LocalCosines, PlainEncoder, mismatched
 from sqdr_qiskit.model.quantum_layer import quantum_layer
 from sqdr_qiskit.specs.circuit import CircuitSpec
+from sqdr_qiskit.specs.reader import Table
 
 __all__ = ["MODELS", "ModelKind", "ModelSettings", "SQDRCNN", "build_model", "count_parameters"]
 
@@ -130,6 +131,9 @@ MODELS: Mapping[str, ModelKind] = MappingProxyType(
 """What `--model` names: the network, and the controls that show what its parts contribute."""
 
 
+_MOST = 10_000  # of channels, classes, steps and phases: more is a slip of the pen
+
+
 @dataclass(frozen=True, kw_only=True)
 class ModelSettings:
     """What makes one network another, apart from its weights and from where its circuit runs.
@@ -161,6 +165,13 @@ class ModelSettings:
     n_phases: int = 8
 
     def __post_init__(self) -> None:
+        table = Table({one.name: getattr(self, one.name) for one in fields(self)})
+        for name in ("in_channels", "n_classes", "n_steps", "n_phases"):
+            table.integer(name, at_most=_MOST)  # a file may say anything; checked before anything is built
+        table.flag("head")
+        table.text("model")
+        if not isinstance(self.angle_scale, int | float):
+            table.number("angle_scale")
         if self.n_classes < 2:
             raise ArgumentError(f"Argument `n_classes` must be at least 2, but is {self.n_classes}.")
         if not (math.isfinite(self.angle_scale) and self.angle_scale > 0.0):
