@@ -170,7 +170,8 @@ class ModelSettings:
             table.integer(name, at_most=_MOST)  # a file may say anything; checked before anything is built
         table.flag("head")
         table.text("model")
-        if not isinstance(self.angle_scale, int | float):
+        scale: Any = self.angle_scale
+        if not isinstance(scale, int | float):
             table.number("angle_scale")
         if self.n_classes < 2:
             raise ArgumentError(f"Argument `n_classes` must be at least 2, but is {self.n_classes}.")
