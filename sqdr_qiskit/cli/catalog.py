@@ -14,6 +14,8 @@ from sqdr_qiskit import catalog
 from sqdr_qiskit.cli.console import JsonOption, print_json, print_text
 from sqdr_qiskit.cli.help import HelpCommand
 from sqdr_qiskit.errors import ArgumentError, CatalogError, SpecError
+from sqdr_qiskit.specs.job import read_job
+from sqdr_qiskit.specs.noise import noise_spec
 
 __all__ = ["app", "export", "list_all", "show"]
 
@@ -76,6 +78,10 @@ def show(
             print_text(_circuit_text(facts))
         return
     assert path is not None
+    if kind == "jobs":  # what cannot be read is not shown as if it could
+        read_job(path)
+    else:
+        noise_spec(str(path))
     text = path.read_text(encoding="utf-8")
     if as_json:
         print_json({"name": path.stem, "catalogue": kind, "content": tomllib.loads(text)})
@@ -140,8 +146,9 @@ def _circuit_toml(name: str) -> str:
 def _kind_in(path: Path) -> str:
     try:
         return str(tomllib.loads(path.read_text(encoding="utf-8")).get("kind", ""))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise SpecError(f"{path.name}: is not valid TOML: {error}.") from error
+    except (ValueError, RecursionError) as error:  # numbers of 10,000 digits, and too deep, among them
+        why = str(error).rstrip(".") or "it is nested too deeply"
+        raise SpecError(f"{path.name}: is not valid TOML: {why}.") from error
 
 
 def _title(kind: catalog.CatalogKind, name: str) -> str:

@@ -94,6 +94,9 @@ def job_options(task: Task, *, positional: tuple[str, ...] = ()) -> Callable[[Ca
         def run(**values: Any) -> None:
             given = {one.name: values.pop(one.name) for one in mine}
             given = {name: value for name, value in given.items() if value not in (None, [], ())}
+            for name, value in given.items():
+                if value == "" or (isinstance(value, list) and "" in value):
+                    raise ArgumentError(f"Argument `{name}` must be a text, but is ''.")
             command(given={n: tuple(v) if isinstance(v, list) else v for n, v in given.items()}, **values)
 
         run.__doc__, run.__name__, run.__module__ = command.__doc__, command.__name__, command.__module__

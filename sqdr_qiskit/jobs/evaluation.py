@@ -260,6 +260,8 @@ def carry_out_sweep(
     job = settled(job, chosen)
     run = RunFolder(job, folder, command=command)
     inputs = {"checkpoint_sha256": records.digest_file(chosen.path)}
+    for channel in channels:  # judged before anything is made
+        single_channel_noise(channel, 0.5)
     parts = ("sweep", chosen.checkpoint.settings.circuit.name, job.dataset)
     with run.opened(inputs, contents(job, chosen), *parts, keep=False) as path:
         found = sweep_noise(

@@ -33,6 +33,7 @@ from sqdr_qiskit.records import digest_file
 from sqdr_qiskit.specs.circuit import circuit_spec
 from sqdr_qiskit.specs.job import JobSpec
 from sqdr_qiskit.specs.noise import noise_spec
+from sqdr_qiskit.training.checks import check_device
 from sqdr_qiskit.training.recipes import Recipe, find_recipe
 
 __all__ = [
@@ -41,6 +42,7 @@ __all__ = [
     "backend_of",
     "contents",
     "data_in_memory",
+    "AER_STEPS",
     "A_FEW",
     "data_of",
     "dataset_facts",
@@ -53,6 +55,10 @@ __all__ = [
     "settled",
 ]
 
+AER_STEPS = 2000
+"""Least steps of a training on Aer, whose steps take ten times as long as the engine's: on the digits 96 epochs
+instead of 239, under two minutes on two cores. Measured: 90 epochs 94.4, 90.3, 91.4 % (seeds 0 to 2), 239
+epochs 94.2, 93.9 % (seeds 0, 1); `--least-steps 5000` takes them all."""
 A_FEW = 10  # held-out images that are shown where none are named
 VALIDATION = 0.1  # share of the training images set aside where the job does not say
 HARDWARE_TEST = 100  # test images on a quantum computer where the job does not say
@@ -64,7 +70,10 @@ def recipe_of(job: JobSpec) -> Recipe:
     Raises:
         ArgumentError: If there is no such recipe or a setting is out of range.
     """
-    return find_recipe(job.recipe).changed(**job.feeding("recipe"))
+    recipe = find_recipe(job.recipe)
+    if job.backend.startswith("aer") and job.epochs is None and recipe.least_steps > AER_STEPS:
+        recipe = recipe.changed(least_steps=AER_STEPS)
+    return recipe.changed(**job.feeding("recipe"))
 
 
 def backend_of(job: JobSpec, hardware: Hardware | None = None) -> Backend:
@@ -78,6 +87,7 @@ def backend_of(job: JobSpec, hardware: Hardware | None = None) -> Backend:
         ArgumentError: If there is none of that name, or it has no use for one of the job's settings.
         BackendError: If a quantum computer cannot be reached.
     """
+    check_device(job.device)
     if is_hardware(job.backend):
         if job.noise is not None:
             raise ArgumentError(

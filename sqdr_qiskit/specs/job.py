@@ -207,7 +207,12 @@ class JobSpec:
         "ours", help="All settings of a training: ours or paper.", group="training", tasks=_TRAIN
     )
     epochs: int | None = option(
-        help="Passes over the training images.", group="training", at_least=1, tasks=_TRAIN, feeds="recipe"
+        help="Passes over the training images.",
+        group="training",
+        at_least=1,
+        at_most=10**6,
+        tasks=_TRAIN,
+        feeds="recipe",
     )
     steps: int | None = option(
         help="So many steps and no more, in place of --epochs.",
@@ -217,7 +222,7 @@ class JobSpec:
         tasks=_TRAIN,
     )
     batch_size: int | None = option(
-        help="Images per step.", group="training", at_least=1, tasks=_TRAIN, feeds="recipe"
+        help="Images per step.", group="training", at_least=1, at_most=10**6, tasks=_TRAIN, feeds="recipe"
     )
     optimiser: str | None = option(
         help="Optimiser.",
@@ -523,9 +528,8 @@ class JobSpec:
     def __post_init__(self) -> None:
         given = {name: value for name, value in asdict(self).items() if name in JOB_OPTIONS}
         # None and, of what depends on the rest, "" are nothing said.
-        table = Table(
-            {n: v for n, v in given.items() if v is not None and (v != "" or JOB_OPTIONS[n].default)}
-        )
+        said = {n: v for n, v in given.items() if v is not None and not v == "" == JOB_OPTIONS[n].default}
+        table = Table(said)
         Table({"task": self.task}).text("task", choices=TASKS)
         for name, one in JOB_OPTIONS.items():
             value = one.read(table)

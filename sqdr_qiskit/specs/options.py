@@ -18,11 +18,14 @@ from typing import Any, Literal, TypeAlias, get_args, get_origin, get_type_hints
 
 from sqdr_qiskit.specs.reader import Bounds, Table
 
-__all__ = ["GROUPS", "Feeds", "Group", "Option", "option", "options_of"]
+__all__ = ["GROUPS", "MOST", "Feeds", "Group", "Option", "option", "options_of"]
 
 Group: TypeAlias = Literal["data", "circuit", "training", "noise and shots", "gradient", "hardware", "output"]
 GROUPS: tuple[Group, ...] = get_args(Group)
 """Titles of the panels of `--help`, in order."""
+
+MOST = 10**9
+"""Bound of whole numbers that have no other."""
 
 Feeds: TypeAlias = Literal["recipe", "gradient", "runtime"]
 
@@ -154,6 +157,8 @@ def options_of(owner: type) -> Mapping[str, Option]:
         kind = hints[item.name] if get_origin(hints[item.name]) is Literal else given
         kind = {Literal: str}.get(get_origin(kind), get_origin(kind) or kind)
         facts = dict(item.metadata)
+        if kind is int:  # more is a slip of the pen
+            facts["bounds"] = {**facts["bounds"], "at_most": facts["bounds"].get("at_most", MOST)}
         facts["metavar"] = facts["metavar"] or {int: "N", float: "X", bool: ""}.get(kind, "NAME")
         default = None if item.default is MISSING else item.default
         found[item.name] = Option(name=item.name, kind=kind, default=default, **facts)

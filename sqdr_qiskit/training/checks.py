@@ -13,7 +13,7 @@ from sqdr_qiskit.errors import ArgumentError, TrainingError
 from sqdr_qiskit.model.network import ModelSettings
 from sqdr_qiskit.training.recipes import Recipe
 
-__all__ = ["check_run", "deterministic", "not_finite", "require_finite"]
+__all__ = ["check_device", "check_run", "deterministic", "not_finite", "require_finite"]
 
 
 def check_run(settings: ModelSettings, data: DataSplits, recipe: Recipe, *, device: str = "cpu") -> None:
@@ -41,7 +41,19 @@ def check_run(settings: ModelSettings, data: DataSplits, recipe: Recipe, *, devi
         raise ArgumentError(
             "Argument `patience` must be None without validation images, by which it would judge."
         )
-    if device != "cpu" and not (device.startswith("cuda") and torch.cuda.is_available()):
+    check_device(device)
+
+
+def check_device(device: str) -> None:
+    """Refuse a device that torch does not have here.
+
+    Raises:
+        ArgumentError: It is neither cpu nor cuda, or there is no such cuda.
+    """
+    name, _, number = device.partition(":")
+    n_cuda = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    there = name == "cuda" and (number or "0").isdecimal() and int(number or 0) < n_cuda
+    if device != "cpu" and not there:
         raise ArgumentError(f"Argument `device` must be cpu, or cuda where there is one, but is {device!r}.")
 
 
