@@ -196,6 +196,10 @@ def carry_out_grid(
         BackendError: The Dask scheduler cannot be reached.
         InputError: A run of the grid cannot be; nothing was made.
     """
+    if resume:
+        _grid_folder(
+            file, folder, resume=True
+        )  # whether it is there costs less to know than whether it can be
     judge_grid(file, progress=download_progress)
     path = _grid_folder(file, folder, resume=resume)
     if grid_started is not None:

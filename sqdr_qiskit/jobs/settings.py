@@ -56,7 +56,7 @@ __all__ = [
 ]
 
 AER_STEPS = 2000
-"""Least steps of a training on Aer, whose steps take ten times as long as the engine's: on the digits 96 epochs
+"""Least steps of a training on Aer, whose steps take ten times as long as the engine's: on digits 96 epochs
 instead of 239, under two minutes on two cores. Measured: 90 epochs 94.4, 90.3, 91.4 % (seeds 0 to 2), 239
 epochs 94.2, 93.9 % (seeds 0, 1); `--least-steps 5000` takes them all."""
 A_FEW = 10  # held-out images that are shown where none are named
