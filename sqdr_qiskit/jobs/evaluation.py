@@ -260,7 +260,12 @@ def carry_out_sweep(
     job = settled(job, chosen)
     run = RunFolder(job, folder, command=command)
     inputs = {"checkpoint_sha256": records.digest_file(chosen.path)}
-    for channel in channels:  # judged before anything is made
+    if job.backend not in NOISY_BACKENDS:  # judged before anything is made
+        raise ArgumentError(
+            f"Argument `backend` must be one of {', '.join(NOISY_BACKENDS)} in a noise sweep, but is "
+            f"{job.backend!r}."
+        )
+    for channel in channels:
         single_channel_noise(channel, 0.5)
     parts = ("sweep", chosen.checkpoint.settings.circuit.name, job.dataset)
     with run.opened(inputs, contents(job, chosen), *parts, keep=False) as path:

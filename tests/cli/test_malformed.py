@@ -163,7 +163,6 @@ _BY_HAND = [
     ["noise", "from-device", "fake_nothing"],
     ["noise", "from-device", "fake_manila", "--output", "x.txt"],
     ["noise", "from-device", "fake_manila", "--output", "empty.toml"],
-    ["jobs", "list", "nothere"],
     ["jobs", "show", "nothing"],
     ["jobs", "collect", "nothere"],
     ["jobs", "cancel", "full"],
