@@ -313,16 +313,16 @@ def _tiles(part: Round, number: int, inner: _Float, places: NDArray[np.int64], c
     samples = np.flatnonzero(places % len(part.copies) == number)
     angles = copy.angles(inner[samples])
     tiles = []
-    for line in part.lines[number]:
+    for wires in part.lines[number]:
         own = QuantumCircuit(copy.circuit.num_qubits)
         for item in copy.circuit.data:
             where = [copy.circuit.find_bit(qubit).index for qubit in item.qubits]
-            if set(where) <= set(line):
+            if set(where) <= set(wires):
                 own.append(item.operation, where)
         terms, read = [], []
         for term, word in zip(part.terms, words, strict=True):
             ((letters, qubits, _),) = word.to_sparse_list()
-            if not set(qubits) <= set(line):
+            if not set(qubits) <= set(wires):
                 continue
             if len(qubits) != 1:
                 raise UnsupportedError("Noise can be learnt where each output is read on one qubit.")

@@ -1,4 +1,4 @@
-"""Which tile stands on which line: disjoint lines of least total cost."""
+"""Which tile stands on which chain: disjoint chains of coupled qubits, of least total cost."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ from sqdr_qiskit.devices.layout_file import refuse
 from sqdr_qiskit.specs.layout import LayoutSpec
 
 __all__ = [
-    "line_cost",
-    "LineNeeds",
-    "lines_of",
+    "chain_cost",
+    "ChainNeeds",
+    "chains_of",
     "MOST_COST",
     "needs_of",
     "place",
@@ -33,11 +33,11 @@ __all__ = [
 
 
 @dataclass(frozen=True)
-class LineNeeds:
-    """What a tile asks of the places of a line.
+class ChainNeeds:
+    """What a tile asks of the places of a chain.
 
     Attributes:
-        wires: The tile's wires in the order in which they stand on the line.
+        wires: The tile's wires in the order in which they stand on the chain.
         entangles: For each pair of neighbours the number of two-qubit gates on it.
         turns: For each place the number of one-qubit turns (of two pulses each).
         measured: For each place whether it is measured.
@@ -59,8 +59,8 @@ class LineNeeds:
         return self.entangles, self.turns, self.measured
 
 
-def needs_of(circuit: QuantumCircuit, wires: Iterable[int], measured: Iterable[int]) -> LineNeeds | None:
-    """The needs of the tile on `wires` of a circuit of CZs and one-qubit gates; None if it is no line.
+def needs_of(circuit: QuantumCircuit, wires: Iterable[int], measured: Iterable[int]) -> ChainNeeds | None:
+    """The needs of the tile on `wires` of a circuit of CZs and one-qubit gates; None if it is no chain.
 
     Args:
         circuit: The tiles, side by side.
@@ -82,7 +82,7 @@ def needs_of(circuit: QuantumCircuit, wires: Iterable[int], measured: Iterable[i
     if order is None:
         return None
     read = set(measured)
-    return LineNeeds(
+    return ChainNeeds(
         wires=tuple(order),
         entangles=tuple(pairs[frozenset(pair)] for pair in itertools.pairwise(order)),
         turns=tuple(turns[wire] for wire in order),
@@ -106,43 +106,43 @@ def _path(vertices: set[int], edges: Mapping[frozenset[int], int]) -> list[int] 
     return order if len(order) == len(vertices) else None
 
 
-def lines_of(chip: Chip, length: int) -> list[tuple[int, ...]]:
-    """Every line of `length` coupled qubits, each once, its smaller end first."""
+def chains_of(chip: Chip, length: int) -> list[tuple[int, ...]]:
+    """Every chain of `length` coupled qubits, each once, its smaller end first."""
     if length == 1:
         return [(qubit,) for qubit in range(chip.n_qubits)]
     found: list[tuple[int, ...]] = []
     neighbours = chip.neighbours
 
-    def extend(line: list[int]) -> None:
-        if len(line) == length:
-            if line[0] < line[-1]:
-                found.append(tuple(line))
+    def extend(chain: list[int]) -> None:
+        if len(chain) == length:
+            if chain[0] < chain[-1]:
+                found.append(tuple(chain))
             return
-        for qubit in neighbours[line[-1]]:
-            if qubit not in line:
-                extend([*line, qubit])
+        for qubit in neighbours[chain[-1]]:
+            if qubit not in chain:
+                extend([*chain, qubit])
 
     for qubit in neighbours:
         extend([qubit])
     return found
 
 
-def line_cost(chip: Chip, needs: LineNeeds, line: tuple[int, ...]) -> float:
-    """-log of the product of all fidelities of a tile on a line; infinite where it cannot be measured.
+def chain_cost(chip: Chip, needs: ChainNeeds, chain: tuple[int, ...]) -> float:
+    """-log of the product of all fidelities of a tile on a chain; infinite where it cannot be measured.
 
     Args:
         chip: The device.
         needs: What the tile does.
-        line: The device's qubits that the tile's places fall on, in this direction.
+        chain: The device's qubits that the tile's places fall on, in this direction.
     """
     cost = 0.0
-    for place, qubit in enumerate(line):
+    for place, qubit in enumerate(chain):
         if needs.measured[place]:
             if not chip.can_measure(qubit):
                 return math.inf
             cost -= math.log1p(-chip.readout_error(qubit))
         cost -= 2 * needs.turns[place] * _log(chip.turn_error(qubit))
-    for pair, count in zip(itertools.pairwise(line), needs.entangles, strict=True):
+    for pair, count in zip(itertools.pairwise(chain), needs.entangles, strict=True):
         cost -= count * _log(chip.edges[frozenset(pair)].error)
     return cost
 
@@ -157,21 +157,21 @@ _NODES = 200  # of branch and bound: a limit in nodes, not in time, so that the 
 
 @dataclass(frozen=True)
 class Placement:
-    """Tiles on lines.
+    """Tiles on chains.
 
     Attributes:
-        lines: `lines[c][t]` are the device's qubits for copy c of tile t, in the order of its
-            `LineNeeds.wires`.
+        chains: `chains[c][t]` are the device's qubits for copy c of tile t, in the order of its
+            `ChainNeeds.wires`.
         costs: -log of the estimated fidelity of each, in the same order.
     """
 
-    lines: tuple[tuple[tuple[int, ...], ...], ...]
+    chains: tuple[tuple[tuple[int, ...], ...], ...]
     costs: tuple[tuple[float, ...], ...]
 
     @property
     def n_copies(self) -> int:
         """Samples side by side."""
-        return len(self.lines)
+        return len(self.chains)
 
     @property
     def mean_cost(self) -> float:
@@ -183,14 +183,16 @@ Placements: TypeAlias = list[tuple[list[int], Placement]]
 """For each round the numbers of its tiles and their placement."""
 
 
-def place(chip: Chip, tiles: Sequence[LineNeeds], *, n_copies: int = 1, spacing: int = 0) -> Placement | None:
-    """Put `n_copies` of every tile on disjoint lines such that the product of all fidelities is largest.
+def place(
+    chip: Chip, tiles: Sequence[ChainNeeds], *, n_copies: int = 1, spacing: int = 0
+) -> Placement | None:
+    """Put `n_copies` of every tile on disjoint chains such that the product of all fidelities is largest.
 
     Args:
         chip: The device.
         tiles: The tiles.
         n_copies: Samples side by side.
-        spacing: 0, or 1 to leave at least one unused qubit between lines, against crosstalk.
+        spacing: 0, or 1 to leave at least one unused qubit between chains, against crosstalk.
 
     Returns:
         The placement, or None if they do not fit. Where the search ends early, to a per cent of the best one.
@@ -198,34 +200,34 @@ def place(chip: Chip, tiles: Sequence[LineNeeds], *, n_copies: int = 1, spacing:
     kinds: dict[tuple[object, ...], list[int]] = {}
     for number, needs in enumerate(tiles):
         kinds.setdefault(needs.shape, []).append(number)
-    candidates: list[tuple[int, tuple[int, ...], float]] = []  # kind, line, cost
+    candidates: list[tuple[int, tuple[int, ...], float]] = []  # kind, chain, cost
     for kind, members in enumerate(kinds.values()):
         needs = tiles[members[0]]
-        for line in lines_of(chip, needs.length):
-            cost, way = min((line_cost(chip, needs, way), way) for way in (line, line[::-1]))
+        for chain in chains_of(chip, needs.length):
+            cost, way = min((chain_cost(chip, needs, way), way) for way in (chain, chain[::-1]))
             if math.isfinite(cost):
                 candidates.append((kind, way, cost))
     wanted = [len(members) * n_copies for members in kinds.values()]
     chosen = _choose(chip, candidates, wanted, spacing)
     if chosen is None:
         return None
-    lines: list[list[tuple[int, ...]]] = [[()] * len(tiles) for _ in range(n_copies)]
+    chains: list[list[tuple[int, ...]]] = [[()] * len(tiles) for _ in range(n_copies)]
     costs = [[0.0] * len(tiles) for _ in range(n_copies)]
     for kind, members in enumerate(kinds.values()):
-        own = sorted((cost, line) for of, line, cost in (candidates[i] for i in chosen) if of == kind)
-        for rank, (cost, line) in enumerate(own):
+        own = sorted((cost, chain) for of, chain, cost in (candidates[i] for i in chosen) if of == kind)
+        for rank, (cost, chain) in enumerate(own):
             copy, member = divmod(rank, len(members))
-            lines[copy][members[member]], costs[copy][members[member]] = line, cost
-    return Placement(tuple(map(tuple, lines)), tuple(map(tuple, costs)))
+            chains[copy][members[member]], costs[copy][members[member]] = chain, cost
+    return Placement(tuple(map(tuple, chains)), tuple(map(tuple, costs)))
 
 
 def place_copies(
-    chip: Chip, tiles: Sequence[LineNeeds], *, n_copies: int | None = None, spacing: int = 0
+    chip: Chip, tiles: Sequence[ChainNeeds], *, n_copies: int | None = None, spacing: int = 0
 ) -> Placement | None:
-    """Place tiles for as many samples side by side as good lines allow, or for `n_copies`.
+    """Place tiles for as many samples side by side as good chains allow, or for `n_copies`.
 
     More samples in one execution cost less time on the device but stand on worse qubits: copies are added
-    while the mean cost of a line stays below `MOST_COST` times that of one copy.
+    while the mean cost of a chain stays below `MOST_COST` times that of one copy.
     """
     if n_copies is not None:
         return place(chip, tiles, n_copies=n_copies, spacing=spacing)
@@ -242,9 +244,9 @@ def place_copies(
 
 
 def place_rounds(
-    chip: Chip, tiles: Sequence[LineNeeds], *, n_copies: int | None = None, spacing: int = 0
+    chip: Chip, tiles: Sequence[ChainNeeds], *, n_copies: int | None = None, spacing: int = 0
 ) -> Placements | None:
-    """Place tiles in as few rounds as good lines allow.
+    """Place tiles in as few rounds as good chains allow.
 
     One more round is taken where the tiles do not fit, or where fewer at once stand so much better that their
     mean cost falls below 1 / `MOST_COST` of what it was.
@@ -282,11 +284,11 @@ def _choose(
     if any(sum(kind == of for of, _, _ in candidates) < number for kind, number in enumerate(wanted)):
         return None
     on_qubit: list[set[int]] = [set() for _ in range(chip.n_qubits)]
-    for number, (_, line, _) in enumerate(candidates):
-        for qubit in line:
+    for number, (_, chain, _) in enumerate(candidates):
+        for qubit in chain:
             on_qubit[qubit].add(number)
     exclusive = on_qubit
-    if spacing:  # no two lines may touch one coupling
+    if spacing:  # no two chains may touch one coupling
         exclusive = on_qubit + [set.union(*(on_qubit[qubit] for qubit in pair)) for pair in chip.edges]
     constraints = [scipy.optimize.LinearConstraint(_incidence(exclusive, len(candidates)), ub=1)]
     kinds = [{i for i, (of, _, _) in enumerate(candidates) if of == kind} for kind in range(len(wanted))]
@@ -309,45 +311,49 @@ def _incidence(groups: Sequence[set[int]], n_columns: int) -> scipy.sparse.csr_a
     return scipy.sparse.csr_array((np.ones(len(rows)), (rows, columns)), shape=(len(groups), n_columns))
 
 
-def place_as_chosen(chip: Chip, tiles: Sequence[LineNeeds], choice: LayoutSpec) -> Placements:
+def place_as_chosen(chip: Chip, tiles: Sequence[ChainNeeds], choice: LayoutSpec) -> Placements:
     """Put the tiles where the file says, in its order: the first round has the first tiles.
 
     Raises:
-        SpecError: The file has lines for more or fewer tiles, of another length, or such as the chip does not
-            have or can no longer use.
+        SpecError: The file's `lines` are for more or fewer tiles, of another length, or chains that the chip
+            does not have or can no longer use.
     """
     counts = [len(copies[0]) for copies in choice.lines]
     if sum(counts) != len(tiles):
-        refuse(choice, "lines", f"must have a line for each of {len(tiles)} tiles, but has {sum(counts)}")
+        refuse(choice, "lines", f"must have a chain for each of {len(tiles)} tiles, but has {sum(counts)}")
     found: Placements = []
     for number, (copies, count) in enumerate(zip(choice.lines, counts, strict=True), 1):
         members = list(range(sum(counts[: number - 1]), sum(counts[: number - 1]) + count))
         costs = []
         for copy in copies:
-            for member, line in zip(members, copy, strict=True):
-                _check_line(chip, tiles[member], line, choice, f"tile {member + 1} in round {number}")
+            for member, chain in zip(members, copy, strict=True):
+                _check_chain(chip, tiles[member], chain, choice, f"tile {member + 1} in round {number}")
             costs.append(
-                tuple(line_cost(chip, tiles[i], line) for i, line in zip(members, copy, strict=True))
+                tuple(chain_cost(chip, tiles[i], chain) for i, chain in zip(members, copy, strict=True))
             )
         for copy, of in zip(copies, costs, strict=True):
-            for line, cost in zip(copy, of, strict=True):
+            for chain, cost in zip(copy, of, strict=True):
                 if math.isinf(cost):
-                    refuse(choice, "lines", f"names {list(line)}, which {chip.name} cannot read out any more")
+                    refuse(
+                        choice, "lines", f"names {list(chain)}, which {chip.name} cannot read out any more"
+                    )
         found.append((members, Placement(copies, tuple(costs))))
     return found
 
 
-def _check_line(chip: Chip, needs: LineNeeds, line: tuple[int, ...], choice: LayoutSpec, where: str) -> None:
-    if len(line) != needs.length:
-        refuse(choice, "lines", f"must have {needs.length} qubits for {where}, but has {list(line)}")
-    for qubit in line:
+def _check_chain(
+    chip: Chip, needs: ChainNeeds, chain: tuple[int, ...], choice: LayoutSpec, where: str
+) -> None:
+    if len(chain) != needs.length:
+        refuse(choice, "lines", f"must have {needs.length} qubits for {where}, but has {list(chain)}")
+    for qubit in chain:
         if qubit >= chip.n_qubits:
             refuse(choice, "lines", f"names qubit {qubit}, but {chip.name} has {chip.n_qubits}")
-    for pair in itertools.pairwise(line):
+    for pair in itertools.pairwise(chain):
         if frozenset(pair) not in chip.edges:
             refuse(
                 choice,
                 "lines",
-                f"puts {where} on {list(line)}, but {chip.name} has no working two-qubit gate on "
+                f"puts {where} on {list(chain)}, but {chip.name} has no working two-qubit gate on "
                 f"{pair[0]} and {pair[1]}",
             )

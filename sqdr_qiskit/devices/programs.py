@@ -44,9 +44,10 @@ class LayoutOptions:
     """How circuits are laid out.
 
     Attributes:
-        layout: `tiled` (falls back to `whole` where a cone fits no line, and says so) or `whole`.
-        copies: Samples side by side; None: as many as good lines allow. Tiled only.
-        spacing: 1 leaves an unused qubit between lines, against crosstalk. Tiled only.
+        layout: `tiled` (falls back to `whole` where a cone fits no chain of coupled qubits, and says so) or
+            `whole`.
+        copies: Samples side by side; None: as many as good chains allow. Tiled only.
+        spacing: 1 leaves an unused qubit between chains, against crosstalk. Tiled only.
         seeds: Seeds tried. Whole only.
         level: Qiskit's optimisation level, 0 to 3. Whole only.
         choice: The layout that was chosen before, from a file: it says all of the above.
@@ -100,7 +101,7 @@ class Round:
     @property
     def qubits(self) -> tuple[int, ...]:
         """The device's qubits in use, ascending."""
-        return tuple(sorted({qubit for copy in self.lines for line in copy for qubit in line}))
+        return tuple(sorted({qubit for copy in self.lines for tile in copy for qubit in tile}))
 
     def bind(self, inner: _Float) -> _Float:
         """Parameter values for a batch: `len(copies)` samples share a row, the last row is filled up.

@@ -131,11 +131,11 @@ def count(program: DeviceProgram, chip: Chip, task: Task, *, seconds: float, n_s
     """
     gates: dict[str, int] = {}
     losses: dict[str, float] = {}
-    two_qubit = depth = two_qubit_depth = n_qubits = n_lines = 0
+    two_qubit = depth = two_qubit_depth = n_qubits = n_tiles = 0
     duration = cost = 0.0
     for part in program.rounds:
         first = part.copies[0].circuit
-        measured = [qubit for qubit in part.measured if any(qubit in line for line in part.lines[0])]
+        measured = [qubit for qubit in part.measured if any(qubit in tile for tile in part.lines[0])]
         success = estimate_success(first, chip, measured)
         for name, times in first.count_ops().items():
             gates[name] = gates.get(name, 0) + int(times)
@@ -145,8 +145,8 @@ def count(program: DeviceProgram, chip: Chip, task: Task, *, seconds: float, n_s
         two_qubit += number
         two_qubit_depth = max(two_qubit_depth, deep)
         depth = max(depth, first.depth(lambda item: item.operation.name != "rz"))
-        n_qubits = max(n_qubits, len({qubit for line in part.lines[0] for qubit in line}))
-        n_lines += len(part.lines[0])
+        n_qubits = max(n_qubits, len({qubit for tile in part.lines[0] for qubit in tile}))
+        n_tiles += len(part.lines[0])
         duration = max(duration, success.duration)
         cost += success.cost
     return Finding(
@@ -161,7 +161,7 @@ def count(program: DeviceProgram, chip: Chip, task: Task, *, seconds: float, n_s
         copies=max(len(part.copies) for part in program.rounds),
         rounds=len(program.rounds),
         duration_us=1e6 * duration,
-        success=float(np.exp(-cost / n_lines)),
+        success=float(np.exp(-cost / n_tiles)),
         success_all=float(np.exp(-cost)),
         losses=losses,
         seconds=seconds,

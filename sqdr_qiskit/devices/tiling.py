@@ -1,4 +1,4 @@
-"""A circuit's cones written for a device, each on a line of its own."""
+"""A circuit's cones written for a device, each on a chain of its own."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from qiskit.quantum_info import SparsePauliOp
 from sqdr_qiskit.devices.chip import Chip
 from sqdr_qiskit.devices.fusing import Fused, fuse
 from sqdr_qiskit.devices.placement import (
-    LineNeeds,
+    ChainNeeds,
     Placement,
     Placements,
     needs_of,
@@ -31,12 +31,12 @@ def compile_tiled(
     chip: Chip,
     options: LayoutOptions,
 ) -> DeviceProgram | str:
-    """The cones of all observables on lines of their own; or why that cannot be, as a sentence.
+    """The cones of all observables on chains of their own; or why that cannot be, as a sentence.
 
     Where the chip has no room, or none that is good, for all cones at once, they run in rounds.
 
     Raises:
-        SpecError: The options name a layout file whose lines the chip does not have.
+        SpecError: The options name a layout file whose `lines` the chip does not have.
     """
     tiled = tile_circuit(circuit, observables)
     widest = max((len(tile.wires) for tile in tiled.tiles), default=0)
@@ -45,19 +45,19 @@ def compile_tiled(
     if len(tiled.tiles) > 1 and widest >= circuit.num_qubits:
         return f"A cone is as wide as the circuit ({widest} qubits)"
     read = measured_in(tiled.terms)
-    needs: list[LineNeeds] = []
+    needs: list[ChainNeeds] = []
     for tile in tiled.tiles:
-        line = needs_of(tiled.circuit, tile.wires, read)
-        if line is None:
-            return f"A cone of {len(tile.wires)} qubits forms no line"
-        needs.append(line)
+        chain = needs_of(tiled.circuit, tile.wires, read)
+        if chain is None:
+            return f"A cone of {len(tile.wires)} qubits forms no chain"
+        needs.append(chain)
     if options.choice is not None:
         placements: Placements | None = place_as_chosen(chip, needs, options.choice)
     else:
         placements = place_rounds(chip, needs, n_copies=options.copies, spacing=options.spacing)
     if placements is None:
         copies = "" if options.copies in (None, 1) else f"{options.copies} copies of "
-        return f"{chip.name} has no room for {copies}a line of {widest} qubits"
+        return f"{chip.name} has no room for {copies}a chain of {widest} qubits"
     form = normal_form(tiled.circuit)
     rounds = tuple(_tiled_round(tiled, form, needs, members, placed, chip) for members, placed in placements)
     return DeviceProgram("tiled", tuple(checked(part, chip) for part in rounds), tiled)
@@ -66,7 +66,7 @@ def compile_tiled(
 def _tiled_round(
     tiled: TiledCircuit,
     form: NormalForm,
-    needs: Sequence[LineNeeds],
+    needs: Sequence[ChainNeeds],
     members: Sequence[int],
     placement: Placement,
     chip: Chip,
@@ -74,11 +74,11 @@ def _tiled_round(
     terms = tuple(term for number in members for term in tiled.tiles[number].terms)
     fused: list[Fused] = []
     words = []
-    for number, lines in enumerate(placement.lines):
+    for number, chains in enumerate(placement.chains):
         where = {
             wire: qubit
-            for tile, line in zip(members, lines, strict=True)
-            for wire, qubit in zip(needs[tile].wires, line, strict=True)
+            for tile, chain in zip(members, chains, strict=True)
+            for wire, qubit in zip(needs[tile].wires, chain, strict=True)
         }
         words.append(tuple(on_qubits(tiled.terms[term], where, chip.n_qubits) for term in terms))
         fused.append(
@@ -98,7 +98,7 @@ def _tiled_round(
         copies=tuple(fused),
         terms=terms,
         words=tuple(words),
-        lines=placement.lines,
+        lines=placement.chains,
         measured=tuple(sorted(measured_in([word for copy in words for word in copy]))),
     )
 

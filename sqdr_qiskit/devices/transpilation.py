@@ -1,8 +1,9 @@
 """A logical circuit made into one that a device runs: once, checked, with the way back.
 
-Tiled: each output's cone on a line of its own, the best calibrated ones, several samples side by side;
-nothing to route. Whole: what all outputs need, routed by Qiskit, the best of several seeds. Either way the
-host computes the angles of the fused turns, and what changes no output (the last CZ layer) is gone.
+Tiled: each output's cone on a chain of coupled qubits of its own, the best calibrated ones, several samples
+side by side; nothing to route. Whole: what all outputs need, routed by Qiskit, the best of several seeds.
+Either way the host computes the angles of the fused turns, and what changes no output (the last CZ layer) is
+gone.
 """
 
 from __future__ import annotations
@@ -36,7 +37,7 @@ def compile_as_chosen(
     """Lay a circuit out as a layout file says.
 
     Tiled, the file's circuit and its cones side by side, which gradients are measured on, stand on the same
-    lines. Whole, level and seed route the file's circuit again, from the qubits that it started on if Qiskit
+    chains. Whole, level and seed route the file's circuit again, from the qubits that it started on if Qiskit
     now prefers others; the cones side by side, another circuit, are routed freely with that level and seed,
     and `note` says so.
 

@@ -100,12 +100,12 @@ class Studied:
         program = compile_task(source, chip, task)
         assert isinstance(program, DeviceProgram)  # it was before
         paths = write_isa(program, folder, f"{task.circuit}-{task.device}")
-        part, line = max(
-            ((part, line) for part in program.rounds for line in part.lines[0]),
+        part, tile = max(
+            ((part, tile) for part in program.rounds for tile in part.lines[0]),
             key=lambda pair: _n_gates(pair[0].copies[0].circuit, pair[1]),
         )
         what = "the largest tile" if task.layout == "tiled" else "the circuit"
-        where = f"on qubits {', '.join(map(str, line))}"
+        where = f"on qubits {', '.join(map(str, tile))}"
         return {
             "circuit": task.circuit,
             "device": task.device,
@@ -113,7 +113,7 @@ class Studied:
             "level": task.level,
             "seed": task.seed,
             "files": [path.name for path in paths],
-            "drawing": picture(part.copies[0].circuit, qubits=line, measured=part.measured),
+            "drawing": picture(part.copies[0].circuit, qubits=tile, measured=part.measured),
             "drawing_title": f"{task.circuit} on {task.device}: {what}, {where}",
             "cost": _costs(source, program, task.device),
         }

@@ -80,7 +80,7 @@ def pauli_terms(observable: SparsePauliOp, form: NormalForm) -> tuple[PauliTerm,
     for pauli, coefficient in zip(simplified.paulis, simplified.coeffs.real, strict=True):
         # bits (z, x): 01 is X = 1, 11 is Y = 2, 10 is Z = 3
         letters = np.where(pauli.x & pauli.z, 2, np.where(pauli.x, 1, np.where(pauli.z, 3, 0)))
-        placed = sorted((form.line[q], int(letter)) for q, letter in enumerate(letters) if letter)
+        placed = sorted((form.names[q], int(letter)) for q, letter in enumerate(letters) if letter)
         if coefficient != 0.0:
             terms.append(PauliTerm(float(coefficient), tuple(placed)))
     return tuple(terms)

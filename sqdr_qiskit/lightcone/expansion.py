@@ -8,8 +8,7 @@ holds one of {X, Y} (flag 1) or of {I, Z} (flag 0): it multiplies each neighbour
 For given flags a product stays a product, so a CZ turns one product into at most four, and into one where
 the flags are already settled; one-qubit channels between CZs change nothing about that. The circuit's first
 CZs act on a product state, and are not expanded at all: what is left there is a sum over flags of local
-numbers, contracted qubit by qubit (a chain for a line of qubits, bucket elimination in general; Dechter,
-Artif. Intell. 113, 41 (1999)).
+numbers, contracted qubit by qubit (see the end).
 
 Everything is written on a `Tape`; zeros vanish there, so that the structure of the circuit needs no special
 cases.
@@ -20,7 +19,7 @@ them, which keeps (I, I) alone, is the identity on both qubits from there on. Am
 the number r is one more flag to sum over.
 
 Sums over binary flags are done by bucket elimination (Dechter, Artif. Intell. 113, 41 (1999)): for factors
-that stand in a line the sum costs a fixed number of multiply-adds per factor, and in general 2^(width of
+that stand in a chain the sum costs a fixed number of multiply-adds per factor, and in general 2^(width of
 the graph) of them.
 """
 

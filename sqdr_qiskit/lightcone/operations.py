@@ -144,17 +144,17 @@ class NormalForm:
         operations: In the order in which they act.
         coefficients: Shape (n_angles, n_params): angles = coefficients @ parameters + offsets, in radians.
         offsets: Shape (n_angles,), radians.
-        line: `line[q]` is the name under which `operations` know the qubit that ends on wire q (SWAPs
+        names: `names[q]` is the name under which `operations` know the qubit that ends on wire q (SWAPs
             rename).
-        instruction_lines: For each instruction of the circuit, the names of the qubits it acted on.
+        instruction_names: For each instruction of the circuit, the names of the qubits it acted on.
     """
 
     n_qubits: int
     operations: tuple[Operation, ...]
     coefficients: RealArray
     offsets: RealArray
-    line: tuple[int, ...]
-    instruction_lines: tuple[tuple[int, ...], ...]
+    names: tuple[int, ...]
+    instruction_names: tuple[tuple[int, ...], ...]
 
     def radians(self, parameters: RealArray) -> RealArray:
         """Angles, shape (batch, n_angles), of parameters, shape (batch, n_params)."""
@@ -223,13 +223,13 @@ class _Writer:
         self._column = {parameter: i for i, parameter in enumerate(circuit.parameters)}
         self._operations: list[Operation] = []
         self._angles: dict[tuple[tuple[tuple[int, float], ...], float], int] = {}
-        self._line = list(range(circuit.num_qubits))
+        self._names = list(range(circuit.num_qubits))
 
     def write(self) -> NormalForm:
-        lines = []
+        names = []
         for index, item in enumerate(self._circuit.data):
             wires = tuple(self._circuit.find_bit(qubit).index for qubit in item.qubits)
-            lines.append(tuple(self._line[wire] for wire in wires))
+            names.append(tuple(self._names[wire] for wire in wires))
             self._gate(item.operation, wires, index)
         coefficients = np.zeros((len(self._angles), len(self._column)))
         offsets = np.zeros(len(self._angles))
@@ -242,8 +242,8 @@ class _Writer:
             operations=tuple(self._operations),
             coefficients=coefficients,
             offsets=offsets,
-            line=tuple(self._line),
-            instruction_lines=tuple(lines),
+            names=tuple(self._names),
+            instruction_names=tuple(names),
         )
 
     def _gate(self, gate: QiskitOperation, wires: tuple[int, ...], index: int) -> None:
@@ -253,11 +253,11 @@ class _Writer:
         channels = self._channels.after(getattr(gate, "label", None) or gate.name, wires)
         self._map(gate, wires, index)
         for channel in channels:
-            lines = tuple(self._line[q] for q in channel.qubits)
-            if len(lines) == 1:
-                self._operations.append(Fixed(lines[0], channel.ptm, None, index))
+            names = tuple(self._names[q] for q in channel.qubits)
+            if len(names) == 1:
+                self._operations.append(Fixed(names[0], channel.ptm, None, index))
             else:
-                self._operations.append(PairChannel((lines[0], lines[1]), channel.ptm, index))
+                self._operations.append(PairChannel((names[0], names[1]), channel.ptm, index))
 
     def _map(self, gate: QiskitOperation, wires: tuple[int, ...], index: int) -> None:
         kind = kind_of(gate)  # not the name: a user's gate may have any
@@ -268,17 +268,17 @@ class _Writer:
             for axis, sign, which in _ROTATIONS[kind]:
                 value = gate.params[which] if isinstance(which, int) else which
                 angle = self._angle(value, sign, gate.name)
-                self._operations.append(Rotation(self._line[wires[0]], axis, angle, index))
+                self._operations.append(Rotation(self._names[wires[0]], axis, angle, index))
             return
         if kind == "cz":
-            self._operations.append(CZ((self._line[wires[0]], self._line[wires[1]]), index))
+            self._operations.append(CZ((self._names[wires[0]], self._names[wires[1]]), index))
             return
         if kind == "swap":
             first, second = wires
-            self._line[first], self._line[second] = self._line[second], self._line[first]
+            self._names[first], self._names[second] = self._names[second], self._names[first]
             return
         if kind == "reset":
-            self._operations.append(Fixed(self._line[wires[0]], _RESET, None, index))
+            self._operations.append(Fixed(self._names[wires[0]], _RESET, None, index))
             return
         matrix = matrix_of(gate) if len(wires) <= 2 else None
         if matrix is not None:
@@ -298,21 +298,25 @@ class _Writer:
         if np.array_equal(matrix, np.eye(len(matrix))):
             return
         if len(wires) == 1:
-            self._operations.append(Fixed(self._line[wires[0]], unitary_ptm(matrix), matrix, index))
+            self._operations.append(Fixed(self._names[wires[0]], unitary_ptm(matrix), matrix, index))
             return
         if kind == "cx":
             hadamard = Fixed(
-                self._line[wires[1]], unitary_ptm(HGate().to_matrix()), HGate().to_matrix(), index
+                self._names[wires[1]], unitary_ptm(HGate().to_matrix()), HGate().to_matrix(), index
             )
-            self._operations += [hadamard, CZ((self._line[wires[0]], self._line[wires[1]]), index), hadamard]
+            self._operations += [
+                hadamard,
+                CZ((self._names[wires[0]], self._names[wires[1]]), index),
+                hadamard,
+            ]
             return
         for item in _decomposer()(matrix).data:
             wire = [wires[i] for i in (_qubit_index(q) for q in item.qubits)]
             if len(wire) == 2:
-                self._operations.append(CZ((self._line[wire[0]], self._line[wire[1]]), index))
+                self._operations.append(CZ((self._names[wire[0]], self._names[wire[1]]), index))
             else:
                 unitary = item.operation.to_matrix()
-                self._operations.append(Fixed(self._line[wire[0]], unitary_ptm(unitary), unitary, index))
+                self._operations.append(Fixed(self._names[wire[0]], unitary_ptm(unitary), unitary, index))
 
     def _angle(self, value: ParameterExpression | float, sign: float, gate: str) -> int:
         """Number of the angle sign * value, which must be affine in the parameters."""

@@ -284,7 +284,7 @@ def _make_plan(
     _check_size(widest, method, sampled)
     measurements: tuple[tuple[Measurement, ...], ...] = ()
     if sampled:
-        wire = {name: position for position, name in enumerate(form.line)}
+        wire = {name: position for position, name in enumerate(form.names)}
         measurements = tuple(
             measurements_for(program.outputs, _readout(program, wire, bound, labels)) for program in programs
         )

@@ -240,7 +240,7 @@ class _Writer:
         """Instruction `index` as it acts on the qubits `names`: (operation with its label, qubit names)."""
         item = self._circuit.data[index]
         wires = tuple(self._circuit.find_bit(qubit).index for qubit in item.qubits)
-        where = self._form.instruction_lines[index]
+        where = self._form.instruction_names[index]
         error = None if self._model is None else error_after(self._model, gate_key(item), wires)
         if kind_of(item.operation) == "swap":  # the normal form renames instead; its noise stays
             if error is None:

@@ -259,7 +259,7 @@ def whole_register(
     form = ideal if noise is None else normal_form(*noise(flat))
     terms = _distinct(observables, ideal)
     single = []
-    back = {name: wire for wire, name in enumerate(ideal.line)}
+    back = {name: wire for wire, name in enumerate(ideal.names)}
     for paulis in terms:
         letters, wires = "".join("IXYZ"[letter] for _, letter in paulis), [back[qubit] for qubit, _ in paulis]
         single.append(SparsePauliOp.from_sparse_list([(letters, wires, 1.0)], circuit.num_qubits))

@@ -143,15 +143,15 @@ def write_plain(circuit: QuantumCircuit, form: NormalForm, groups: Sequence[Sequ
     for cones in groups:
         instructions = {index for member in cones for index in member.instructions}
         needs.append([i for i, op in enumerate(form.operations) if op.instruction in instructions])
-        lines = {name for index in instructions for name in form.instruction_lines[index]}
-        touched.append(lines | {qubit for member in cones for qubit, _ in member.term.paulis})
+        names = {name for index in instructions for name in form.instruction_names[index]}
+        touched.append(names | {qubit for member in cones for qubit, _ in member.term.paulis})
     blocks = _blocks(form, needs, touched)
     written = QuantumCircuit(sum(len(block.wires) for block in blocks))
     slots = _Slots(form, sum(len(block.rotations) for block in blocks))
     for block in blocks:
         wire = dict(zip(block.qubits, block.wires, strict=True))
         for index in sorted({form.operations[number].instruction for number in block.operations}):
-            wires = [wire[name] for name in form.instruction_lines[index]]
+            wires = [wire[name] for name in form.instruction_names[index]]
             slots.write(circuit.data[index].operation, wires, slots.turns[index], block, written)
     return Written(written, blocks, None, slots.columns(written))
 
@@ -172,7 +172,7 @@ def write_register(circuit: QuantumCircuit, form: NormalForm) -> Written:
     numbers = [i for i, op in enumerate(form.operations) if isinstance(op, Rotation)]
     rotations = {number: row for row, number in enumerate(numbers)}
     wires = tuple(range(circuit.num_qubits))
-    block = Block(wires, form.line, tuple(range(len(form.operations))), rotations)
+    block = Block(wires, form.names, tuple(range(len(form.operations))), rotations)
     written = QuantumCircuit(circuit.num_qubits)
     slots = _Slots(form, len(numbers))
     used = 0
@@ -241,8 +241,8 @@ class _Slots:
                 raise UnsupportedError(
                     f"Instruction `{operation.name}` must consist of gates for the parameter-shift rule."
                 )
-        if form.line != tuple(range(inner.num_qubits)):
-            inner.append(PermutationGate(list(form.line)), inner.qubits)
+        if form.names != tuple(range(inner.num_qubits)):
+            inner.append(PermutationGate(list(form.names)), inner.qubits)
         # another name, so that nobody takes it for the gate of that name with fewer parameters
         label = getattr(operation, "label", None) or operation.name
         gate = Gate(f"{operation.name}:turned", operation.num_qubits, list(inner.parameters), label=label)

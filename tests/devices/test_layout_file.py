@@ -211,7 +211,7 @@ def test_lines_that_the_device_does_not_carry_are_refused(tiled: LayoutSpec) -> 
 
     _refused(with_tile(500, 501, 502), "key `lines` names qubit 500, but fake_brisbane has 127")
     _refused(with_tile(*line[:2]), r"must have 3 qubits for tile 1 in round 1, but has \[")
-    _refused(replace(tiled, lines=((copies[0][1:],),)), "a line for each of 9 tiles, but has 8")
+    _refused(replace(tiled, lines=((copies[0][1:],),)), "a chain for each of 9 tiles, but has 8")
     _refused(
         replace(tiled, two_qubit_gates=19), "key `two_qubit_gates` is 19, but fake_brisbane now takes 18"
     )

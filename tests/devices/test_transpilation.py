@@ -92,23 +92,23 @@ def test_the_figures_of_fake_brisbane() -> None:
     assert len(tiled.measured) == len(whole.measured) == 9
 
 
-def test_lines_are_disjoint_and_coupled() -> None:
+def test_chains_are_disjoint_and_coupled() -> None:
     model = build_circuit("2b-9q")
     chip = snapshot("fake_brisbane")
     (part,) = compile_for_device(model.circuit, model.observables, chip, LayoutOptions(copies=3)).rounds
-    lines = [line for copy in part.lines for line in copy]
-    assert len(lines) == 27
+    tiles = [tile for copy in part.lines for tile in copy]
+    assert len(tiles) == 27
     assert len(part.qubits) == 81
-    assert all(frozenset(pair) in chip.edges for line in lines for pair in itertools.pairwise(line))
+    assert all(frozenset(pair) in chip.edges for tile in tiles for pair in itertools.pairwise(tile))
 
 
-def test_a_spacing_leaves_a_qubit_between_lines() -> None:
+def test_a_spacing_leaves_a_qubit_between_chains() -> None:
     model = build_circuit("2b-9q")
     chip = snapshot("fake_brisbane")
     (part,) = compile_for_device(
         model.circuit, model.observables, chip, LayoutOptions(copies=1, spacing=1)
     ).rounds
-    owner = {qubit: line for line in part.lines[0] for qubit in line}
+    owner = {qubit: tile for tile in part.lines[0] for qubit in tile}
     for pair in chip.edges:
         assert len({owner[q] for q in pair if q in owner}) <= 1
 
@@ -127,7 +127,7 @@ def test_cones_as_wide_as_the_circuit_are_run_whole() -> None:
     assert program.note == "A cone is as wide as the circuit (5 qubits)"
 
 
-def test_cones_that_form_no_line_are_run_whole() -> None:
+def test_cones_that_form_no_chain_are_run_whole() -> None:
     x = ParameterVector("x", 5)
     star = QuantumCircuit(5)
     for qubit in range(4):
@@ -137,7 +137,7 @@ def test_cones_that_form_no_line_are_run_whole() -> None:
     star.ry(x[4], 0)
     z = SparsePauliOp.from_sparse_list([("Z", [0], 1.0)], 5)
     program = compile_for_device(star, [z], snapshot("fake_brisbane"))
-    assert program.note == "A cone of 4 qubits forms no line"
+    assert program.note == "A cone of 4 qubits forms no chain"
 
 
 def test_a_cone_that_fits_nowhere_is_run_whole_or_refused() -> None:

@@ -68,13 +68,13 @@ def test_the_cone_alone_gives_the_same_value(case: int, rng: np.random.Generator
         for term in pauli_terms(observable, form):
             reduced = QuantumCircuit(n_qubits)  # the cone's instructions alone, on the normal form's names
             for index in cone(form, term).instructions:
-                reduced.append(circuit.data[index].operation, form.instruction_lines[index])
+                reduced.append(circuit.data[index].operation, form.instruction_names[index])
             bound = reduced.assign_parameters({p: v for p, v in values.items() if p in reduced.parameters})
             renamed = SparsePauliOp.from_sparse_list(
                 [("".join("IXYZ"[letter] for _, letter in term.paulis), [q for q, _ in term.paulis], 1.0)],
                 num_qubits=n_qubits,
             )
-            wires = {form.line[wire]: wire for wire in range(n_qubits)}
+            wires = {form.names[wire]: wire for wire in range(n_qubits)}
             original = SparsePauliOp.from_sparse_list(
                 [
                     (
