@@ -40,6 +40,7 @@ from sqdr_qiskit.lightcone.tape import Tape, Value, negative
 __all__ = ["eliminate", "expand", "Factor", "TooLongError", "TooWideError"]
 
 
+# A partial sum's table has two to this power entries, each with instructions of its own.
 _WIDEST_SCOPE = 10
 
 
@@ -69,10 +70,13 @@ def eliminate(factors: list[Factor], tape: Tape) -> Value:
         scopes = {
             flag: {f for factor in factors if flag in factor.scope for f in factor.scope} for flag in flags
         }
+        # Greedy: next the flag whose sum depends on fewest others. Along a chain this goes from an end
+        # inwards, and scopes stay small. Ties go by number, so that tapes do not change between runs.
         flag = min(flags, key=lambda f: (len(scopes[f]), f))
         if len(scopes[flag]) > _WIDEST_SCOPE:
             raise TooWideError(f"a sum over {len(scopes[flag])} flags at once")
         bucket = [factor for factor in factors if flag in factor.scope]
+        # Small tables first: products of three and more factors grow as late as possible.
         bucket.sort(key=lambda factor: len(factor.scope))
         factors = [factor for factor in factors if flag not in factor.scope]
         factors.append(_sum_out(flag, bucket, tape))
@@ -93,7 +97,9 @@ def _sum_out(flag: int, bucket: list[Factor], tape: Tape) -> Factor:
     for values in product((0, 1), repeat=len(scope)):
         flags = dict(zip(scope, values, strict=True))
         table[values] = tape.dot(
-            (_at(head, {**flags, flag: value}), _at(tail, {**flags, flag: value})) for value in (0, 1)
+            # product and sum in one: two multiply-adds an entry
+            (_at(head, {**flags, flag: value}), _at(tail, {**flags, flag: value}))
+            for value in (0, 1)
         )
     return Factor(scope, table)
 
@@ -161,6 +167,7 @@ def _scaling(ptm: RealArray) -> _Scaling:
             if abs(missing) < _PRODUCT:
                 return _Scaling((only,), alone, True)
             return _Scaling((only, ((missing, 0.0, 0.0, 0.0), (1.0, 0.0, 0.0, 0.0))), alone, True)
+    # The general Pauli channel: at most four products.
     left, weights, right = np.linalg.svd(table)
     kept = range(int((weights > _PRODUCT).sum()))
     return _Scaling(tuple((_scales(left[:, r] * weights[r]), _scales(right[r])) for r in kept), alone, False)
@@ -198,8 +205,10 @@ def expand(
     first_layer, rest = _split(events, chains, tape)
     limit = tape.n_instructions + budget
     terms: list[_Term] = [tuple((qubit, _LETTERS[letter]) for qubit, letter in member.term.paulis)]
+    # Heisenberg's picture: the observable moves back in time, and grows by at most four per CZ.
     for event in reversed(rest):
         terms = [after for term in terms for after in _pull(term, event, chains, tape)]
+        # Given up before the terms are contracted: what is written here is lost time.
         if _PER_TERM * len(terms) > budget or tape.n_instructions > limit:
             raise TooLongError(f"more than {budget} multiply-adds")
     layer = _FirstLayer(first_layer, chains, tape)
@@ -238,11 +247,14 @@ def _split(events: list[_Event], chains: ChainTable, tape: Tape) -> tuple[list[_
     for event in events:
         kind, a, b, scaling = event
         if kind != _SITE:
+            # Order in time: what follows a closing event on either qubit cannot come before it.
             closes = closed in (state.get(a), state.get(b))
             # one flag more can tell two products apart, no more
             closes = closes or (scaling is not None and len(scaling.products) > 2)
             state[a] = state[b] = closed if closes else open_
         else:
+            # Before the first CZ a site makes the product state. After it, one that does not mix {X, Y} with
+            # {I, Z}, such as RZ, leaves flags as they are; any other must be pulled back.
             closes = state.get(a, untouched) != untouched and not (
                 state[a] == open_ and _keeps_flags(b, chains, tape)
             )
@@ -272,6 +284,7 @@ def _pull(term: _Term, event: _Event, chains: ChainTable, tape: Tape) -> list[_T
     first, second = vectors.get(a, _IDENTITY), vectors.get(b, _IDENTITY)
     parts = []
     if scaling is not None:
+        # One product suffices where either side holds nothing.
         if second == _IDENTITY or first == _IDENTITY:
             vectors[a], vectors[b] = (
                 _scaled(first, scaling.alone[0], tape),
@@ -280,6 +293,7 @@ def _pull(term: _Term, event: _Event, chains: ChainTable, tape: Tape) -> list[_T
             return [_term(vectors)]
         for left, right in scaling.products:
             vectors[a], vectors[b] = _scaled(first, left, tape), _scaled(second, right, tape)
+            # A product with a factor zero is none.
             if any(vectors[a]) and any(vectors[b]):
                 parts.append(_term(vectors))
         return parts
@@ -343,10 +357,13 @@ class _FirstLayer:
     def contract(self, vectors: dict[int, Vector]) -> Value:
         """Expectation value of the product operator `vectors` after the layer."""
         flags = {q: _flags(v) for q, v in vectors.items()}
+        # Qubits outside trace to 1: only those that hold something count, and those that get a Z from one
+        # that may be flagged.
         reach = set(vectors)
         for q, options in flags.items():
             if 1 in options:
                 reach.update(self._neighbours.get(q, ()))
+        # A qubit that holds the identity has flag 0; one that can have both is summed over.
         settled = dict.fromkeys(reach, 0) | {q: o[0] for q, o in flags.items() if len(o) == 1}
         free = {q for q, options in flags.items() if len(options) == 2}
         settled = {q: flag for q, flag in settled.items() if q not in free}
@@ -355,6 +372,7 @@ class _FirstLayer:
                 if kind != _PAIR or a not in reach or b not in reach:
                     continue
                 assert scaling is not None
+                # The further products keep (I, I) alone, and a flagged qubit holds X or Y.
                 flagged = scaling.identity and 1 in (settled.get(a), settled.get(b))
                 if len(scaling.products) == 1 or flagged:
                     settled[name] = 0
@@ -385,6 +403,7 @@ class _FirstLayer:
         """The qubit's Pauli coefficients after the layer, given for each of its CZs the neighbour's flag, and
         for each of its channels the number of the product (None: the other qubit holds the identity).
         """
+        # Terms ask for few different states of a qubit: each is written once.
         key = (q, near)
         if key not in self._states:
             asked = iter(near)

@@ -42,10 +42,16 @@ def _run_chains(
         vector = 4 * g
         for c in range(4):
             store(vectors, vector + c, doubles(start[g, c]))
+        # Forward mode: every angle's tangent rides along with the vector. A chain has a handful of angles and
+        # four components, so that this costs less than keeping all vectors for a way back. Without tangents
+        # `end` never moves, and the loops below are empty.
         slot = end = 4 * chains[g, 2]  # the tangents so far are vectors slot, slot + 4, ... below end
         for s in range(chains[g, 0], chains[g, 1]):
             axis = steps[s, 0]
             if axis > 0:
+                # A rotation about X turns (Y, Z), about Y (Z, X), about Z (X, Y): p and q follow the axis
+                # cyclically. `sign` is -1 where an observable is pulled back: the transpose of a rotation
+                # turns the other way.
                 p = axis % 3 + 1
                 q = (axis + 1) % 3 + 1
                 sign = float(steps[s, 2])
@@ -57,6 +63,8 @@ def _run_chains(
                 if with_tangents:
                     for t in range(slot, end, 4):
                         _rotate(tangents, t + p, t + q, cosine, up, down)
+                    # The generator commutes with its own rotation: the derivative is read off the vector
+                    # after the turn. It has no part along I and along the axis.
                     store(tangents, end, doubles(0.0))
                     store(tangents, end + axis, doubles(0.0))
                     store(tangents, end + p, doubles(-sign) * load(vectors, vector + q))
@@ -67,6 +75,7 @@ def _run_chains(
                 for t in range(slot, end, 4):
                     _apply_map(entries, steps[s, 1], steps[s, 2], tangents, t, scratch)
             else:
+                # Nearly all noise is such, and needs no table of entries and no scratch.
                 scales = entries[steps[s, 1]]
                 shift = entries[steps[s, 1] + 1, 0]
                 _scale(scales, steps[s, 2], shift, vectors, vector)
@@ -91,6 +100,7 @@ def _scale(scales: Any, target: int, shift: float, vectors: Any, vector: int) ->
     if target == 3:
         store(vectors, vector + 3, fma(doubles(shift), one, doubles(scales[2]) * z))
     else:
+        # The transposed map, for observables; I takes its part of Z before Z is scaled.
         store(vectors, vector, fma(doubles(shift), z, one))
         store(vectors, vector + 3, doubles(scales[2]) * z)
     store(vectors, vector + 1, doubles(scales[0]) * load(vectors, vector + 1))
@@ -116,6 +126,7 @@ def _forward(code: Any, coefficients: Any, begin: int, end: int, rows: Any) -> N
         target = code[i, 0]
         a = code[i, 1]
         b = code[i, 2]
+        # The instruction that starts a row does not read it: rows need no clearing between samples.
         before = doubles(0.0) if code[i, 3] else load(rows, target)
         c = doubles(coefficients[i])
         if b >= 0:
@@ -128,12 +139,15 @@ def _forward(code: Any, coefficients: Any, begin: int, end: int, rows: Any) -> N
 
 @njit(nogil=True, cache=True, boundscheck=False, error_model="numpy")
 def _backward(code: Any, coefficients: Any, begin: int, end: int, rows: Any, adjoints: Any) -> None:
+    # Every row is written by neighbouring instructions and read only by later ones, so that its adjoint is
+    # complete when its own instructions are met from behind.
     for i in range(end - 1, begin - 1, -1):
         a = code[i, 1]
         b = code[i, 2]
         if a >= 0:
             adjoint = doubles(coefficients[i]) * load(adjoints, code[i, 0])
             if b >= 0:
+                # One store after the other: in a square, where a is b, the second load sees the first.
                 store(adjoints, a, fma(adjoint, load(rows, b), load(adjoints, a)))
                 store(adjoints, b, fma(adjoint, load(rows, a), load(adjoints, b)))
             else:
@@ -193,22 +207,27 @@ def evaluate(
     sines = np.empty((shared.shape[0], LANES))
     radians = np.empty(LANES)
     for angle in range(shared.shape[0]):
+        # All lanes alike, for every block of samples. Those of the moving angles are written over below.
         radians[:] = shared[angle]
         cos_sin(radians, cosines[angle], sines[angle])
     for first in range(offset, stop, LANES):
         used = min(LANES, stop - first)
         for i in range(moving.shape[0]):
             for lane in range(used):
+                # A last block that is not full keeps older angles in its other lanes: finite numbers that are
+                # computed with and never read.
                 radians[lane] = inputs[first + lane, columns[i]]
             cos_sin(radians, cosines[moving[i]], sines[moving[i]])
         _run_chains(cosines, sines, chains, steps, entries, start, with_jacobian, vectors, tangents, scratch)
         for o in range(outputs.shape[0]):
+            # Outputs whose cones have one shape share a tape, and differ in the leaves that it is given.
             tape = tapes[outputs[o, 0]]
             result = tape[4]
             if result < 0:  # nothing differs from sample to sample
                 continue
             first_leaf = outputs[o, 1]
             for i in range(tape[2]):
+                # Copied, so that a tape finds its inputs in its first rows whatever chains they come from.
                 store(rows, i, load(vectors, 4 * leaves[first_leaf + i, 0] + leaves[first_leaf + i, 1]))
             _forward(code, coefficients, tape[0], tape[1], rows)
             for lane in range(used):
@@ -232,4 +251,5 @@ def evaluate(
             for lane in range(used):
                 gradient = jacobian[first + lane, o]
                 for p in range(outputs[o, 5] - begin):
+                    # Set and not added: an output has each parameter once. Whole states add to it later.
                     gradient[parameters[begin + p]] = local[p * LANES + lane]

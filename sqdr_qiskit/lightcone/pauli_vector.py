@@ -64,6 +64,7 @@ class PauliVectors:
                 operations.append((_PAIR, place[op.qubits[0]], place[op.qubits[1]], len(pairs)))
                 pairs.append(op.ptm)
         self._operations = np.array(operations, dtype=np.int64).reshape(-1, 4)
+        # A gate's transpose is its inverse; a channel has no stable one, so that the state before it is kept.
         self._n_kept = int(np.isin(self._operations[:, 0], (_CHANNEL, _PAIR)).sum())
         size = 4 ** len(qubits)
         if (self._n_kept + 3) * size * 8 > _LARGEST:
@@ -80,6 +81,8 @@ class PauliVectors:
             for terms in sums
         ]
         self._weights = [np.array([term.coefficient for term in terms]) for terms in sums]
+        # |0...0> has <P> = 1 for every string of I and Z, else 0. Coefficients are expectation values, so
+        # that reading one is a look at its index, two bits for each qubit.
         self._start = np.array(
             [float(all(i >> 2 * q & 3 in (0, 3) for q in range(len(qubits)))) for i in range(size)]
         )
@@ -102,6 +105,7 @@ class PauliVectors:
             for row, (targets, weights) in enumerate(zip(self._targets, self._weights, strict=True)):
                 operator = np.zeros(self.size)
                 np.add.at(operator, targets, weights)
+                # The way back undoes its state, and every observable starts from the last one.
                 work[:] = state
                 _reverse(
                     self._operations,
@@ -158,6 +162,7 @@ def _cz(vector: Any, first: int, second: int) -> None:
         other_a = 3 - a if flag_b else a  # I <-> Z, X <-> Y
         other_b = 3 - b if flag_a else b
         j = i + ((other_a - a) << 2 * first) + ((other_b - b) << 2 * second)
+        # Each pair is swapped once. XX <-> YY, but XY <-> -YX.
         if j > i:
             sign = -1.0 if flag_a and flag_b and a != b else 1.0
             vector[i], vector[j] = sign * vector[j], sign * vector[i]
@@ -168,6 +173,7 @@ def _pair(vector: Any, first: int, second: int, matrix: Any) -> None:
     """Multiply the pair's sixteen coefficients by `matrix` from the left; the first qubit counts by four."""
     old = np.empty(16)
     for i in range(vector.shape[0]):
+        # The pair's sixteen coefficients are visited from the one with (I, I).
         if i >> 2 * first & 3 or i >> 2 * second & 3:
             continue
         for k in range(16):
@@ -189,6 +195,7 @@ def _forward(operations: Any, ones: Any, pairs: Any, cosines: Any, sines: Any, s
         elif kind == 4:
             _cz(state, a, b)
         else:
+            # 6 is a fixed gate, which can be undone; without a Jacobian nothing is kept at all.
             if kind != 6 and kept.shape[0] > 0:
                 kept[n_kept] = state
                 n_kept += 1
@@ -220,6 +227,8 @@ def _reverse(
             total = 0.0
             for block in range(0, state.shape[0], 4 * step):
                 for i in range(block, block + step):
+                    # operator . generator . state: the generator is antisymmetric in the two turned
+                    # components, and commutes with its rotation, so that both are taken after it.
                     total += operator[i + q] * state[i + p] - operator[i + p] * state[i + q]
             slopes[c] += total
             _turn(state, a, kind, cosines[c], -sines[c])

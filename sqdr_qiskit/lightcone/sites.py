@@ -38,6 +38,7 @@ def sites_of(form: NormalForm) -> tuple[tuple[Site, ...], dict[int, int]]:
     current: dict[int, int] = {}
     owner: dict[int, int] = {}
     for index, op in enumerate(form.operations):
+        # Whatever joins two qubits ends the runs on both; the next operation there starts a site.
         if isinstance(op, CZ | PairChannel):
             for qubit in op.qubits:
                 current.pop(qubit, None)
@@ -88,6 +89,7 @@ class ChainTable:
 
     def row(self, site: int, letter: int, tape: Tape) -> Vector:
         """Row `letter` (1 = X, 2 = Y, 3 = Z; 0 is always (1, 0, 0, 0)) of the site's matrix."""
+        # Every channel keeps the trace, so that row I is known and 0 is free to name the Bloch vector.
         if letter == 0:
             return (1.0, 0.0, 0.0, 0.0)
         return self._vector(site, letter, tape)
@@ -109,15 +111,20 @@ class ChainTable:
 
     def _build(self, site: int, which: int) -> Chain:
         operations = [self._form.operations[index] for index in self._sites[site].operations]
+        # A Bloch vector runs forward in time; a row is pulled back, from the last operation to the first,
+        # each transposed.
         start = np.array([1.0, 0.0, 0.0, 1.0]) if which == BLOCH else np.eye(4)[which]
         if which != BLOCH:
             operations.reverse()
+        # What is known is tracked beside what varies: a component that stays a number, most often zero,
+        # becomes a number on the tape, and what depends on it vanishes there.
         known = start.copy()
         varies = np.zeros(4, dtype=bool)
         steps: list[tuple[int, int, float] | RealArray] = []
         for op in operations:
             if isinstance(op, Rotation):
                 turned = [axis for axis in (1, 2, 3) if axis != op.axis]
+                # Nothing to turn, such as RZ on |0>: no step, no tangent, and no slope along its angle.
                 if not varies[turned].any() and not known[turned].any():
                     continue
                 varies[turned] = True
@@ -125,6 +132,8 @@ class ChainTable:
             else:
                 assert isinstance(op, Fixed)
                 matrix = op.ptm if which == BLOCH else op.ptm.T
+                # Maps before the first rotation go into the start, neighbouring ones into each other: a
+                # sample never sees them apart.
                 steps, start = (steps, start) if steps else ([], matrix @ start)
                 if steps and isinstance(steps[-1], np.ndarray):
                     steps[-1] = matrix @ steps[-1]

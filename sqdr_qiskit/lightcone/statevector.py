@@ -60,6 +60,7 @@ class Statevectors:
         ends: list[int] = []
         for terms in sums:
             for term in terms:
+                # A Pauli string as two masks: X and Y flip a bit, Y and Z give a sign by it.
                 flips = sum(1 << place[q] for q, letter in term.paulis if letter in (1, 2))
                 signs = sum(1 << place[q] for q, letter in term.paulis if letter in (2, 3))
                 strings.append((flips, signs, sum(letter == 2 for _, letter in term.paulis)))
@@ -72,6 +73,7 @@ class Statevectors:
         """One sample: fill `expectations` (n_outputs,) and `slopes` (n_outputs, n_angles); `angles` in
         radians.
         """
+        # One sample at a time: 2^n amplitudes fill the vector registers by themselves.
         state, other = np.empty((2, self.size), dtype=complex)
         cosines, sines = np.cos(angles / 2), np.sin(angles / 2)
         _adjoint(
@@ -90,6 +92,7 @@ class Statevectors:
         )
 
 
+# `contract` allows fused multiply-adds and no reordering: a result is the same on every run.
 @njit(nogil=True, cache=True, boundscheck=False, error_model="numpy", fastmath={"contract"})
 def _one_qubit(state: Any, qubit: int, u00: complex, u01: complex, u10: complex, u11: complex) -> None:
     step = 1 << qubit
@@ -136,6 +139,7 @@ def _add_pauli(state: Any, flips: int, signs: int, n_y: int, weight: float, othe
         phase = phase * 1j
     for i in range(state.shape[0]):
         parity = i & signs
+        # Parity of up to 32 bits, folded; no state of as many qubits fits memory.
         parity ^= parity >> 16
         parity ^= parity >> 8
         parity ^= parity >> 4
@@ -159,6 +163,7 @@ def _imaginary_overlap(left: Any, right: Any, qubit: int, letter: int) -> float:
             if letter == 1:
                 total += (a * right[i + step] + b * right[i]).imag
             elif letter == 2:
+                # Y = [[0, -i], [i, 0]]: the factor i makes the imaginary part a real one.
                 total += (b * right[i] - a * right[i + step]).real
             else:
                 total += (a * right[i] - b * right[i + step]).imag
@@ -190,6 +195,8 @@ def _adjoint(
         _apply(state, operations[k, 0], operations[k, 1], operations[k, 2], matrices, cosines, sines, False)
     slopes[:] = 0.0
     for o in range(ends.shape[0]):
+        # `other` becomes O |state>. On the way back both are undone gate by gate: two states in memory,
+        # however deep the circuit.
         other[:] = 0.0
         for t in range(ends[o - 1] if o > 0 else 0, ends[o]):
             _add_pauli(state, strings[t, 0], strings[t, 1], strings[t, 2], weights[t], other)
@@ -202,6 +209,8 @@ def _adjoint(
         for k in range(n_operations - 1, -1, -1):
             kind, a, b = operations[k, 0], operations[k, 1], operations[k, 2]
             if 0 < kind < 4:
+                # 2 Re <other| (-i/2) P |state> = Im <other| P |state>; P commutes with its own rotation, so
+                # that the states after it serve.
                 slopes[o, b] += _imaginary_overlap(other, state, a, kind)
             _apply(other, kind, a, b, matrices, cosines, sines, True)
             _apply(state, kind, a, b, matrices, cosines, sines, True)

@@ -77,13 +77,17 @@ class Tape:
                 continue
             coefficient, rows = _product(a, b)
             if coefficient != 0.0:
+                # Equal products become one; where their coefficients cancel, nothing is left.
                 products[rows] = products.get(rows, 0.0) + coefficient
+        # Sorted, so that one sum in two orders is found under one key.
         terms = tuple(sorted((c, i, j) for (i, j), c in products.items() if c != 0.0))
         if not terms:
             return known
         if known != 0.0:
+            # The known part is one more instruction, without rows.
             terms = (*terms, (known, _ONE, _ONE))
         if len(terms) == 1 and terms[0][2] == _ONE:
+            # A multiple of a row costs nothing: the factor goes along until something reads it.
             return Row(terms[0][1], terms[0][0])
         if terms not in self._sums:
             self._n_instructions += len(terms)
@@ -98,11 +102,13 @@ class Tape:
         """Number the rows, leaves first, and drop what `result` does not need."""
         if isinstance(result, float):
             return TapeCode(0, (), np.zeros((0, 4), np.int32), np.zeros(0), result, -1)
+        # Who runs the tape reads the result's row as it is, so that a factor must be multiplied in.
         if result.factor != 1.0:
             terms: tuple[_Product, ...] = ((result.factor, result.index, _ONE),)
             result = self._sums.setdefault(terms, Row(-2 - len(self._sums)))
         definitions = {row.index: terms for terms, row in self._sums.items()}
         needed: set[int] = set()
+        # A stack of our own: a tape may be deeper than Python's recursion.
         stack = [result.index]
         while stack:
             index = stack.pop()
@@ -115,10 +121,8 @@ class Tape:
         number = {self._leaves[key].index: i for i, key in enumerate(leaves)}
         code: list[tuple[int, int, int, int]] = []
         coefficients: list[float] = []
-        for (
-            index,
-            terms,
-        ) in definitions.items():  # in the order of writing, so that every row is ready when used
+        # in the order of writing, so that every row is ready when used
+        for index, terms in definitions.items():
             if index not in needed:
                 continue
             number[index] = len(number)
