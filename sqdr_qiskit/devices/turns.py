@@ -185,10 +185,12 @@ def _compose(
 ) -> None:
     for s in range(start, stop):
         for r in range(runs.shape[0]):
+            # Four numbers and not an array: they stay in registers through the run.
             q0, q1, q2, q3 = 1.0, 0.0, 0.0, 0.0
             for k in range(runs[r, 0], runs[r, 1]):
                 axis = steps[k, 0]
                 if axis == 0:
+                    # the later step stands on the left of the product
                     p0, p1, p2, p3 = fixed[steps[k, 1]]
                     q0, q1, q2, q3 = (
                         p0 * q0 - p1 * q1 - p2 * q2 - p3 * q3,
@@ -205,6 +207,9 @@ def _compose(
                     q0, q1, q2, q3 = c * q0 - d * q2, c * q1 + d * q3, c * q2 + d * q0, c * q3 - d * q1
                 else:
                     q0, q1, q2, q3 = c * q0 - d * q3, c * q1 - d * q2, c * q2 + d * q1, c * q3 + d * q0
+            # q = (cos(t/2) cos s, -sin(t/2) sin d, sin(t/2) cos d, cos(t/2) sin s), t = theta, s = (phi +
+            # lambda) / 2, d = (phi - lambda) / 2. By atan2, as arccos loses half of its digits near the
+            # poles.
             across = math.hypot(q1, q2)
             along = math.hypot(q0, q3)
             theta = 2.0 * math.atan2(across, along)
@@ -223,6 +228,7 @@ def _compose(
             cosine = math.cos(phi)
             sine = math.sin(phi)
             a0, a1, a2, a3 = 1.0, 0.0, 0.0, 0.0  # the steps after
+            # how fast any step's turn would lead away from the pole
             widest = 0.0
             for k in range(runs[r, 1] - 1, runs[r, 0] - 1, -1):
                 axis = steps[k, 0]
@@ -257,6 +263,7 @@ def _compose(
                     a0 * p2 - a1 * p3 + a2 * p0 + a3 * p1,
                     a0 * p3 + a1 * p2 - a2 * p1 + a3 * p0,
                 )
+            # Only now is it known whether the run can leave the pole; theta is written a second time.
             if math.sin(theta) < _POLE and widest > _STILL:
                 theta = 2.0 * _POLE if theta < 1.0 else math.pi - 2.0 * _POLE
                 if columns[r, 0] >= 0:
@@ -299,5 +306,6 @@ def _pull_back(
                         continue
                     slope = theta * slopes[s, k, 0] + phi * slopes[s, k, 1] + lam * slopes[s, k, 2]
                     turned = steps[k, 1]
+                    # A sparse row: a rotation's angle depends on few of the inputs.
                     for e in range(starts[turned], starts[turned + 1]):
                         total[s, rows[t], entries[e]] += slope * factors[e]

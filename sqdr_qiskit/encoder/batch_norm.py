@@ -125,7 +125,10 @@ class FoldedNorm:
             mean, variance = _double(norm.running_mean), _double(norm.running_var)
         else:
             mean = flat @ inputs / n_values
+            # E[z^2] - E[z]^2 cancels digits, which float64 has to spare as sums are exact counts; rounding
+            # may still fall below 0.
             variance = np.maximum((flat @ moments * flat).sum(axis=1) / n_values - mean**2, 0.0)
+            # torch normalises by the biased variance, and keeps the unbiased one.
             _update(norm, mean, variance * (n_values / (n_values - 1)))
         scale = 1.0 / np.sqrt(variance + float(cast("float", norm.eps)))
         gamma, beta = _double(norm.weight), _double(norm.bias)
@@ -152,6 +155,7 @@ class FoldedNorm:
             current_sums: [group][n_out], flat.
         """
         n_out, n_in, _ = self.raw.shape
+        # [group][pair][input][channel of the pair][tap] -> (n_out, 9 n_in), groups added in their order
         taps = tap_sums.reshape(n_groups, n_out // 2, n_in, 2, 9).sum(axis=0)
         taps = taps.transpose(0, 2, 1, 3).reshape(n_out, n_in * 9)
         flat = self.raw.reshape(n_out, n_in * 9)
@@ -235,12 +239,14 @@ def correlate(words, at, n_channels, height, width, counted, terms):
         terms: int64 array of shape (n_channels, n_channels, N_TERMS) to write.
     """
     size = height * width
+    # A 32-bit lane overflows after that many words: a strip of rows at a time, then on in 64 bits.
     strip = max(1, _MOST // width)
     for a in range(n_channels):
         for b in range(n_channels):
             first, second = at + a * size, at + b * size
             term = 0
             for down in range(3):
+                # The same 13 distances, in the same order, as `_FAR`.
                 for right in range(0 if down == 0 else -2, 3):
                     left, n = max(0, -right), width - abs(right)
                     count = 0

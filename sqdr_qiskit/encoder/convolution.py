@@ -200,6 +200,7 @@ def _patch(context, builder, array_type, array, at, row, column):
             value = load_at(builder, element_address(context, builder, array_type, array, index))
             joined = [
                 (2 * dy + dx, 3 * (y - dy) + x - dx)
+                # a neuron at (dy, dx) of the window sees this input through the tap at their distance
                 for dy in range(2)
                 for dx in range(2)
                 if 0 <= y - dy < 3 and 0 <= x - dx < 3
@@ -227,6 +228,7 @@ def add_window(typingctx, window, inputs, at, row, column, weights, weights_at):
         sums = _unpack(builder, window, N_WINDOW)
         data = context.make_array(signature.args[5])(context, builder, weights).data
         first = builder.gep(data, [weights_at])
+        # All 18 weights are spread over the lanes once, before the 16 loads that they meet.
         spread = [
             broadcast(
                 builder, builder.load(builder.gep(first, [ir.Constant(ir.IntType(64), i)])), FLOATS.count

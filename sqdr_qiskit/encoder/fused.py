@@ -180,6 +180,7 @@ class _Run:
 
     def __del__(self) -> None:
         for i, array in enumerate(self.words):
+            # The spikes' memory goes back when autograd lets go of the graph, whether or not it ran backward.
             self.plan.give(f"words {i}", array)
 
 
@@ -205,6 +206,7 @@ def _forward(
     def slots(needed: bool, *shape: int) -> npt.NDArray[np.int64]:
         return np.zeros((n_groups if needed else 0, *shape), np.int64)
 
+    # The readout has no batch norm: nothing after the last layer asks for correlations.
     training = [bool(norm.training) for norm in norms] + [False]
     sums = slots(training[0], first.n_in, 9)
     terms = slots(training[0], first.n_in, first.n_in, N_TERMS)
@@ -334,6 +336,7 @@ def fused_rates(
     plan = _make_plan(*pixels.shape[1:], n_steps, n_phases, surrogate_slope, pool_gradient == "largest")
     parameters = [module.weight for module in (*convs, *norms)] + [norm.bias for norm in norms]
     parameters += [linear.weight, linear.bias]
+    # Batch statistics couple all images, and a backward pass wants one graph; else parts bound the memory.
     coupled = torch.is_grad_enabled() or any(norm.training for norm in norms)
     parts = [pixels] if coupled else pixels.split(N_AT_ONCE)
     rates = [_FusedRates.apply(part, plan, convs, norms, linear, *parameters) for part in parts]

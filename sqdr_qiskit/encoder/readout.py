@@ -82,6 +82,7 @@ def _membranes(layer, feature, readout, space):
     for step in range(layer.n_steps):
         u = u + load(space.membranes, step)
         store(space.membranes, step, u)
+        # Counted where it fires: only the rate leaves, no spike is stored.
         count = select(u > one, count + one, count)
         u = select(u > one, zero, u)
     return count

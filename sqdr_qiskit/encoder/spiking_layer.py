@@ -107,6 +107,7 @@ def integrate(layer, space):
         space: Its `currents` I are read, `membranes` u and `spikes` s written.
     """
     zero, one = floats(0.0), floats(1.0)
+    # A vector of zeros, by way of what the intrinsics offer.
     silent = bit(0) ^ bit(0)
     # Four neurons at once: their chains of additions do not wait for each other. Written out, as a tuple of
     # vectors that a loop changes is not kept in registers.
@@ -133,6 +134,7 @@ def integrate(layer, space):
             u1 = select(u1 > one, zero, u1)
             u2 = select(u2 > one, zero, u2)
             u3 = select(u3 > one, zero, u3)
+            # step mod n_planes, without a division
             plane = plane + 1 if plane + 1 < layer.n_planes else 0
         store(space.spikes, 4 * channel, s0)
         store(space.spikes, 4 * channel + 1, s1)
@@ -196,6 +198,7 @@ def window_gradient(layer, received, at, stride, keep, space):
         space: Its `membranes` and `spikes` are read, `gradient` is written.
     """
     zero, one = floats(0.0), floats(1.0)
+    # The surrogate: the derivative of arctan(k x) / pi in place of the step's, which is 0 almost everywhere.
     k, peak = floats(layer.slope), floats(layer.slope / math.pi)
     for channel in range(2):
         s0, s1 = load(space.spikes, 4 * channel), load(space.spikes, 4 * channel + 1)
@@ -223,6 +226,7 @@ def window_gradient(layer, received, at, stride, keep, space):
                 u = select(is3, u3, select(is2, u2, select(is1, u1, u0)))
             far = k * (u - one)
             given = peak * load(received, at + channel * stride + step) / fma(far, far, one)
+            # What fills up a group has no pixels, but biases alone may make it fire: it must not count.
             given = select(nonzero(keep), given, zero)
             to3, given = select(is3, given, zero), select(is3, zero, given)
             to2, given = select(is2, given, zero), select(is2, zero, given)
@@ -320,6 +324,7 @@ def _output_gradient(layer, y, x, pair, has_gradient, norm, space):
     rows, columns, n_steps = n_rows(layer), n_columns(layer), layer.n_steps
     for i in range(8):
         channel, down, right = 2 * pair + i // 4, 2 * y + i // 2 % 2, 2 * x + i % 2
+        # Sizes were made even: the last window may stick out.
         if down >= layer.height or right >= layer.width:
             continue  # the border stays zero
         gain = floats(norm.gains[channel])

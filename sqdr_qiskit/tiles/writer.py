@@ -108,6 +108,7 @@ def split_runs(form: NormalForm, operations: Sequence[int]) -> list[tuple[int, .
     for number in operations:
         op = form.operations[number]
         if isinstance(op, CZ):
+            # A run is written when the CZ that ends it comes, not before: it may still grow.
             pieces += [tuple(pending.pop(qubit)) for qubit in op.qubits if qubit in pending]
             pieces.append(op)
         else:
@@ -169,6 +170,7 @@ def write_register(circuit: QuantumCircuit, form: NormalForm) -> Written:
     stays where it was. `form` may be of a circuit with further instructions between (markers of noise), as
     long as they do not turn.
     """
+    # Rotations stand in the normal form in the instructions' order, so that counting them through finds each.
     numbers = [i for i, op in enumerate(form.operations) if isinstance(op, Rotation)]
     rotations = {number: row for row, number in enumerate(numbers)}
     wires = tuple(range(circuit.num_qubits))
@@ -241,6 +243,7 @@ class _Slots:
                 raise UnsupportedError(
                     f"Instruction `{operation.name}` must consist of gates for the parameter-shift rule."
                 )
+        # The normal form has no SWAPs but renames qubits; the gate must leave them where the original does.
         if form.names != tuple(range(inner.num_qubits)):
             inner.append(PermutationGate(list(form.names)), inner.qubits)
         # another name, so that nobody takes it for the gate of that name with fewer parameters

@@ -29,6 +29,7 @@ from sqdr_qiskit.tiles.writer import split_runs
 __all__ = ["colour", "fewest_colours", "pack", "ShiftPlan", "Unit", "UNITS"]
 
 
+# The search ends as soon as the bound is reached; this ends it where no colouring can.
 _ROUNDS = 400
 
 
@@ -56,6 +57,7 @@ def colour(readers: Sequence[frozenset[int]]) -> list[int]:
     """
     fewest = fewest_colours(readers)
     best = min((_greedy(readers, range(len(readers))), _dsatur(readers)), key=_number)
+    # A fixed seed: a circuit has the same plan in every process.
     rng = np.random.default_rng(0)
     for round_ in range(_ROUNDS):
         if _number(best) <= fewest:
@@ -177,6 +179,7 @@ class ShiftPlan:
         """
         single = np.zeros((len(parameters), differences.shape[2], len(self.wanted)))
         for pair, terms, slopes in self._slopes(parameters):
+            # Only the terms that see a probe: in the same execution other probes move other terms.
             single[:, terms] += differences[pair][:, terms, None] * slopes[:, None, :]
         return np.asarray(np.einsum("ot,btp->bop", self.tiled.weights, single))
 
@@ -290,12 +293,15 @@ def pack(
         merged = sum(len(piece.members) - 1 for piece in pieces)
         if unit == "gate":
             others = _gate_probes(tiled, tile, moving, assume)
+            # Turns of whole gates cannot be merged across CZs, so that they do not always win.
             if fewest_colours([p.readers for p in others]) < fewest_colours([p.readers for p in probes]):
                 probes, merged = others, 0
         n_merged += merged
         n_probed += len({r for piece in pieces for r, _ in piece.members})
         readers = [probe.readers for probe in probes]
         fewest = max(fewest, fewest_colours(readers))
+        # Tiles never see each other's turns: colours of all of them share the executions, and the tile with
+        # most colours decides how many there are.
         for probe, own in zip(probes, colour(readers), strict=True):
             while len(pairs) <= own:
                 pairs.append([])

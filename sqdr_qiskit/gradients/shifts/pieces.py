@@ -74,6 +74,8 @@ def pieces_of(
     alive = [{number for cone in of for number in cone.operations} for of in tile.cones]
     union = set().union(*alive)
     pieces: list[Piece] = []
+    # At most one open piece on a qubit: a rotation about another axis does not commute with its generator,
+    # and closes it.
     last: dict[int, _Open] = {}  # by qubit
     readers: dict[int, frozenset[int]] = {}
     for number in tile.operations:
@@ -123,6 +125,7 @@ def _move(op: Operation, last: dict[int, _Open], assume: Assumption) -> None:
     elif isinstance(op, Fixed):
         if op.qubit not in last:
             return
+        # Channels are taken not to be there, but for `structural`.
         if op.unitary is None and assume != "structural":
             return
         image = _image(op.ptm, last[op.qubit].axis)
@@ -135,6 +138,7 @@ def _move(op: Operation, last: dict[int, _Open], assume: Assumption) -> None:
         for place, qubit in enumerate(op.qubits):
             if qubit in last:
                 one = _generator(last[qubit].axis)
+                # shape (16, 16); the first qubit of a pair counts by four
                 both = np.kron(one, np.eye(4)) if place == 0 else np.kron(np.eye(4), one)
                 if np.abs(op.ptm @ both - both @ op.ptm).max() > _COMMUTES:
                     del last[qubit]
@@ -143,6 +147,7 @@ def _move(op: Operation, last: dict[int, _Open], assume: Assumption) -> None:
 def _image(ptm: RealArray, axis: int) -> tuple[int, float] | None:
     """What generator stands after a map if `axis` stands before it; None if no single Pauli does."""
     before = ptm @ _generator(axis)
+    # The same axis first: for most gates nothing else needs to be tried.
     for after in (axis, *(other for other in (1, 2, 3) if other != axis)):
         for sign in (1.0, -1.0):
             if np.abs(before - sign * _generator(after) @ ptm).max() < _COMMUTES:

@@ -137,6 +137,7 @@ class GateProbe:
         """See `Probe.write`."""
         assert point.tiled.runs is not None
         axis = self._axis(point)
+        # quaternion (cos 45, +-sin 45 * axis) of +-90 degrees, shape (4, batch)
         turn = np.concatenate([np.full((1, axis.shape[1]), np.sqrt(0.5)), sign * np.sqrt(0.5) * axis])
         write_run(point.tiled.runs[self.run], multiply(turn, point.gate(self.run)), values)
 
@@ -156,10 +157,13 @@ class GateProbe:
         batch = gate.shape[1]
         if self.after is None or self.before is None:
             left_out = self.before if self.after is None else self.after
+            # Paulis count from 1 and axes from 0: this names the two axes that are not the one left out.
             chosen = self.which if left_out is None else (left_out + self.which) % 3
             axis = np.repeat(_unit(chosen)[:, None], batch, axis=1)
             # the state's own axis is left out before the run: turned with the run it is one behind it
             return rotate_vector(gate, axis) if self.before is not None else axis
+        # A turn about e changes the reading by read . (e x state) = e . (state x read): of all turns only the
+        # one about the common perpendicular counts.
         read = np.repeat(_unit(self.after - 1)[:, None], batch, axis=1)
         state = rotate_vector(gate, np.repeat(_unit(self.before - 1)[:, None], batch, axis=1))
         axis = np.cross(read, state, axis=0)
