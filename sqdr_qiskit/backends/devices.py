@@ -55,7 +55,7 @@ def make_fake(
         maker=noisy_engine(median_noise(noisy)),
         shots=samples or None,
         twin=twin,
-        require=None if layout is None or layout.choice is None else estimator.require,
+        require=estimator.require,
     )
 
 
@@ -89,5 +89,5 @@ def runtime_backend(
         estimator,
         default_gradient="parameter-shift",
         shots=wanted,
-        require=None if layout is None or layout.choice is None else estimator.require,
+        require=estimator.require,
     )

@@ -28,8 +28,7 @@ class Backend:
         noise: The noise model it simulates, if it simulates one.
         shots: Samples per expectation value, None if exact.
         twin: Of a rehearsed device: gives exact derivatives through its noise.
-        require: Raises for a circuit with its observables that the backend has no place for; None where that
-            shows when it runs.
+        require: Raises for a circuit with its observables that a device has no place for; None of simulators.
     """
 
     name: str

@@ -9,7 +9,7 @@ import typer
 
 from sqdr_qiskit.cli.console import JsonOption, print_json, print_note, print_text
 from sqdr_qiskit.cli.help import HelpCommand
-from sqdr_qiskit.errors import CatalogError
+from sqdr_qiskit.errors import ArgumentError, CatalogError
 
 if TYPE_CHECKING:
     from sqdr_qiskit.jobs.hardware import Collected
@@ -19,6 +19,7 @@ __all__ = ["app", "cancel", "collect", "list_all", "show"]
 
 app = typer.Typer(help="List, show, collect and cancel hardware jobs.", no_args_is_help=True)
 
+_RUNS = Path("runs")
 _Root = Annotated[
     Path, typer.Argument(help="A run's folder, or a folder of runs.", metavar="[FOLDER]", show_default=True)
 ]
@@ -26,10 +27,12 @@ _Run = Annotated[Path, typer.Argument(help="The run's folder.", metavar="FOLDER"
 
 
 @app.command("list", cls=HelpCommand)
-def list_all(root: _Root = Path("runs"), *, as_json: JsonOption = False) -> None:
+def list_all(root: _Root = _RUNS, *, as_json: JsonOption = False) -> None:
     """List the hardware jobs of all runs, newest run first; needs neither network nor account."""
     from sqdr_qiskit.reports import Table
 
+    if root != _RUNS and not root.is_dir():  # no run yet is an answer, a slip of the pen is not
+        raise ArgumentError(f"Argument `FOLDER` must be a folder, but there is none at {root}.")
     found, damaged = _all_entries(root)
     for folder, why in damaged:
         print_note(f"left out {folder}: {why}")

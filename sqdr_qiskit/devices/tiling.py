@@ -22,7 +22,10 @@ from sqdr_qiskit.devices.programs import DeviceProgram, LayoutOptions, Round, ch
 from sqdr_qiskit.lightcone.operations import CZ, NormalForm, Operation, PairChannel, normal_form
 from sqdr_qiskit.tiles.tiles import TiledCircuit, tile_circuit
 
-__all__ = ["compile_tiled"]
+__all__ = ["MOST_ROUNDS", "compile_tiled"]
+
+MOST_ROUNDS = 64
+"""More rounds for one sample are a slip of the pen: a device of the circuit's size does it in one."""
 
 
 def compile_tiled(
@@ -51,6 +54,12 @@ def compile_tiled(
         if chain is None:
             return f"A cone of {len(tile.wires)} qubits forms no chain"
         needs.append(chain)
+    wanted = sum(need.length for need in needs)
+    if wanted > MOST_ROUNDS * chip.n_qubits:
+        return (
+            f"Its tiles have {wanted} qubits together, and {chip.name} has {chip.n_qubits}: more than "
+            f"{MOST_ROUNDS} rounds one after the other for every sample"
+        )
     if options.choice is not None:
         placements: Placements | None = place_as_chosen(chip, needs, options.choice)
     else:

@@ -114,4 +114,9 @@ def compile_for_device(
     found = compile_tiled(circuit, observables, chip, options)
     if isinstance(found, DeviceProgram):
         return found
+    if circuit.num_qubits > len(chip.neighbours):
+        raise UnsupportedError(
+            f"The circuit needs {circuit.num_qubits} qubits, but {chip.name} has {len(chip.neighbours)} that "
+            f"work; nor can it be run in tiles: {found[0].lower()}{found[1:]}. Use a larger device."
+        )
     return replace(compile_whole(circuit, observables, chip, options), note=found)

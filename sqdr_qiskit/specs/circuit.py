@@ -221,6 +221,8 @@ def _sizes(table: Table) -> dict[str, Any]:
     }
     if sizes["n_qubits"] * sizes["n_blocks"] > _MOST_TOGETHER:
         table.refuse(
-            "n_blocks", f"times `n_qubits` must be at most {_MOST_TOGETHER:,}, but is {sizes['n_blocks']}"
+            "n_blocks",
+            f"times `n_qubits` must be at most {_MOST_TOGETHER:,}, "
+            f"but is {sizes['n_qubits'] * sizes['n_blocks']:,}",
         )
     return sizes

@@ -142,7 +142,15 @@ def test_cones_that_form_no_chain_are_run_whole() -> None:
 
 def test_a_cone_that_fits_nowhere_is_run_whole_or_refused() -> None:
     model = build_circuit("4b-9q")
-    with pytest.raises(UnsupportedError, match="The circuit needs 9 qubits, but fake_manila has 5"):
+    with pytest.raises(
+        UnsupportedError, match=r"needs 9 qubits, but fake_manila has 5 that work; nor .* tiles"
+    ):
+        compile_for_device(model.circuit, model.observables, snapshot("fake_manila"))
+
+
+def test_more_rounds_than_make_sense_are_refused_before_anything_is_made() -> None:
+    model = build_circuit("2b-200q")
+    with pytest.raises(UnsupportedError, match="more than 64 rounds one after the other for every sample"):
         compile_for_device(model.circuit, model.observables, snapshot("fake_manila"))
 
 
