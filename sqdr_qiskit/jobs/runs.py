@@ -56,6 +56,11 @@ def run_row(folder: str | os.PathLike[str]) -> dict[str, Any]:
         CheckpointError: If the folder is no run, or its record is damaged.
     """
     path = Path(folder)
+    with records.intact(path, "run"):
+        return _row(path)
+
+
+def _row(path: Path) -> dict[str, Any]:
     record = read_record(path)
     inputs, results = record.get("inputs", {}), record["results"]
     job, kept = inputs.get("job", {}), _read(path / METRICS)
@@ -113,17 +118,18 @@ def collect_runs(folders: Sequence[str | os.PathLike[str]]) -> list[dict[str, An
         own = _read(place / SWEEP)
         best = place / BEST
         made = sweeps.get(records.digest_file(best), []) if sweeps and best.is_file() else []
-        found.append(
-            {
-                **run_row(place),
-                "job": _understood(record.get("inputs", {}).get("job", {})),
-                "recipe_settings": record.get("inputs", {}).get("recipe", {}),
-                "history": _read(place / METRICS).get("history", []),
-                "sweeps": [own] if own else made,
-                "n_qubits": _circuit(record).get("n_qubits"),
-                "variance": _variance(place, record),
-            }
-        )
+        with records.intact(place, "run"):
+            found.append(
+                {
+                    **run_row(place),
+                    "job": _understood(record.get("inputs", {}).get("job", {})),
+                    "recipe_settings": record.get("inputs", {}).get("recipe", {}),
+                    "history": _read(place / METRICS).get("history", []),
+                    "sweeps": [own] if own else made,
+                    "n_qubits": _circuit(record).get("n_qubits"),
+                    "variance": _variance(place, record),
+                }
+            )
     return found
 
 

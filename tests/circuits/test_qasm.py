@@ -48,7 +48,7 @@ def test_inputs_are_parameters(tmp_path: Path) -> None:
         (_TWO + "measure q[0]->c[0]; h q[0];", "gate `h` follows the measurement of qubit 0"),
         (_TWO + "reset q[1];", "qubit 1 is reset"),
         (_TWO + "h q[3];", "is not valid OpenQASM: 1,"),
-        ('OPENQASM 2.0; include "nope.inc";', "unable to find 'nope.inc'"),
+        ('OPENQASM 2.0; include "nope.inc";', "includes 'nope.inc', which was not read"),
         ("OPENQASM 4.0; qreg q[1];", r"OpenQASM 2.0, but given 4.0"),
         ("", "must have qubits, but has none"),
         ("{}", "is not valid OpenQASM: 1,0"),

@@ -183,5 +183,7 @@ def test_a_circuit_without_idle_qubits_may_still_have_other_noise() -> None:
 def test_delays_with_relaxation_passes_are_refused_by_the_engine() -> None:
     model = NoiseModel()
     model._custom_noise_passes.append(object())
-    with pytest.raises(UnsupportedError, match=r"Noise on `delay` .* must run on Aer"):
+    with pytest.raises(
+        UnsupportedError, match=r"Noise on `delay` .* cannot follow a light cone; mark idle qubits"
+    ):
         GateChannels(model).after("delay", (0,))
