@@ -8,6 +8,7 @@ fixed maps.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,40 +17,48 @@ from sqdr_qiskit.lightcone.operations import CZ, Fixed, NormalForm, PairChannel,
 from sqdr_qiskit.lightcone.paulis import RealArray
 from sqdr_qiskit.lightcone.tape import Tape, Value
 
-__all__ = ["Chain", "ChainTable", "Site", "sites_of"]
+__all__ = ["Chain", "ChainTable", "Site", "sites_of", "split_runs"]
 
 BLOCH = 0  # which vector of a site: 1, 2, 3 are the rows X, Y, Z
 
 Vector = tuple[Value, Value, Value, Value]
 
 
-@dataclass(frozen=True)
-class Site:
-    """A maximal run of one-qubit operations on one qubit; `operations` are indices into the normal form."""
+Site = tuple[int, ...]  # a maximal run of one-qubit operations on one qubit, by number in the normal form
 
-    qubit: int
-    operations: tuple[int, ...]
+
+def split_runs(form: NormalForm, operations: Iterable[int]) -> list[Site | CZ | PairChannel]:
+    """What acts on two qubits, and between it the one-qubit operations on each qubit, by number.
+
+    Args:
+        form: The circuit.
+        operations: Those that count, by number, ascending.
+
+    Returns:
+        Everything in an order in which it may act; what is left on a qubit at the end comes last.
+    """
+    pending: dict[int, list[int]] = {}
+    pieces: list[Site | CZ | PairChannel] = []
+    for number in operations:
+        op = form.operations[number]
+        if isinstance(op, CZ | PairChannel):
+            # A run is written when what ends it comes, not before: it may still grow.
+            pieces += [tuple(pending.pop(qubit)) for qubit in op.qubits if qubit in pending]
+            pieces.append(op)
+        else:
+            pending.setdefault(op.qubit, []).append(number)
+    return pieces + [tuple(numbers) for _, numbers in sorted(pending.items())]
 
 
 def sites_of(form: NormalForm) -> tuple[tuple[Site, ...], dict[int, int]]:
     """All sites of a circuit, and for each one-qubit operation the number of its site."""
-    runs: list[list[int]] = []
-    qubits: list[int] = []
-    current: dict[int, int] = {}
+    sites: list[Site] = []
     owner: dict[int, int] = {}
-    for index, op in enumerate(form.operations):
-        # Whatever joins two qubits ends the runs on both; the next operation there starts a site.
-        if isinstance(op, CZ | PairChannel):
-            for qubit in op.qubits:
-                current.pop(qubit, None)
-            continue
-        if op.qubit not in current:
-            current[op.qubit] = len(runs)
-            runs.append([])
-            qubits.append(op.qubit)
-        owner[index] = current[op.qubit]
-        runs[owner[index]].append(index)
-    return tuple(Site(q, tuple(run)) for q, run in zip(qubits, runs, strict=True)), owner
+    for run in split_runs(form, range(len(form.operations))):
+        if isinstance(run, tuple):
+            owner |= dict.fromkeys(run, len(sites))
+            sites.append(run)
+    return tuple(sites), owner
 
 
 @dataclass(frozen=True, eq=False)
@@ -110,7 +119,7 @@ class ChainTable:
         return (entries[0], entries[1], entries[2], entries[3])
 
     def _build(self, site: int, which: int) -> Chain:
-        operations = [self._form.operations[index] for index in self._sites[site].operations]
+        operations = [self._form.operations[index] for index in self._sites[site]]
         # A Bloch vector runs forward in time; a row is pulled back, from the last operation to the first,
         # each transposed.
         start = np.array([1.0, 0.0, 0.0, 1.0]) if which == BLOCH else np.eye(4)[which]

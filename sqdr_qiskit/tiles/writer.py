@@ -16,11 +16,11 @@ from sqdr_qiskit.lightcone.instructions import is_free, kind_of, written_out
 from sqdr_qiskit.lightcone.operations import CZ, Fixed, NormalForm, Rotation, normal_form
 from sqdr_qiskit.lightcone.paulis import RealArray
 from sqdr_qiskit.lightcone.runs import Run, euler_angles, quaternion_of
+from sqdr_qiskit.lightcone.sites import split_runs
 
 __all__ = [
     "Block",
     "plain",
-    "split_runs",
     "write_fused",
     "write_plain",
     "write_register",
@@ -73,7 +73,8 @@ def write_fused(circuit: QuantumCircuit, form: NormalForm, groups: Sequence[Sequ
         wire = dict(zip(block.qubits, block.wires, strict=True))
         sets = flow(form, block.operations, [member.term for member in cones])
         for piece in split_runs(form, block.operations):
-            if isinstance(piece, CZ):
+            if not isinstance(piece, tuple):
+                assert isinstance(piece, CZ)  # gates alone are written
                 drafts.append((tuple(wire[qubit] for qubit in piece.qubits), None))
                 continue
             # phi is the last turn about Z, lambda the first one
@@ -99,21 +100,6 @@ def write_fused(circuit: QuantumCircuit, form: NormalForm, groups: Sequence[Sequ
             written.u(*(0.0 if column is None else angles[column] for column in drawn.columns), wires[0])
     runs = tuple(run for _, run in drafts if run is not None and run.columns != (None, None, None))
     return Written(written, blocks, runs, ())
-
-
-def split_runs(form: NormalForm, operations: Sequence[int]) -> list[tuple[int, ...] | CZ]:
-    """CZs, and between them the one-qubit operations on each qubit."""
-    pending: dict[int, list[int]] = {}
-    pieces: list[tuple[int, ...] | CZ] = []
-    for number in operations:
-        op = form.operations[number]
-        if isinstance(op, CZ):
-            # A run is written when the CZ that ends it comes, not before: it may still grow.
-            pieces += [tuple(pending.pop(qubit)) for qubit in op.qubits if qubit in pending]
-            pieces.append(op)
-        else:
-            pending.setdefault(_qubit(form, number), []).append(number)
-    return pieces + [tuple(numbers) for _, numbers in sorted(pending.items())]
 
 
 def _qubit(form: NormalForm, number: int) -> int:

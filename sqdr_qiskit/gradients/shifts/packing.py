@@ -23,8 +23,8 @@ from sqdr_qiskit.gradients.shifts.probes import GateProbe, Point, Probe, Rotatio
 from sqdr_qiskit.lightcone.cones import flow
 from sqdr_qiskit.lightcone.operations import CZ, Rotation
 from sqdr_qiskit.lightcone.paulis import RealArray
+from sqdr_qiskit.lightcone.sites import split_runs
 from sqdr_qiskit.tiles.tiles import Tile, TiledCircuit
-from sqdr_qiskit.tiles.writer import split_runs
 
 __all__ = ["colour", "fewest_colours", "pack", "ShiftPlan", "Unit", "UNITS"]
 
@@ -342,7 +342,7 @@ def _gate_probes(tiled: TiledCircuit, tile: Tile, moving: Collection[int], assum
     sets = flow(tiled.form, tile.operations, [cone.term for of in tile.cones for cone in of])
     inside: dict[int, tuple[int, ...]] = {}
     for numbers in split_runs(tiled.form, tile.operations):
-        if not isinstance(numbers, CZ):
+        if isinstance(numbers, tuple):
             inside |= {
                 run_of[tile.rotations[number]]: numbers for number in numbers if number in tile.rotations
             }
