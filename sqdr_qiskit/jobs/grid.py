@@ -27,7 +27,7 @@ from sqdr_qiskit.data import Progress as DownloadProgress
 from sqdr_qiskit.devices.names import is_hardware
 from sqdr_qiskit.errors import ArgumentError, CheckpointError, SqdrError, StorageError
 from sqdr_qiskit.jobs.folders import RECORD, is_finished, job_of_run, locked, make_folder, read_record
-from sqdr_qiskit.jobs.settings import backend_of, data_of, model_settings_of, recipe_of
+from sqdr_qiskit.jobs.settings import backend_of, data_of, fitted_recipe, model_settings_of, recipe_of
 from sqdr_qiskit.jobs.training import carry_out_training
 from sqdr_qiskit.jobs.workers import Outcome, on_dask, on_processes
 from sqdr_qiskit.specs.circuit import circuit_spec
@@ -354,14 +354,14 @@ def plan_grid(file: JobFile, *, workers: int = 1) -> tuple[list[Forecasted], flo
         "averaging",
         "patience",
     )
-    measured: dict[str, tuple[float, int]] = {}
+    measured: dict[str, tuple[float, int, int]] = {}
     rows = []
     for job, name in zip(file.jobs, run_folders(file), strict=True):
         kind = records.digest({key: value for key, value in job.to_dict().items() if key not in quick})
         if kind not in measured:
             measured[kind] = _measured(job)
-        per_step, steps_per_epoch = measured[kind]
-        recipe = recipe_of(job).fitted(steps_per_epoch * recipe_of(job).batch_size)
+        per_step, steps_per_epoch, n_images = measured[kind]
+        recipe = fitted_recipe(job, n_images)
         steps = job.steps or recipe.epochs * steps_per_epoch
         rows.append(Forecasted(name, steps, steps * per_step))
     return rows, math.fsum(row.seconds for row in rows) / max(workers, 1)
@@ -371,10 +371,13 @@ class _EnoughError(Exception):
     """A few steps were measured."""
 
 
-def _measured(job: JobSpec) -> tuple[float, int]:
-    """Seconds a step, and steps an epoch."""
+def _measured(job: JobSpec) -> tuple[float, int, int]:
+    """Seconds a step, steps an epoch, and training images (rounded up to whole batches)."""
     moments: list[float] = []
     seen: dict[str, int] = {}
+
+    def begun(folder: Path, inputs: Mapping[str, Any]) -> None:
+        seen["batch"] = inputs["recipe"]["batch_size"]
 
     def note(now: TrainingProgress) -> None:
         moments.append(perf_counter())
@@ -383,9 +386,9 @@ def _measured(job: JobSpec) -> tuple[float, int]:
             raise _EnoughError
 
     with tempfile.TemporaryDirectory() as folder, contextlib.suppress(_EnoughError):
-        carry_out_training(job, folder=folder, progress=note)
+        carry_out_training(job, folder=folder, started=begun, progress=note)
     spans = [after - before for before, after in itertools.pairwise(moments)]
-    return (median(spans) if spans else 0.0), seen["steps"]
+    return (median(spans) if spans else 0.0), seen["steps"], seen["steps"] * seen["batch"]
 
 
 # ---- the grid's folder -------------------------------------------------------------------------------------

@@ -24,6 +24,7 @@ from sqdr_qiskit.jobs.settings import (
     contents,
     data_of,
     dataset_facts,
+    fitted_recipe,
     fitted_to_steps,
     gradient_options_of,
     model_settings_of,
@@ -178,7 +179,7 @@ def _planned(
     backend = backend_of(job, hardware)
     data = data_of(job, progress=progress) if data is None else data
     if job.steps is None:
-        recipe = recipe.fitted(len(data.train))
+        recipe = fitted_recipe(job, len(data.train))
     else:
         data, epochs = fitted_to_steps(data, job.steps, batch_size=recipe.batch_size, seed=job.seed)
         recipe = recipe.changed(epochs=epochs)

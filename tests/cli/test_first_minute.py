@@ -34,7 +34,10 @@ def _step(step: int, *, epoch: int) -> TrainingProgress:
     )
 
 
-def test_short_epochs_do_not_flood_a_pipe(capsys: pytest.CaptureFixture[str]) -> None:
+def test_short_epochs_do_not_flood_a_pipe(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(console, "kernels_are_kept", lambda: True)
     with training_progress() as show:
         for step in range(1, 101):
             show(_step(step, epoch=(step + 1) // 2))

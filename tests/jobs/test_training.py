@@ -12,6 +12,7 @@ from sqdr_qiskit.jobs import TrainedRun, carry_out_training
 from sqdr_qiskit.jobs.evaluation import evaluate_checkpoint
 from sqdr_qiskit.jobs.folders import RECORD, choose_checkpoint, job_of_run
 from sqdr_qiskit.jobs.run_report import collect_run
+from sqdr_qiskit.jobs.settings import AER_BATCH, fitted_recipe
 from sqdr_qiskit.model.checkpoint import read_checkpoint
 from sqdr_qiskit.model.network import MODELS
 from sqdr_qiskit.records import RunRecord
@@ -137,3 +138,13 @@ def test_a_control_without_circuit_weights_has_no_gradient_variance(
     ):
         carry_out_training(wanted, folder=tmp_path / "run")
     assert not (tmp_path / "run").exists()
+
+
+def test_few_images_go_to_aer_in_small_batches() -> None:
+    few, many = 1_294, 54_000
+    assert fitted_recipe(JobSpec(backend="aer_noisy"), few).batch_size == AER_BATCH
+    assert fitted_recipe(JobSpec(backend="aer_noisy"), few).epochs == 93  # 5,000 steps
+    assert fitted_recipe(JobSpec(backend="aer_noisy"), many).batch_size == 64
+    assert fitted_recipe(JobSpec(backend="aer_noisy", batch_size=64), few).batch_size == 64
+    assert fitted_recipe(JobSpec(backend="aer_noisy", epochs=3), few).batch_size == 64
+    assert fitted_recipe(JobSpec(backend="exact_noisy"), few).batch_size == 64
