@@ -48,7 +48,7 @@ $(VENV)/.set-up: pyproject.toml constraints.txt
 	@touch $@
 
 $(VENV)/.set-up-dev: $(VENV)/.set-up
-	@$(BIN)/python $(PIP) --editable '.[dev]'
+	@$(BIN)/python $(PIP) --editable '.[dev,grid,tensorboard]'
 	@touch $@
 
 $(VENV)/.set-up-docs: $(VENV)/.set-up
