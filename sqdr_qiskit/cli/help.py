@@ -64,7 +64,11 @@ def _page(command: Any, ctx: Any, commands: Iterable[tuple[str, str]]) -> str:
     console = Console(
         file=page, width=width, force_terminal=sys.stdout.isatty(), highlight=False, legacy_windows=False
     )
-    usage = " ".join(command.collect_usage_pieces(ctx))
+    pieces = [piece for piece in command.collect_usage_pieces(ctx) if not piece.startswith("{")]
+    needed = [
+        _argument_name(p) for p in command.get_params(ctx) if p.param_type_name == "argument" and p.required
+    ]
+    usage = " ".join([*pieces[:1], *needed, *pieces[1:]])
     console.print(Padding(Text(f"Usage: {ctx.command_path} {usage}"), (1, 1)))
     for paragraph in inspect.cleandoc(command.help or "").split("\n\n"):
         console.print(Padding(Text(paragraph.replace("\n", " ")), (0, 1, 1, 1)))

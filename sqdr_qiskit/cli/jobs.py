@@ -21,7 +21,7 @@ app = typer.Typer(help="List, show, collect and cancel hardware jobs.", no_args_
 
 _RUNS = Path("runs")
 _Root = Annotated[
-    Path, typer.Argument(help="A run's folder, or a folder of runs.", metavar="[FOLDER]", show_default=True)
+    Path, typer.Argument(help="A run's folder, or a folder of runs.", metavar="FOLDER", show_default=True)
 ]
 _Run = Annotated[Path, typer.Argument(help="The run's folder.", metavar="FOLDER")]
 

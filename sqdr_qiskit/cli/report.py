@@ -28,7 +28,7 @@ def report(
         list[Path] | None,
         typer.Argument(
             help="A run's folder; several runs or a grid are compared. [default: the newest in runs/]",
-            metavar="[RUN]...",
+            metavar="RUN",
         ),
     ] = None,
     *,
@@ -80,7 +80,7 @@ def report(
 
 def runs(
     root: Annotated[
-        Path | None, typer.Argument(help="A folder of runs. [default: runs]", metavar="[FOLDER]")
+        Path | None, typer.Argument(help="A folder of runs. [default: runs]", metavar="FOLDER")
     ] = None,
     *,
     as_json: JsonOption = False,
@@ -101,7 +101,7 @@ def runs(
 def compare(
     run: Annotated[
         list[Path],
-        typer.Argument(help="Folders of runs or grids, at least two runs in all.", metavar="RUN..."),
+        typer.Argument(help="Folders of runs or grids, at least two runs in all.", metavar="RUN"),
     ],
     *,
     out: Annotated[

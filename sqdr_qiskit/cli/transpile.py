@@ -17,9 +17,7 @@ __all__ = ["transpile"]
 def transpile(
     more: Annotated[
         list[str] | None,
-        typer.Argument(
-            help="More circuits and devices, after --circuit A or --backend B.", metavar="[NAME]..."
-        ),
+        typer.Argument(help="More circuits and devices, after --circuit A or --backend B.", metavar="NAME"),
     ] = None,
     *,
     circuits: Annotated[
@@ -27,7 +25,8 @@ def transpile(
         typer.Option("--circuit", help="A catalogue name, <b>b-<n>q, or a TOML file. [default: 2b-9q]"),
     ] = None,
     qasm: Annotated[
-        list[Path] | None, typer.Option("--qasm", help="An OpenQASM 2 or 3 file; may be repeated.")
+        list[Path] | None,
+        typer.Option("--qasm", help="An OpenQASM 2 or 3 file; may be repeated.", metavar="FILE"),
     ] = None,
     backends: Annotated[
         list[str] | None,
