@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from sqdr_qiskit.backends.interface import Backend
-from sqdr_qiskit.devices.chip import chip_of, fake_backend, median_noise
+from sqdr_qiskit.devices.chip import Chip, chip_of, fake_backend, median_noise
 from sqdr_qiskit.devices.estimator import DEFAULT_SHOTS, DeviceEstimator
 from sqdr_qiskit.devices.rehearsal import LocalSender
 from sqdr_qiskit.devices.sender import Sender
@@ -15,7 +17,7 @@ from sqdr_qiskit.runtime.errors import translated
 from sqdr_qiskit.simulators.noise import noisy_engine
 from sqdr_qiskit.specs.device import DeviceSnapshot
 
-__all__ = ["make_fake", "runtime_backend"]
+__all__ = ["make_fake", "runtime_backend", "twin_backend"]
 
 
 def make_fake(
@@ -43,13 +45,28 @@ def make_fake(
         SpecError: The layout or the noise is that of a file for another device.
     """
     chip = chip_of(fake_backend(name))
+    return replace(
+        twin_backend(chip, shots=shots, seed=seed, layout=layout, simulator=simulator, noise=noise), name=name
+    )
+
+
+def twin_backend(
+    chip: Chip,
+    *,
+    shots: int | None = None,
+    seed: int | None = None,
+    layout: LayoutOptions | None = None,
+    simulator: str = "exact",
+    noise: DeviceSnapshot | None = None,
+) -> Backend:
+    """A chip computed on this machine, as it is calibrated or under other noise; see `make_fake`."""
     samples = DEFAULT_SHOTS if shots is None else shots
     noisy = chip if noise is None else chip.under(noise)
     sender = LocalSender(noisy, seed=seed, simulator=simulator, sampled=samples != 0)
     estimator = DeviceEstimator(chip, sender, shots=samples or DEFAULT_SHOTS, options=layout)
     twin = Twin(estimator, sender) if simulator == "exact" else None
     return Backend(
-        name,
+        chip.name,
         estimator,
         default_gradient="parameter-shift" if twin is None else "exact",
         maker=noisy_engine(median_noise(noisy)),

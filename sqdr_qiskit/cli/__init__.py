@@ -35,6 +35,7 @@ COMMANDS: Mapping[str, str] = {
     "report": "sqdr_qiskit.cli.report:report",
     "noise": "sqdr_qiskit.cli.noise:app",
     "backends": "sqdr_qiskit.cli.backends:backends",
+    "doctor": "sqdr_qiskit.cli.doctor:doctor",
     "jobs": "sqdr_qiskit.cli.jobs:app",
     "cost": "sqdr_qiskit.cli.cost:cost",
     "gradient-check": "sqdr_qiskit.cli.gradient_check:gradient_check",

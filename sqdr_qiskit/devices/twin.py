@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from qiskit.circuit import QuantumCircuit
 from qiskit.quantum_info import SparsePauliOp
+from scipy.stats import chi2
 
 from sqdr_qiskit.devices.estimator import DeviceEstimator
 from sqdr_qiskit.devices.programs import DeviceProgram, Round
@@ -23,10 +24,65 @@ from sqdr_qiskit.devices.turns import Turns
 from sqdr_qiskit.lightcone.engine import ExactEngine
 from sqdr_qiskit.simulators.circuit_cache import CircuitCache
 
-__all__ = ["Twin", "TwinEngine"]
+__all__ = ["Comparison", "Twin", "TwinEngine", "compare"]
 
 _Float = NDArray[np.float64]
 _Int = NDArray[np.int64]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Comparison:
+    """Measured expectation values against a twin's.
+
+    Attributes:
+        n_values: Values compared.
+        shots: Readings of each.
+        chi_square: Mean of z^2, z = (measured - twin's) / sqrt((1 - twin's^2) / shots); 1 where shots alone
+            tell them apart.
+        p_value: How often shots alone would make it as large or larger.
+        largest_z: Largest |z|.
+        output: The output that it is of.
+        rms_error: Root of the mean square of (measured - twin's).
+        slope: sum (measured x twin's) / sum twin's^2: below 1 the device is noisier than its twin.
+    """
+
+    n_values: int
+    shots: int
+    chi_square: float
+    p_value: float
+    largest_z: float
+    output: int
+    rms_error: float
+    slope: float
+
+    @property
+    def agrees(self) -> bool:
+        """Whether shots alone explain what differs, up to one time in a thousand."""
+        return self.p_value >= 1e-3
+
+
+def compare(measured: _Float, expected: _Float, shots: int) -> Comparison:
+    """Hold measured values against a twin's expectations.
+
+    Args:
+        measured: Shape (batch, n_outputs), without mitigation.
+        expected: The same values without shot noise.
+        shots: Readings of each.
+    """
+    # A value of +-1 can still be missed by one reading.
+    spread = np.sqrt(np.maximum(1.0 - expected**2, 1.0 / shots) / shots)
+    z = (measured - expected) / spread
+    worst = int(np.abs(z).argmax())
+    return Comparison(
+        n_values=z.size,
+        shots=shots,
+        chi_square=float((z**2).mean()),
+        p_value=float(chi2.sf((z**2).sum(), z.size)),
+        largest_z=float(np.abs(z).max()),
+        output=worst % z.shape[1],
+        rms_error=float(np.sqrt(((measured - expected) ** 2).mean())),
+        slope=float((measured * expected).sum() / max(float((expected**2).sum()), 1e-12)),
+    )
 
 
 class Twin:

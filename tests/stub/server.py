@@ -195,12 +195,15 @@ class _Handler(BaseHTTPRequestHandler):
         return 200, {"items": found}
 
     def plan(self, *, query: Any, body: bytes) -> _Answer:
+        name, pricing = self.service.plan
         return 200, {
-            "overview_ui": {"en": {"display_name": "Open"}},
-            "metadata": {"pricing": {"type": "free"}},
+            "overview_ui": {"en": {"display_name": name}},
+            "metadata": {"pricing": {"type": pricing}},
         }
 
     def usage(self, *, query: Any, body: bytes) -> _Answer:
+        if self.service.usage is not None:
+            return 200, self.service.usage
         spent = sum(job.seconds for job in self.service.jobs.values())
         return 200, {"usage_limit_seconds": 600, "usage_consumed_seconds": spent}
 
@@ -229,8 +232,8 @@ class _Handler(BaseHTTPRequestHandler):
         if what == "status":
             waiting = sum(job.device == name and job.status == "Queued" for job in self.service.jobs.values())
             return 200, {
-                "state": True,
-                "status": "active",
+                "state": name not in self.service.paused,
+                "status": self.service.paused.get(name, "active"),
                 "length_queue": waiting,
                 "backend_version": "1.0.0",
             }

@@ -84,6 +84,9 @@ class Service:
         cut_s: Quantum seconds of a job that is cancelled while it runs.
         stuck: While set, jobs run and do not end.
         late_s: What "after a while" is.
+        plan: Name of the account's plan, and how it is paid for.
+        usage: What the instance is said to have used, in place of what jobs took.
+        paused: Device -> why it takes no jobs.
         closing: Set when the service ends.
     """
 
@@ -103,6 +106,9 @@ class Service:
     late_s: float = 0.5
     cut_s: float = 25.0
     stuck: threading.Event = field(default_factory=threading.Event)
+    plan: tuple[str, str] = ("Open", "free")
+    usage: dict[str, Any] | None = None
+    paused: dict[str, str] = field(default_factory=dict)
     closing: threading.Event = field(default_factory=threading.Event)
 
     def __post_init__(self) -> None:
