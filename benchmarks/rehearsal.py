@@ -24,8 +24,7 @@ from sqdr_qiskit.circuits import build_circuit
 from sqdr_qiskit.data import load_dataset
 from sqdr_qiskit.devices.estimator import DeviceEstimator
 from sqdr_qiskit.gradients import GradientRequest, make_gradient
-from sqdr_qiskit.jobs.folders import choose_checkpoint
-from sqdr_qiskit.jobs.settings import limited
+from sqdr_qiskit.jobs.settings import choose_checkpoint, limited
 from sqdr_qiskit.model.checkpoint import restore
 
 __all__ = ["main"]

@@ -23,6 +23,16 @@ from typing import Any
 from sqdr_qiskit.errors import ArgumentError, CheckpointError, SqdrError, StorageError
 
 __all__ = [
+    "BEST",
+    "EVALUATION",
+    "EXPECTATIONS",
+    "GRID",
+    "LAST",
+    "METRICS",
+    "RECORD",
+    "RESULTS",
+    "STATE",
+    "SWEEP",
     "RunRecord",
     "digest",
     "digest_file",
@@ -36,6 +46,12 @@ __all__ = [
     "write_json",
     "write_text",
 ]
+
+# The files of a run's folder, named down here so that whoever only looks at runs loads nothing heavy.
+RECORD = "run.json"
+BEST, LAST, METRICS, STATE = "best.safetensors", "last.safetensors", "metrics.json", "state.pt"
+EVALUATION, EXPECTATIONS, SWEEP = "evaluation.json", "expectations.json", "noise-sweep.json"
+GRID, RESULTS = "grid.json", "results.json"  # of a grid's folder, which holds those of its runs
 
 _PACKAGES = (
     "sqdr-qiskit",

@@ -8,8 +8,8 @@ from itertools import product
 
 import pytest
 
-from sqdr_qiskit.jobs import choose_checkpoint, evaluate_checkpoint
-from sqdr_qiskit.jobs.folders import pretrained_folder, pretrained_names
+from sqdr_qiskit.jobs.evaluation import evaluate_checkpoint
+from sqdr_qiskit.jobs.settings import choose_checkpoint, pretrained_folder, pretrained_names
 from sqdr_qiskit.specs.job import JobSpec
 
 CIRCUITS = ("2b-9q", "4b-9q", "2b-18q", "4b-18q")

@@ -20,9 +20,10 @@ from sqdr_qiskit.catalog import find, list_names
 from sqdr_qiskit.circuits import build_circuit
 from sqdr_qiskit.circuits.qasm import read_qasm
 from sqdr_qiskit.errors import InputError, SqdrError
-from sqdr_qiskit.jobs.folders import choose_checkpoint, is_finished, job_of_run, read_record
+from sqdr_qiskit.jobs.folders import is_finished, job_of_run, read_record
 from sqdr_qiskit.jobs.run_report import collect_run
 from sqdr_qiskit.jobs.runs import list_runs
+from sqdr_qiskit.jobs.settings import choose_checkpoint
 from sqdr_qiskit.model.checkpoint import read_checkpoint
 from sqdr_qiskit.runtime.ledger import LEDGER, Ledger
 from sqdr_qiskit.runtime.service import read_result

@@ -12,7 +12,7 @@ from sqdr_qiskit.cli.options import Given, OutOption, download_progress, going_o
 from sqdr_qiskit.specs.job import JobSpec, parse_sweep
 
 if TYPE_CHECKING:
-    from sqdr_qiskit.jobs import Chosen
+    from sqdr_qiskit.jobs.settings import Chosen
 
 __all__ = ["evaluate", "perform"]
 
@@ -47,9 +47,8 @@ def perform(job: JobSpec, *, folder: Path | None, as_json: bool, figure: Path | 
 
 
 def _perform(job: JobSpec, *, folder: Path | None, as_json: bool, figure: Path | None) -> None:
-    from sqdr_qiskit.jobs import choose_checkpoint, evaluate_checkpoint
-    from sqdr_qiskit.jobs.evaluation import SWEPT, carry_out_evaluation
-    from sqdr_qiskit.jobs.settings import settled
+    from sqdr_qiskit.jobs.evaluation import SWEPT, carry_out_evaluation, evaluate_checkpoint
+    from sqdr_qiskit.jobs.settings import choose_checkpoint, settled
     from sqdr_qiskit.reports import confusion_figure, per_class_table, require_figure_path, save_figure
     from sqdr_qiskit.reports.figures import MANY_CLASSES
 

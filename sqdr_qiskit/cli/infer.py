@@ -24,7 +24,8 @@ from sqdr_qiskit.errors import ArgumentError
 from sqdr_qiskit.specs.job import JobSpec
 
 if TYPE_CHECKING:
-    from sqdr_qiskit.jobs import Answer, Chosen
+    from sqdr_qiskit.jobs.inference import Answer
+    from sqdr_qiskit.jobs.settings import Chosen
 
 __all__ = ["infer", "perform", "require_resumable"]
 
@@ -80,10 +81,9 @@ def perform(job: JobSpec, *, folder: Path | None, resume: bool, as_json: bool, a
     On a quantum computer, in its rehearsal under a ceiling, or with a folder named, the run is kept.
     """
     print_note("loading PyTorch and Qiskit")
-    from sqdr_qiskit.jobs import choose_checkpoint
-    from sqdr_qiskit.jobs import infer as classify
     from sqdr_qiskit.jobs.hardware import has_ledger
-    from sqdr_qiskit.jobs.settings import settled
+    from sqdr_qiskit.jobs.inference import infer as classify
+    from sqdr_qiskit.jobs.settings import choose_checkpoint, settled
 
     chosen = choose_checkpoint(job.checkpoint, dataset=job.dataset or None, pictures=bool(job.input))
     job = settled(job, chosen)

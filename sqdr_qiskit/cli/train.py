@@ -23,7 +23,7 @@ from sqdr_qiskit.cli.waiting import on_hardware
 from sqdr_qiskit.specs.job import JobSpec
 
 if TYPE_CHECKING:
-    from sqdr_qiskit.jobs import TrainedRun
+    from sqdr_qiskit.jobs.training import TrainedRun
 
 __all__ = ["perform", "train"]
 
@@ -57,8 +57,8 @@ def perform(job: JobSpec, *, folder: Path | None, resume: bool, as_json: bool) -
 
 def _train_and_draw(job: JobSpec, *, folder: Path | None, resume: bool) -> TrainedRun:
     print_note("loading PyTorch and Qiskit")
-    from sqdr_qiskit.jobs import carry_out_training
     from sqdr_qiskit.jobs.hardware import has_ledger
+    from sqdr_qiskit.jobs.training import carry_out_training
     from sqdr_qiskit.reports import confusion_figure, save_figure, training_curves
 
     place = folder if resume else None

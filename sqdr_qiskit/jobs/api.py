@@ -9,10 +9,10 @@ from typing import Any
 
 from sqdr_qiskit.backends import make_backend
 from sqdr_qiskit.errors import ArgumentError
-from sqdr_qiskit.jobs.folders import choose_checkpoint, job_of_run
+from sqdr_qiskit.jobs.folders import job_of_run
 from sqdr_qiskit.jobs.hardware import Hardware, has_ledger
 from sqdr_qiskit.jobs.inference import InferredRun, carry_out_inference
-from sqdr_qiskit.jobs.settings import data_in_memory
+from sqdr_qiskit.jobs.settings import choose_checkpoint, data_in_memory
 from sqdr_qiskit.jobs.training import TrainedRun, carry_out_training
 from sqdr_qiskit.model.checkpoint import restore
 from sqdr_qiskit.model.network import SQDRCNN

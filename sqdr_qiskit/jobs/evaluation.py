@@ -13,18 +13,17 @@ from sqdr_qiskit.backends import Backend, make_backend
 from sqdr_qiskit.data import Progress as DownloadProgress
 from sqdr_qiskit.errors import ArgumentError
 from sqdr_qiskit.jobs.expectations import CircuitValues, keep_expectations, recorded
-from sqdr_qiskit.jobs.folders import Chosen, RunFolder
+from sqdr_qiskit.jobs.folders import RunFolder
 from sqdr_qiskit.jobs.hardware import rehearsal_facts
-from sqdr_qiskit.jobs.settings import backend_of, contents, fitting_data, settled
+from sqdr_qiskit.jobs.settings import Chosen, backend_of, contents, fitting_data, settled
 from sqdr_qiskit.model.checkpoint import restore
+from sqdr_qiskit.records import EVALUATION, SWEEP
 from sqdr_qiskit.specs.job import JobSpec
 from sqdr_qiskit.specs.noise import single_channel_noise
 from sqdr_qiskit.training.metrics import Metrics, evaluate
 
 __all__ = [
-    "EVALUATION",
     "NOISY_BACKENDS",
-    "SWEEP",
     "SWEPT",
     "Evaluation",
     "NoiseSweep",
@@ -35,7 +34,6 @@ __all__ = [
     "sweep_noise",
 ]
 
-EVALUATION, SWEEP = "evaluation.json", "noise-sweep.json"
 NOISY_BACKENDS = ("exact_noisy", "aer_noisy")
 SWEPT = ("bit_flip", "depolarizing", "amplitude_damping")
 """Channels that are swept where none are named: those of the paper."""

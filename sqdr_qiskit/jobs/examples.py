@@ -17,9 +17,8 @@ from sqdr_qiskit.data import Progress as DownloadProgress
 from sqdr_qiskit.encoder import SpikingEncoder
 from sqdr_qiskit.encoder.reference import reference_spikes
 from sqdr_qiskit.errors import CheckpointError, DataError
-from sqdr_qiskit.jobs.folders import Chosen
 from sqdr_qiskit.jobs.inference import read_pictures
-from sqdr_qiskit.jobs.settings import data_of, fitting_data
+from sqdr_qiskit.jobs.settings import Chosen, data_of, fitting_data
 from sqdr_qiskit.model.network import SQDRCNN
 from sqdr_qiskit.specs.job import JobSpec
 

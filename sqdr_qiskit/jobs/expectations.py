@@ -17,9 +17,9 @@ from sqdr_qiskit import records
 from sqdr_qiskit.backends import Backend
 from sqdr_qiskit.errors import CheckpointError
 from sqdr_qiskit.model.network import SQDRCNN
+from sqdr_qiskit.records import EXPECTATIONS
 
 __all__ = [
-    "EXPECTATIONS",
     "MOST",
     "CircuitValues",
     "agreement",
@@ -28,7 +28,6 @@ __all__ = [
     "recorded",
 ]
 
-EXPECTATIONS = "expectations.json"
 MOST = 1000  # samples that are kept of a run
 
 

@@ -1,4 +1,4 @@
-"""Folders of runs: opened, resumed and recorded; which there are, and which checkpoint is meant."""
+"""Folders of runs: opened, resumed and recorded; and which there are."""
 
 from __future__ import annotations
 
@@ -7,43 +7,31 @@ import re
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from time import perf_counter
 from typing import Any
 
 from sqdr_qiskit import records
-from sqdr_qiskit.data import dataset_name
 from sqdr_qiskit.errors import ArgumentError, CheckpointError, StorageError
-from sqdr_qiskit.model.checkpoint import Checkpoint, read_checkpoint
-from sqdr_qiskit.records import RunRecord
-from sqdr_qiskit.specs.job import JobSpec
-from sqdr_qiskit.training.state import BEST
+from sqdr_qiskit.records import RECORD, RunRecord
+from sqdr_qiskit.specs.job import JOB_OPTIONS, JobSpec
 
 __all__ = [
-    "RECORD",
     "RUNS",
-    "Chosen",
     "RunFolder",
-    "choose_checkpoint",
     "is_finished",
     "job_of_run",
     "locked",
     "make_folder",
     "newest_finished_run",
     "newest_run",
-    "pretrained_folder",
-    "pretrained_names",
     "read_record",
     "run_name",
 ]
 
 RUNS = Path("runs")
-RECORD = "run.json"
-
-DEFAULT, PICTURES_DEFAULT = "digits-2b-9q", "mnist-2b-9q"
-_DEFAULT_CIRCUIT = "2b-9q"
 
 
 class RunFolder:
@@ -118,7 +106,6 @@ class RunFolder:
             CheckpointError: The run was started with something else, or another process is at work on it.
         """
         digests = {name: records.digest(value) for name, value in defining.items() if value is not None}
-        digests["options"] = records.digest(self.job.defining())
         if self.resumed:
             self._require_same(digests)
         else:
@@ -165,28 +152,28 @@ class RunFolder:
 
     def _require_same(self, digests: Mapping[str, str]) -> None:
         before = self._before["inputs"].get("defined_by", {})
-        for name, digest in digests.items():
-            if before.get(name, digest) != digest:
-                raise CheckpointError(
-                    f"{RECORD}: field `defined_by.{name}` differs: the {name} of this run{self._which(name)} "
-                    "must be what the run was started with; restore that, or start a new run."
-                )
-        now = records.versions()
+        was = JobSpec.from_dict(self._before["inputs"]["job"], where=RECORD).defining()
+        now = self.job.defining()
+        odd = [f"`{name}`" for name in JOB_OPTIONS if was.get(name) != now.get(name)]
+        differs = [("job", f"options of this run ({', '.join(odd)})")] if was != now else []
+        differs += [
+            (f"defined_by.{name}", f"{name} of this run")
+            for name, digest in digests.items()
+            if before.get(name, digest) != digest
+        ]
+        for field, what in differs:
+            raise CheckpointError(
+                f"{RECORD}: field `{field}` differs: the {what} must be what the run was started with; "
+                "restore that, or start a new run."
+            )
+        versions = records.versions()
         changed = [
-            f"{name} {was} -> {now.get(name, 'none')}"
-            for name, was in self._before["versions"].items()
-            if now.get(name) != was
+            f"{name} {then} -> {versions.get(name, 'none')}"
+            for name, then in self._before["versions"].items()
+            if versions.get(name) != then
         ]
         if changed:
             self._notice(f"versions differ from those the run was started with: {', '.join(changed)}")
-
-    def _which(self, name: str) -> str:
-        """Which options differ, in words."""
-        if name != "options":
-            return ""
-        before = JobSpec.from_dict(self._before["inputs"]["job"], where=RECORD).defining()
-        odd = [f"`{key}`" for key, value in self.job.defining().items() if before[key] != value]
-        return f" ({', '.join(odd)})" if odd else ""
 
     def _remove(self) -> None:
         """Take a new folder away again, if nothing but its record is in it."""
@@ -392,93 +379,3 @@ def _runs(root: str | os.PathLike[str] | None) -> list[Path]:
 
 def _written(folder: Path) -> tuple[int, str]:
     return (folder / RECORD).stat().st_mtime_ns, folder.name
-
-
-# ---- checkpoints -------------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class Chosen:
-    """A checkpoint and how it came to be chosen.
-
-    Attributes:
-        path: Its file.
-        why: In words, for the user: `named`, `newest finished run in runs/`, `pretrained`.
-        checkpoint: What is in it.
-    """
-
-    path: Path
-    why: str
-    checkpoint: Checkpoint
-
-    @property
-    def title(self) -> str:
-        """One line that says which checkpoint it is."""
-        name = self.path.stem if self.why == "pretrained" else os.fspath(self.path)
-        settings, trained = self.checkpoint.settings, self.checkpoint.dataset.get("name", "unknown data")
-        return f"checkpoint {name} ({self.why}): {settings.circuit.name}, trained on {trained}"
-
-
-def pretrained_folder() -> Path:
-    """Folder of the checkpoints that the package ships."""
-    return Path(__file__).resolve().parent.parent / "pretrained"
-
-
-def pretrained_names() -> tuple[str, ...]:
-    """Names of the shipped checkpoints, `<data set>-<circuit>`."""
-    return tuple(sorted(path.stem for path in pretrained_folder().glob("*.safetensors")))
-
-
-def choose_checkpoint(
-    named: str | None, *, dataset: str | None = None, pictures: bool = False, root: Path | None = None
-) -> Chosen:
-    """The checkpoint that an argument means; of a run, only as the run wrote it.
-
-    Args:
-        named: A checkpoint file, a run's folder (its best checkpoint), or the name of a shipped one; None
-            takes the newest finished run, or else a shipped one.
-        dataset: Without `named`: the data set the checkpoint must have been trained on; None takes any.
-        pictures: Without `named`: it is for the user's pictures, of which one trained on digits, 8 x 8 pixels
-            once, knows little: it is passed over, and `mnist-2b-9q` is the last resort.
-        root: Folder of all runs.
-
-    Raises:
-        CheckpointError: If there is none, or it is damaged.
-    """
-    if named is not None:
-        path = Path(named)
-        if path.is_dir():
-            path = path / BEST
-        elif not path.is_file() and named in pretrained_names():
-            return _read(pretrained_folder() / f"{named}.safetensors", "pretrained")
-        elif not path.is_file():
-            known = ", ".join(pretrained_names()) or "none"
-            raise CheckpointError(
-                f"There is no checkpoint {named!r}; give a file, a run's folder, or a pretrained one: "
-                f"{known}."
-            )
-        return _read(path, "named")
-    dataset = (dataset_name(dataset) or dataset) if dataset is not None else None
-    newest = newest_finished_run(root, holding=BEST, dataset=dataset, but_not="digits" if pictures else None)
-    if newest is not None:
-        return _read(newest / BEST, "newest finished run in runs/")
-    default = PICTURES_DEFAULT if pictures else DEFAULT
-    name = default if dataset is None else f"{dataset}-{_DEFAULT_CIRCUIT}"
-    if name not in pretrained_names():
-        trained = f" trained on {dataset}" if dataset else ""
-        raise CheckpointError(
-            f"There is no finished run{trained} in runs/ and no pretrained checkpoint {name!r}; name one, "
-            f"or train first."
-        )
-    return _read(pretrained_folder() / f"{name}.safetensors", "pretrained")
-
-
-def _read(path: Path, why: str) -> Chosen:
-    checkpoint = read_checkpoint(path)
-    if (path.parent / RECORD).is_file():
-        known = read_record(path.parent)["digests"].get(path.name)
-        if known not in (None, records.digest_file(path)):
-            raise CheckpointError(
-                f"{os.fspath(path)}: must be what its run wrote, but has another SHA-256 than {RECORD} says."
-            )
-    return Chosen(path, why, checkpoint)

@@ -26,18 +26,17 @@ from sqdr_qiskit import records
 from sqdr_qiskit.data import Progress as DownloadProgress
 from sqdr_qiskit.devices.names import is_hardware
 from sqdr_qiskit.errors import ArgumentError, CheckpointError, SqdrError, StorageError
-from sqdr_qiskit.jobs.folders import RECORD, is_finished, job_of_run, locked, make_folder, read_record
+from sqdr_qiskit.jobs.folders import is_finished, job_of_run, locked, make_folder, read_record
 from sqdr_qiskit.jobs.settings import backend_of, data_of, fitted_recipe, model_settings_of, recipe_of
 from sqdr_qiskit.jobs.training import carry_out_training
 from sqdr_qiskit.jobs.workers import Outcome, on_dask, on_processes
+from sqdr_qiskit.records import GRID, RECORD, RESULTS
 from sqdr_qiskit.specs.circuit import circuit_spec
 from sqdr_qiskit.specs.job import JOB_OPTIONS, JobFile, JobSpec
 from sqdr_qiskit.training.state import TrainingProgress
 
 __all__ = [
     "DATA_OPTIONS",
-    "GRID",
-    "RESULTS",
     "Forecasted",
     "GridResult",
     "carry_out_grid",
@@ -50,7 +49,6 @@ __all__ = [
     "smoke",
 ]
 
-GRID, RESULTS = "grid.json", "results.json"
 _ATTEMPTS = 2
 _MEASURED_STEPS = 12
 _IN_THIS_PROCESS = (
@@ -414,7 +412,12 @@ def _grid_folder(
         records.write_json(path / GRID, plan)  # others write the same
     if not (path / GRID).is_file():
         raise CheckpointError(f"There is no grid in {os.fspath(path)!r}: it has no file {GRID}.")
-    if records.dump_json(records.read_json(path / GRID, "grid")) != records.dump_json(plan):
+    with records.intact(path / GRID, "grid"):
+        kept = [
+            JobSpec.from_dict(job, where=GRID).defining()
+            for job in records.read_json(path / GRID, "grid")["jobs"]
+        ]
+    if kept != [job.defining() for job in file.jobs]:
         raise CheckpointError(
             f"{path / GRID}: field `jobs` differs from the job file's; start the grid anew."
         )

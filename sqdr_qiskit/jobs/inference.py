@@ -15,9 +15,9 @@ from sqdr_qiskit.data import Progress as DownloadProgress
 from sqdr_qiskit.data.images import read_image
 from sqdr_qiskit.errors import CheckpointError, DataError
 from sqdr_qiskit.jobs.expectations import keep_expectations, recorded
-from sqdr_qiskit.jobs.folders import Chosen, RunFolder
+from sqdr_qiskit.jobs.folders import RunFolder
 from sqdr_qiskit.jobs.hardware import Hardware, rehearsal_facts
-from sqdr_qiskit.jobs.settings import backend_of, contents, fitting_data, settled
+from sqdr_qiskit.jobs.settings import Chosen, backend_of, contents, fitting_data, settled
 from sqdr_qiskit.model.checkpoint import restore
 from sqdr_qiskit.model.network import SQDRCNN
 from sqdr_qiskit.records import RunRecord

@@ -19,11 +19,12 @@ from sqdr_qiskit.devices.learning import LearntNoise, learn_noise
 from sqdr_qiskit.devices.names import is_hardware
 from sqdr_qiskit.devices.rehearsal import LocalSender
 from sqdr_qiskit.errors import ArgumentError
-from sqdr_qiskit.jobs.expectations import EXPECTATIONS, read_expectations
+from sqdr_qiskit.jobs.expectations import read_expectations
 from sqdr_qiskit.jobs.folders import read_record
 from sqdr_qiskit.jobs.run_report import checkpoint_of_run
 from sqdr_qiskit.model.checkpoint import restore
 from sqdr_qiskit.noise_models.calibration import snapshot
+from sqdr_qiskit.records import EXPECTATIONS
 from sqdr_qiskit.specs.device import DeviceSnapshot
 from sqdr_qiskit.specs.job import JobSpec
 from sqdr_qiskit.training.metrics import BATCH_SIZE

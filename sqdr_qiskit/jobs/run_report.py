@@ -16,18 +16,17 @@ from sqdr_qiskit.circuits import build_circuit
 from sqdr_qiskit.circuits.picture import picture
 from sqdr_qiskit.data import Progress as DownloadProgress
 from sqdr_qiskit.errors import CheckpointError, SqdrError
-from sqdr_qiskit.jobs.evaluation import EVALUATION, SWEEP
 from sqdr_qiskit.jobs.examples import examples, samples_of_run
 from sqdr_qiskit.jobs.expectations import agreement, read_expectations
-from sqdr_qiskit.jobs.folders import RECORD, Chosen, choose_checkpoint, pretrained_folder, read_record
-from sqdr_qiskit.jobs.grid import GRID
+from sqdr_qiskit.jobs.folders import read_record
 from sqdr_qiskit.jobs.inference import ANSWERS
+from sqdr_qiskit.jobs.settings import Chosen, choose_checkpoint, pretrained_folder
 from sqdr_qiskit.model.checkpoint import restore
 from sqdr_qiskit.model.network import count_parameters
+from sqdr_qiskit.records import BEST, EVALUATION, GRID, METRICS, RECORD, SWEEP
 from sqdr_qiskit.runtime.ledger import LEDGER, Ledger
 from sqdr_qiskit.specs.circuit import CircuitSpec
 from sqdr_qiskit.specs.job import JobSpec
-from sqdr_qiskit.training.state import BEST, METRICS
 
 __all__ = ["checkpoint_of_run", "collect_run"]
 

@@ -11,12 +11,10 @@ from typing import Any
 
 from sqdr_qiskit import records
 from sqdr_qiskit.errors import ArgumentError, CheckpointError, SqdrError
-from sqdr_qiskit.jobs.evaluation import EVALUATION, SWEEP
-from sqdr_qiskit.jobs.folders import RECORD, RUNS, locked, read_record
-from sqdr_qiskit.jobs.grid import GRID
+from sqdr_qiskit.jobs.folders import RUNS, locked, read_record
 from sqdr_qiskit.jobs.variance_log import read_variance_logs
+from sqdr_qiskit.records import BEST, EVALUATION, GRID, METRICS, RECORD, SWEEP
 from sqdr_qiskit.specs.job import JobSpec
-from sqdr_qiskit.training.state import BEST, METRICS
 
 __all__ = ["collect_runs", "is_grid", "list_runs", "run_row"]
 

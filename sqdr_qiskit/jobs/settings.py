@@ -1,9 +1,9 @@
-"""From a job to what it needs: recipe, backend, data, network, and what it leaves to its checkpoint."""
+"""From a job to what it needs: recipe, backend, data, network, checkpoint, and what it leaves to that."""
 
 from __future__ import annotations
 
 import os
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, cast
 
@@ -25,11 +25,11 @@ from sqdr_qiskit.data.splits import balanced_subset
 from sqdr_qiskit.devices.names import is_hardware
 from sqdr_qiskit.errors import ArgumentError, CheckpointError, DataError
 from sqdr_qiskit.gradients import GradientOptions
-from sqdr_qiskit.jobs.folders import Chosen
+from sqdr_qiskit.jobs.folders import newest_finished_run, read_record
 from sqdr_qiskit.jobs.hardware import CEILINGS, Hardware, has_ledger
-from sqdr_qiskit.model.checkpoint import require_fit
+from sqdr_qiskit.model.checkpoint import Checkpoint, read_checkpoint, require_fit
 from sqdr_qiskit.model.network import ModelSettings
-from sqdr_qiskit.records import digest_file
+from sqdr_qiskit.records import BEST, RECORD, digest_file
 from sqdr_qiskit.specs.circuit import circuit_spec
 from sqdr_qiskit.specs.job import JobSpec
 from sqdr_qiskit.specs.noise import noise_spec
@@ -37,9 +37,11 @@ from sqdr_qiskit.training.checks import check_device
 from sqdr_qiskit.training.recipes import Recipe, find_recipe
 
 __all__ = [
+    "Chosen",
     "HARDWARE_TEST",
     "VALIDATION",
     "backend_of",
+    "choose_checkpoint",
     "contents",
     "data_in_memory",
     "AER_BATCH",
@@ -52,10 +54,14 @@ __all__ = [
     "gradient_options_of",
     "limited",
     "model_settings_of",
+    "pretrained_folder",
+    "pretrained_names",
     "recipe_of",
     "settled",
 ]
 
+_DEFAULT, _PICTURES_DEFAULT = "digits-2b-9q", "mnist-2b-9q"
+_DEFAULT_CIRCUIT = "2b-9q"
 AER_BATCH = 24
 """Images per step of a training on Aer where images are few: its time goes with the images, not with the
 steps. On digits under noise `paper`, means of 3 seeds: 5,000 steps of 24 images 93.4 %, of 64 images 94.5 %
@@ -332,3 +338,93 @@ def fitting_data(chosen: Chosen, job: JobSpec, progress: DownloadProgress | None
         )
     require_fit(chosen.checkpoint, where=where, in_channels=data.n_channels)
     return replace(data, test=limited(data.test, job.limit, seed=job.seed))
+
+
+# ---- checkpoints -------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """A checkpoint and how it came to be chosen.
+
+    Attributes:
+        path: Its file.
+        why: In words, for the user: `named`, `newest finished run in runs/`, `pretrained`.
+        checkpoint: What is in it.
+    """
+
+    path: Path
+    why: str
+    checkpoint: Checkpoint
+
+    @property
+    def title(self) -> str:
+        """One line that says which checkpoint it is."""
+        name = self.path.stem if self.why == "pretrained" else os.fspath(self.path)
+        settings, trained = self.checkpoint.settings, self.checkpoint.dataset.get("name", "unknown data")
+        return f"checkpoint {name} ({self.why}): {settings.circuit.name}, trained on {trained}"
+
+
+def pretrained_folder() -> Path:
+    """Folder of the checkpoints that the package ships."""
+    return Path(__file__).resolve().parent.parent / "pretrained"
+
+
+def pretrained_names() -> tuple[str, ...]:
+    """Names of the shipped checkpoints, `<data set>-<circuit>`."""
+    return tuple(sorted(path.stem for path in pretrained_folder().glob("*.safetensors")))
+
+
+def choose_checkpoint(
+    named: str | None, *, dataset: str | None = None, pictures: bool = False, root: Path | None = None
+) -> Chosen:
+    """The checkpoint that an argument means; of a run, only as the run wrote it.
+
+    Args:
+        named: A checkpoint file, a run's folder (its best checkpoint), or the name of a shipped one; None
+            takes the newest finished run, or else a shipped one.
+        dataset: Without `named`: the data set the checkpoint must have been trained on; None takes any.
+        pictures: Without `named`: it is for the user's pictures, of which one trained on digits, 8 x 8 pixels
+            once, knows little: it is passed over, and `mnist-2b-9q` is the last resort.
+        root: Folder of all runs.
+
+    Raises:
+        CheckpointError: If there is none, or it is damaged.
+    """
+    if named is not None:
+        path = Path(named)
+        if path.is_dir():
+            path = path / BEST
+        elif not path.is_file() and named in pretrained_names():
+            return _read_chosen(pretrained_folder() / f"{named}.safetensors", "pretrained")
+        elif not path.is_file():
+            known = ", ".join(pretrained_names()) or "none"
+            raise CheckpointError(
+                f"There is no checkpoint {named!r}; give a file, a run's folder, or a pretrained one: "
+                f"{known}."
+            )
+        return _read_chosen(path, "named")
+    dataset = (dataset_name(dataset) or dataset) if dataset is not None else None
+    newest = newest_finished_run(root, holding=BEST, dataset=dataset, but_not="digits" if pictures else None)
+    if newest is not None:
+        return _read_chosen(newest / BEST, "newest finished run in runs/")
+    default = _PICTURES_DEFAULT if pictures else _DEFAULT
+    name = default if dataset is None else f"{dataset}-{_DEFAULT_CIRCUIT}"
+    if name not in pretrained_names():
+        trained = f" trained on {dataset}" if dataset else ""
+        raise CheckpointError(
+            f"There is no finished run{trained} in runs/ and no pretrained checkpoint {name!r}; name one, "
+            f"or train first."
+        )
+    return _read_chosen(pretrained_folder() / f"{name}.safetensors", "pretrained")
+
+
+def _read_chosen(path: Path, why: str) -> Chosen:
+    checkpoint = read_checkpoint(path)
+    if (path.parent / RECORD).is_file():
+        known = read_record(path.parent)["digests"].get(path.name)
+        if known not in (None, digest_file(path)):
+            raise CheckpointError(
+                f"{os.fspath(path)}: must be what its run wrote, but has another SHA-256 than {RECORD} says."
+            )
+    return Chosen(path, why, checkpoint)

@@ -17,10 +17,12 @@ from sqdr_qiskit.data import Progress as DownloadProgress
 from sqdr_qiskit.errors import ArgumentError
 from sqdr_qiskit.gradients import PackedParameterShift, PhysicsAwareGradient
 from sqdr_qiskit.jobs.expectations import keep_expectations, recorded
-from sqdr_qiskit.jobs.folders import Chosen, RunFolder, choose_checkpoint
+from sqdr_qiskit.jobs.folders import RunFolder
 from sqdr_qiskit.jobs.hardware import Hardware, rehearsal_facts
 from sqdr_qiskit.jobs.settings import (
+    Chosen,
     backend_of,
+    choose_checkpoint,
     contents,
     data_of,
     dataset_facts,
@@ -32,7 +34,7 @@ from sqdr_qiskit.jobs.settings import (
 )
 from sqdr_qiskit.model.checkpoint import load_weights
 from sqdr_qiskit.model.network import MODELS, SQDRCNN, ModelSettings, build_model, count_parameters
-from sqdr_qiskit.records import RunRecord
+from sqdr_qiskit.records import BEST, LAST, METRICS, RunRecord
 from sqdr_qiskit.specs.job import JobSpec
 from sqdr_qiskit.training.checks import check_run
 from sqdr_qiskit.training.gradient_variance import training_variance
@@ -41,7 +43,7 @@ from sqdr_qiskit.training.loop import train
 from sqdr_qiskit.training.metrics import Metrics, evaluate
 from sqdr_qiskit.training.recipes import Recipe
 from sqdr_qiskit.training.scalars import require_tensorboard
-from sqdr_qiskit.training.state import BEST, LAST, METRICS, Outcome, TrainingProgress
+from sqdr_qiskit.training.state import Outcome, TrainingProgress
 
 __all__ = ["EpochFacts", "TrainedRun", "carry_out_training"]
 

@@ -11,8 +11,8 @@ from typing import Any
 
 from sqdr_qiskit import records
 from sqdr_qiskit.errors import ArgumentError
-from sqdr_qiskit.jobs.folders import RECORD, read_record
-from sqdr_qiskit.training.state import METRICS
+from sqdr_qiskit.jobs.folders import read_record
+from sqdr_qiskit.records import METRICS, RECORD
 
 __all__ = ["VarianceLog", "read_variance_logs"]
 

@@ -587,9 +587,15 @@ class JobSpec:
         return cls(**read)
 
     def defining(self) -> dict[str, Any]:
-        """What makes this run another than a run with other options, as JSON values."""
-        values = self.to_dict()
-        return {"task": self.task, **{name: values[name] for name, o in JOB_OPTIONS.items() if o.defines}}
+        """What makes this run another than a run with other options, as JSON values.
+
+        What has its default is left out, so that a run goes on under a version that knows more options.
+        """
+        usual, values = JobSpec().to_dict(), self.to_dict()
+        odd = {
+            name: values[name] for name, o in JOB_OPTIONS.items() if o.defines and values[name] != usual[name]
+        }
+        return {"task": self.task, **odd}
 
     def feeding(self, settings: str) -> dict[str, Any]:
         """What this job says of the fields of `recipe`, `gradient` or `runtime` settings, by name."""

@@ -22,7 +22,7 @@ from sqdr_qiskit.data import DataSplits, ImageSet
 from sqdr_qiskit.encoder import SpikingEncoder
 from sqdr_qiskit.model.checkpoint import load_weights, named_weights
 from sqdr_qiskit.model.network import SQDRCNN, ModelSettings
-from sqdr_qiskit.records import digest
+from sqdr_qiskit.records import STATE, digest
 from sqdr_qiskit.training.averaging import MovingAverage, estimate_norms, with_weights
 from sqdr_qiskit.training.checks import check_run, deterministic, not_finite, require_finite
 from sqdr_qiskit.training.initialisation import initialise
@@ -31,7 +31,7 @@ from sqdr_qiskit.training.optimisers import SCHEDULES, make_optimiser, warm_rest
 from sqdr_qiskit.training.recipes import Recipe
 from sqdr_qiskit.training.scalars import EventLog
 from sqdr_qiskit.training.seeding import draw, permutation
-from sqdr_qiskit.training.state import STATE, Outcome, RunFiles, RunState, TrainingProgress, read_state
+from sqdr_qiskit.training.state import Outcome, RunFiles, RunState, TrainingProgress, read_state
 from sqdr_qiskit.training.stopwatch import Stopwatch
 
 __all__ = ["train"]

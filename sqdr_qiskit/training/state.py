@@ -21,26 +21,19 @@ from torch.optim import Optimizer
 from sqdr_qiskit.errors import CheckpointError
 from sqdr_qiskit.model.checkpoint import Checkpoint, named_weights, save_checkpoint
 from sqdr_qiskit.model.network import SQDRCNN, ModelSettings
-from sqdr_qiskit.records import write_bytes, write_json
+from sqdr_qiskit.records import BEST, LAST, METRICS, STATE, write_bytes, write_json
 from sqdr_qiskit.training.averaging import MovingAverage
 from sqdr_qiskit.training.recipes import Recipe
 from sqdr_qiskit.training.scalars import write_scalars
 
 __all__ = [
-    "BEST",
-    "LAST",
-    "METRICS",
     "Outcome",
     "read_state",
     "RunFiles",
     "RunState",
-    "STATE",
     "TrainingProgress",
     "write_state",
 ]
-
-
-BEST, LAST, METRICS, STATE = "best.safetensors", "last.safetensors", "metrics.json", "state.pt"
 
 
 @dataclass(frozen=True, kw_only=True)

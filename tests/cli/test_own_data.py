@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from sqdr_qiskit.cli import main
-from sqdr_qiskit.jobs import choose_checkpoint
+from sqdr_qiskit.jobs.settings import choose_checkpoint
 
 CLASSES = {"aster": 26, "bluebell": 14, "crocus": 9, "daisy & rose": 7, "élan [red]<i>": 6}
 SMALL = ["--circuit", "2b-3q", "--epochs", "1", "--batch-size", "8"]

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -188,3 +191,23 @@ def test_runs_and_grids_are_compared(here: Path, capsys: pytest.CaptureFixture[s
     assert "There is no run in 'nowhere'" in capsys.readouterr().err
     assert main(["report", "runs/grid", "runs/start"]) == 2
     assert "`--out` must name a folder" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("words", [["runs"], ["compare", "start", "copy"]], ids=" ".join)
+def test_looking_at_runs_imports_no_framework(trained: Path, tmp_path: Path, words: list[str]) -> None:
+    for name in ("start", "copy"):
+        shutil.copytree(trained / "runs" / "start", tmp_path / "runs" / name)
+    code = (
+        f"import sys; from sqdr_qiskit.cli import main; assert main({words!r}) == 0; "
+        "print([name for name in ('torch', 'qiskit', 'numba', 'sklearn') if name in sys.modules])"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=tmp_path if words == ["runs"] else tmp_path / "runs",
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines()[-1] == "[]"
+    assert "digits" in done.stdout

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from sqdr_qiskit.jobs import TrainedRun, carry_out_training
+from sqdr_qiskit.jobs.training import TrainedRun, carry_out_training
 from sqdr_qiskit.specs.job import JobSpec
 
 

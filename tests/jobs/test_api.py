@@ -11,8 +11,8 @@ import torch
 
 import sqdr_qiskit
 from sqdr_qiskit.errors import ArgumentError, CheckpointError, SpecError
-from sqdr_qiskit.jobs import TrainedRun
 from sqdr_qiskit.jobs.api import infer, load_network, train
+from sqdr_qiskit.jobs.training import TrainedRun
 from tests.stub.fixtures import stub
 from tests.stub.server import StubServer
 

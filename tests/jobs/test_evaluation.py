@@ -7,11 +7,12 @@ from pathlib import Path
 import pytest
 
 from sqdr_qiskit.errors import ArgumentError
-from sqdr_qiskit.jobs import TrainedRun, choose_checkpoint
-from sqdr_qiskit.jobs.evaluation import EVALUATION, SWEEP, carry_out_evaluation, carry_out_sweep
+from sqdr_qiskit.jobs.evaluation import carry_out_evaluation, carry_out_sweep
 from sqdr_qiskit.jobs.expectations import read_expectations
 from sqdr_qiskit.jobs.folders import is_finished, newest_run, read_record
-from sqdr_qiskit.records import digest_file
+from sqdr_qiskit.jobs.settings import choose_checkpoint
+from sqdr_qiskit.jobs.training import TrainedRun
+from sqdr_qiskit.records import EVALUATION, SWEEP, digest_file
 from sqdr_qiskit.specs.job import JobSpec, parse_sweep
 
 

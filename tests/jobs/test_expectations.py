@@ -8,16 +8,11 @@ import torch
 
 from sqdr_qiskit.backends import make_backend
 from sqdr_qiskit.errors import CheckpointError
-from sqdr_qiskit.jobs import TrainedRun, choose_checkpoint
-from sqdr_qiskit.jobs.expectations import (
-    EXPECTATIONS,
-    MOST,
-    CircuitValues,
-    keep_expectations,
-    read_expectations,
-    recorded,
-)
+from sqdr_qiskit.jobs.expectations import MOST, CircuitValues, keep_expectations, read_expectations, recorded
+from sqdr_qiskit.jobs.settings import choose_checkpoint
+from sqdr_qiskit.jobs.training import TrainedRun
 from sqdr_qiskit.model.checkpoint import restore
+from sqdr_qiskit.records import EXPECTATIONS
 
 
 def test_what_goes_through_the_circuit_is_noted_while_it_is_watched(

@@ -19,7 +19,6 @@ from sqdr_qiskit import catalog
 from sqdr_qiskit.errors import ArgumentError, BackendError, CatalogError, CheckpointError, DataError
 from sqdr_qiskit.jobs.folders import is_finished, locked
 from sqdr_qiskit.jobs.grid import (
-    GRID,
     carry_out_grid,
     carry_out_one,
     collect_grid,
@@ -30,6 +29,7 @@ from sqdr_qiskit.jobs.grid import (
 )
 from sqdr_qiskit.jobs.training import carry_out_training
 from sqdr_qiskit.jobs.workers import Outcome
+from sqdr_qiskit.records import GRID
 from sqdr_qiskit.specs.job import JobFile, JobSpec, read_job
 
 TWELVE = """
@@ -131,6 +131,18 @@ def test_a_grid_goes_on_and_skips_what_is_finished(grid: JobFile, tmp_path: Path
 
 def test_another_grid_is_not_gone_on_with(grid: JobFile, tmp_path: Path) -> None:
     carry_out_grid(replace(grid, jobs=grid.jobs[:1]), folder=tmp_path)
+    file = tmp_path / GRID
+    plan = json.loads(file.read_text())
+    assert plan["jobs"][0].pop("head") is True  # as if written before there was this option
+    file.write_text(json.dumps(plan))
+    elsewhere = replace(
+        grid, jobs=(replace(grid.jobs[0], data_dir=str(tmp_path)),)
+    )  # which makes no other run
+    assert carry_out_grid(elsewhere, folder=tmp_path, resume=True).skipped == 1
+    file.write_text('{"jobs": 3}')
+    with pytest.raises(CheckpointError, match=r"grid.json: is no intact grid"):
+        carry_out_grid(elsewhere, folder=tmp_path, resume=True)
+    file.write_text(json.dumps(plan))
     with pytest.raises(CheckpointError, match=r"grid.json: field `jobs` differs from the job file's"):
         carry_out_grid(grid, folder=tmp_path, resume=True)
     (tmp_path / GRID).unlink()

@@ -9,7 +9,10 @@ from PIL import Image
 
 from sqdr_qiskit.data import load_dataset
 from sqdr_qiskit.errors import CheckpointError, DataError
-from sqdr_qiskit.jobs import TrainedRun, choose_checkpoint, evaluate_checkpoint, infer
+from sqdr_qiskit.jobs.evaluation import evaluate_checkpoint
+from sqdr_qiskit.jobs.inference import infer
+from sqdr_qiskit.jobs.settings import choose_checkpoint
+from sqdr_qiskit.jobs.training import TrainedRun
 from sqdr_qiskit.specs.job import JobSpec
 
 

@@ -19,8 +19,8 @@ from sqdr_qiskit.devices.study import (
     write_layout,
 )
 from sqdr_qiskit.errors import CheckpointError, SpecError
-from sqdr_qiskit.jobs import carry_out_training
 from sqdr_qiskit.jobs.folders import job_of_run
+from sqdr_qiskit.jobs.training import carry_out_training
 from sqdr_qiskit.specs.job import JobSpec
 from sqdr_qiskit.specs.layout import LayoutSpec
 

@@ -9,10 +9,11 @@ from pathlib import Path
 import pytest
 
 from sqdr_qiskit.errors import CheckpointError
-from sqdr_qiskit.jobs import TrainedRun, choose_checkpoint
 from sqdr_qiskit.jobs.evaluation import carry_out_sweep
 from sqdr_qiskit.jobs.folders import locked
 from sqdr_qiskit.jobs.runs import collect_runs, is_grid, list_runs, run_row
+from sqdr_qiskit.jobs.settings import choose_checkpoint
+from sqdr_qiskit.jobs.training import TrainedRun
 from sqdr_qiskit.specs.job import JobSpec
 
 

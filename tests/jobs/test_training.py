@@ -8,18 +8,17 @@ import pytest
 
 from sqdr_qiskit import records
 from sqdr_qiskit.errors import ArgumentError, CatalogError, CheckpointError, DataError
-from sqdr_qiskit.jobs import TrainedRun, carry_out_training
 from sqdr_qiskit.jobs.evaluation import evaluate_checkpoint
-from sqdr_qiskit.jobs.folders import RECORD, choose_checkpoint, job_of_run
+from sqdr_qiskit.jobs.folders import job_of_run
 from sqdr_qiskit.jobs.run_report import collect_run
-from sqdr_qiskit.jobs.settings import AER_BATCH, fitted_recipe
+from sqdr_qiskit.jobs.settings import AER_BATCH, choose_checkpoint, fitted_recipe
+from sqdr_qiskit.jobs.training import TrainedRun, carry_out_training
 from sqdr_qiskit.model.checkpoint import read_checkpoint
 from sqdr_qiskit.model.network import MODELS
-from sqdr_qiskit.records import RunRecord
+from sqdr_qiskit.records import BEST, LAST, METRICS, RECORD, STATE, RunRecord
 from sqdr_qiskit.reports.run_page import run_page
 from sqdr_qiskit.specs.job import JobSpec
 from sqdr_qiskit.training.scalars import SCALARS
-from sqdr_qiskit.training.state import BEST, LAST, METRICS, STATE
 
 
 def test_a_run_leaves_its_record_checkpoints_and_metrics(run: TrainedRun, job: JobSpec) -> None:

@@ -9,12 +9,11 @@ import pytest
 import torch
 
 from sqdr_qiskit.errors import ArgumentError, CheckpointError
-from sqdr_qiskit.jobs import TrainedRun, carry_out_training
-from sqdr_qiskit.jobs.folders import RECORD
+from sqdr_qiskit.jobs.training import TrainedRun, carry_out_training
 from sqdr_qiskit.jobs.variance_log import read_variance_logs
 from sqdr_qiskit.model.checkpoint import read_checkpoint
+from sqdr_qiskit.records import BEST, LAST, METRICS, RECORD
 from sqdr_qiskit.specs.job import JobSpec
-from sqdr_qiskit.training.state import BEST, LAST, METRICS
 
 
 @pytest.fixture(scope="module")

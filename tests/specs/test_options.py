@@ -46,6 +46,7 @@ def test_what_changes_the_numbers_defines_a_run() -> None:
     harmless: list[dict[str, Any]] = [{"max_qpu_seconds": 5.0}, {"job_tags": "mine"}, {"data_dir": "here"}]
     for change in harmless:
         assert replace(job, **change).defining() == job.defining()
+    assert job.defining() == {"task": "train", "backend": "ibm_kingston"}  # an option to come changes nothing
 
 
 @pytest.mark.parametrize("width", [60, 80, 120])

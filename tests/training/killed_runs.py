@@ -19,10 +19,10 @@ import torch
 from sqdr_qiskit.backends import make_backend
 from sqdr_qiskit.data import DataSplits, ImageSet
 from sqdr_qiskit.model.network import ModelSettings, build_model
+from sqdr_qiskit.records import BEST, LAST, METRICS
 from sqdr_qiskit.specs.circuit import circuit_spec
 from sqdr_qiskit.training.loop import train
 from sqdr_qiskit.training.recipes import find_recipe
-from sqdr_qiskit.training.state import BEST, LAST, METRICS
 
 FSYNC, REPLACE = os.fsync, Path.replace
 

@@ -14,12 +14,13 @@ from sqdr_qiskit.data import DataSplits
 from sqdr_qiskit.errors import ArgumentError, CheckpointError, StorageError, TrainingError
 from sqdr_qiskit.model.checkpoint import load_weights, named_weights, read_checkpoint
 from sqdr_qiskit.model.network import SQDRCNN, ModelSettings, build_model
+from sqdr_qiskit.records import BEST, LAST, METRICS, STATE
 from sqdr_qiskit.training import loop, metrics
 from sqdr_qiskit.training.loop import train
 from sqdr_qiskit.training.metrics import evaluate
 from sqdr_qiskit.training.recipes import Recipe
 from sqdr_qiskit.training.scalars import EVENTS, SCALARS
-from sqdr_qiskit.training.state import BEST, LAST, METRICS, STATE, TrainingProgress
+from sqdr_qiskit.training.state import TrainingProgress
 
 FILES = (BEST, LAST, METRICS, SCALARS)
 

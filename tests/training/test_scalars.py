@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from sqdr_qiskit.errors import ArgumentError
-from sqdr_qiskit.jobs import carry_out_training
+from sqdr_qiskit.jobs.training import carry_out_training
 from sqdr_qiskit.specs.job import JobSpec
 from sqdr_qiskit.training.scalars import SCALARS, require_tensorboard, scalars_of, write_scalars
 

@@ -1,0 +1,68 @@
+"""Which checkpoint an argument means."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from sqdr_qiskit.errors import CheckpointError
+from sqdr_qiskit.jobs import settings
+from sqdr_qiskit.jobs.settings import choose_checkpoint
+from sqdr_qiskit.jobs.training import TrainedRun
+from sqdr_qiskit.records import BEST, LAST
+
+
+@pytest.fixture
+def shipped(run: TrainedRun, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder of pretrained checkpoints, in place of the package's own."""
+    folder = tmp_path / "pretrained"
+    folder.mkdir()
+    shutil.copy(run.folder / BEST, folder / "digits-2b-9q.safetensors")
+    monkeypatch.setattr(settings, "pretrained_folder", lambda: folder)
+    return folder
+
+
+def test_a_file_a_folder_and_a_pretrained_name_are_understood(run: TrainedRun, shipped: Path) -> None:
+    assert choose_checkpoint(str(run.folder / LAST)).path == run.folder / LAST
+    chosen = choose_checkpoint(str(run.folder))
+    assert (chosen.path, chosen.why) == (run.folder / BEST, "named")
+    assert chosen.title.endswith("(named): 2b-3q, trained on digits")
+    named = choose_checkpoint("digits-2b-9q")
+    assert (named.path, named.why) == (shipped / "digits-2b-9q.safetensors", "pretrained")
+
+
+def test_without_a_name_the_newest_finished_run_comes_before_the_pretrained(
+    run: TrainedRun, shipped: Path, tmp_path: Path
+) -> None:
+    root = tmp_path / "runs"
+    chosen = choose_checkpoint(None, root=root)
+    assert chosen.why == "pretrained"
+    assert chosen.title == "checkpoint digits-2b-9q (pretrained): 2b-3q, trained on digits"
+    shutil.copytree(run.folder, root / "mine")
+    assert choose_checkpoint(None, root=root).path == root / "mine" / BEST
+    assert choose_checkpoint(None, root=root).why == "newest finished run in runs/"
+    assert choose_checkpoint(None, dataset="digits", root=root).path == root / "mine" / BEST
+    with pytest.raises(CheckpointError, match=r"no finished run trained on mnist .* 'mnist-2b-9q'"):
+        choose_checkpoint(None, dataset="mnist", root=root)
+
+
+def test_what_is_no_checkpoint_is_refused(tmp_path: Path, shipped: Path) -> None:
+    with pytest.raises(
+        CheckpointError, match=r"There is no checkpoint 'nix'; .* a pretrained one: digits-2b-9q"
+    ):
+        choose_checkpoint("nix")
+    with pytest.raises(CheckpointError, match="There is no checkpoint"):
+        choose_checkpoint(str(tmp_path))
+
+
+def test_weights_are_what_the_run_wrote(run: TrainedRun, tmp_path: Path) -> None:
+    folder = Path(shutil.copytree(run.folder, tmp_path / "run"))
+    assert choose_checkpoint(str(folder)).path == folder / BEST
+    content = bytearray((folder / BEST).read_bytes())
+    content[-40] ^= 1
+    (folder / BEST).write_bytes(bytes(content))
+    for named in (folder, folder / BEST):
+        with pytest.raises(CheckpointError, match=r"has another SHA-256 than run\.json says"):
+            choose_checkpoint(str(named))
