@@ -7,35 +7,61 @@ not depend on the number of threads, so results are the same to the bit on one c
 from __future__ import annotations
 
 import os
+import signal
+import stat
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, suppress
 from functools import lru_cache
+from multiprocessing import resource_tracker
 from pathlib import Path
 
-__all__ = ["free_memory", "kernels_are_kept", "n_threads", "readable", "run_chunks", "use_writable_cache"]
+__all__ = [
+    "deaf_to_interrupts",
+    "free_memory",
+    "kernels_are_kept",
+    "n_threads",
+    "readable",
+    "run_chunks",
+    "use_writable_cache",
+]
 
-_CACHE = "NUMBA_CACHE_DIR"
+_CACHE, _FIGURES = "NUMBA_CACHE_DIR", "MPLCONFIGDIR"
 
 
 def use_writable_cache(package: Path | None = None, home: Path | None = None) -> None:
-    """Give numba a place for its kernels: it fails where neither package nor home can be written.
+    """Give numba and Matplotlib a place for what they keep, where neither package nor home can be written.
 
-    Called before numba is imported; then a folder for this user among the temporary files is taken.
+    numba fails there, and Matplotlib complains each time. Called before they are imported; then a folder of
+    this user's own among the temporary files is taken.
 
     Args:
         package: The package's folder, by default this one's.
-        home: The user's cache, by default numba's own choice.
+        home: The user's home, by default as the environment says.
     """
     package = package or Path(__file__).resolve().parent
-    home = home or Path(os.environ.get("XDG_CACHE_HOME") or Path("~/.cache").expanduser())
-    if (
-        not os.environ.get(_CACHE)
-        and not _writable(package / "__pycache__")
-        and not _writable(home / "numba")
-    ):
-        user = os.getuid() if hasattr(os, "getuid") else 0
-        os.environ[_CACHE] = os.fspath(Path(tempfile.gettempdir()) / f"sqdr-qiskit-kernels-{user}")
+    cache, config = (
+        home / name if home else Path(os.environ.get(variable) or Path("~", name).expanduser())
+        for variable, name in (("XDG_CACHE_HOME", ".cache"), ("XDG_CONFIG_HOME", ".config"))
+    )
+    with suppress(OSError):  # no place at all: whoever needs one says so
+        if not (os.environ.get(_CACHE) or _writable(package / "__pycache__") or _writable(cache / "numba")):
+            os.environ[_CACHE] = os.fspath(_own_temporary() / "kernels")
+        if not (os.environ.get(_FIGURES) or _writable(config / "matplotlib")):
+            os.environ[_FIGURES] = os.fspath(_own_temporary() / "matplotlib")
+
+
+def _own_temporary() -> Path:
+    """A folder that only this user can write: compiled kernels are read from it and run."""
+    user = os.getuid() if hasattr(os, "getuid") else 0
+    path = Path(tempfile.gettempdir()) / f"sqdr-qiskit-{user}"
+    with suppress(FileExistsError):
+        path.mkdir(mode=0o700)
+    found = path.lstat()
+    if not stat.S_ISDIR(found.st_mode) or found.st_mode & 0o022 or found.st_uid != user:
+        return Path(tempfile.mkdtemp(prefix="sqdr-qiskit-"))  # someone else's: kept for this process only
+    return path
 
 
 def kernels_are_kept() -> bool:
@@ -103,6 +129,24 @@ def run_chunks(kernel: Callable[[int, int], None], n_items: int, *, chunk: int) 
     for error in errors:
         if error is not None:
             raise error
+
+
+@contextmanager
+def deaf_to_interrupts() -> Iterator[None]:
+    """Processes started within never see Ctrl-C, from their first instruction on; this one does, afterwards.
+
+    A terminal sends Ctrl-C to all processes of a command. One that still imports its modules would answer
+    with a traceback, before its own code could say that the parent ends it.
+    """
+    if not hasattr(signal, "pthread_sigmask"):  # Windows
+        yield
+        return
+    resource_tracker.ensure_running()  # here: starting it later would let the signal through again
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})  # what is started inherits it
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def free_memory() -> int:

@@ -171,7 +171,7 @@ class Progress:
         parts = [f"{self._done:,}" + (f"/{self._total:,}" if self._total else "") + f" {self._unit}"]
         elapsed = time.monotonic() - self._started
         fresh = self._done - self._first_done
-        if fresh > 0 and elapsed >= _RATE_AFTER_S:
+        if fresh > 0 and elapsed >= _RATE_AFTER_S and self._unit != "s":  # seconds have no rate
             rate = fresh / elapsed
             parts.append(f"{rate:,.0f}/s" if rate >= 10 else f"{rate:.2g}/s")
             if self._total and self._done < self._total:

@@ -212,18 +212,21 @@ def _read_folder(
                 return error
 
         with ThreadPoolExecutor() as pool:  # Pillow decodes and scales without the interpreter's lock
-            for number, found_image in enumerate(pool.map(read, paths)):
-                if isinstance(found_image, DataError):
-                    if not skip_damaged:
-                        pool.shutdown(cancel_futures=True)
-                        raise _with_advice(found_image)
-                    kept[number] = False
-                    damaged.add(paths[number])
-                else:
-                    stack[number] = found_image
-                done += 1
-                if progress is not None and (done % 50 == 0 or done == len(everything)):
-                    progress(f"reading {name}", done, len(everything), "images")
+            try:
+                for number, found_image in enumerate(pool.map(read, paths)):
+                    if isinstance(found_image, DataError):
+                        if not skip_damaged:
+                            raise _with_advice(found_image)
+                        kept[number] = False
+                        damaged.add(paths[number])
+                    else:
+                        stack[number] = found_image
+                    done += 1
+                    if progress is not None and (done % 50 == 0 or done == len(everything)):
+                        progress(f"reading {name}", done, len(everything), "images")
+            except BaseException:  # Ctrl-C too: nobody waits for the pictures that are left
+                pool.shutdown(cancel_futures=True)
+                raise
         whole = ImageSet(
             stack,
             np.asarray(labels[part], dtype=np.int64),

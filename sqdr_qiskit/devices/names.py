@@ -183,7 +183,7 @@ def absent_device(device: str, available: Iterable[str] | None = None, *, becaus
         )
     elif names is not None:
         parts.append(f"There is no {device} on your account")
-        close = get_close_matches(device, [*names, *DEVICES_2026], n=1)
+        close = get_close_matches(device, names, n=1)
         if close and close[0] != device:
             parts[0] += f" (did you mean {close[0]}?)"
     if because:

@@ -28,6 +28,7 @@ from sqdr_qiskit.devices.success import estimate_success
 from sqdr_qiskit.devices.tiling import compile_tiled
 from sqdr_qiskit.devices.transpilation import compile_as_chosen
 from sqdr_qiskit.errors import ArgumentError, BackendError, UnsupportedError
+from sqdr_qiskit.parallel import deaf_to_interrupts
 from sqdr_qiskit.simulators.exact import ExactEstimator
 from sqdr_qiskit.specs.circuit import CircuitSpec
 from sqdr_qiskit.specs.layout import LayoutSpec
@@ -294,7 +295,9 @@ def study(
             n_processes, mp_context=get_context("spawn"), initializer=_receive, initargs=(by_name, devices)
         ) as pool:
             try:
-                gather(pool.map(_carry_out_there, tasks, chunksize=chunk))
+                with deaf_to_interrupts():  # it starts the processes
+                    results = pool.map(_carry_out_there, tasks, chunksize=chunk)
+                gather(results)
             except BaseException:  # Ctrl-C: nobody waits for what is under way
                 for process in list(pool._processes.values()):
                     process.terminate()

@@ -12,7 +12,7 @@ from multiprocessing.connection import Connection, wait
 from typing import Any
 
 from sqdr_qiskit.errors import ArgumentError, BackendError
-from sqdr_qiskit.parallel import n_threads
+from sqdr_qiskit.parallel import deaf_to_interrupts, n_threads
 
 __all__ = ["Outcome", "Task", "on_dask", "on_processes"]
 
@@ -47,7 +47,8 @@ class _Worker:
         context = multiprocessing.get_context("spawn")  # threads and compiled kernels do not survive a fork
         self.connection, theirs = context.Pipe()
         self.process = context.Process(target=_serve, args=(theirs, work, threads), daemon=True)
-        self.process.start()
+        with deaf_to_interrupts():
+            self.process.start()
         theirs.close()
         self.task: Task | None = None
 
@@ -115,7 +116,7 @@ def on_processes(
     left = list(reversed(tasks))
     tried: dict[int, int] = {}
     threads = max(1, n_threads() // n_workers)
-    workers = [_Worker(work, threads) for _ in range(min(n_workers, len(tasks)))]
+    workers: list[_Worker] = []
 
     def supply(worker: _Worker) -> None:
         worker.task = None
@@ -126,8 +127,9 @@ def on_processes(
             worker.give(task)
 
     try:
-        for worker in workers:
-            supply(worker)
+        for _ in range(min(n_workers, len(tasks))):
+            workers.append(_Worker(work, threads))
+            supply(workers[-1])
         while busy := [worker for worker in workers if worker.task is not None]:
             ready = wait([*(w.connection for w in busy), *(w.process.sentinel for w in busy)])
             for worker in busy:

@@ -9,6 +9,7 @@ import csv
 import io
 import math
 import re
+import unicodedata
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -75,11 +76,15 @@ class Table:
         columns = "".join("r" if column in self.right else "l" for column in range(len(self.headers)))
 
         def line(cells: Sequence[str]) -> str:
-            return " & ".join(_latex(cell) for cell in cells) + r" \\"
+            written = " & ".join(_latex(cell) for cell in cells) + r" \\"
+            return (
+                "{}" + written if written[0] in "[*" else written
+            )  # not an option of the line end before it
 
         body = "\n".join(line(row) for row in self.rows)
+        title = " ".join(self.title.split())  # a comment ends with its line
         return (
-            f"% {self.title or 'Needs'}{': needs' if self.title else ''} \\usepackage{{booktabs}}\n"
+            f"% {title or 'Needs'}{': needs' if title else ''} \\usepackage{{booktabs}}\n"
             f"\\begin{{tabular}}{{{columns}}}\n\\toprule\n{line(self.headers)}\n\\midrule\n{body}\n"
             "\\bottomrule\n\\end{tabular}\n"
         )
@@ -216,8 +221,10 @@ def _cell(key: str, value: Any) -> str:
 _LATEX = {
     "\\": r"\textbackslash{}", "&": r"\&", "%": r"\%", "$": r"\$", "#": r"\#", "_": r"\_", "{": r"\{",
     "}": r"\}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "±": r"$\pm$", "–": "--", "−": "$-$",
-    "µ": r"$\mu$", "π": r"$\pi$", "θ": r"$\theta$", "⟨": r"$\langle$", "⟩": r"$\rangle$", "≥": r"$\geq$",
-    "<": "$<$", ">": "$>$",
+    "µ": r"$\mu$", "⟨": r"$\langle$", "⟩": r"$\rangle$", "≤": r"$\leq$", "≥": r"$\geq$", "<": "$<$",
+    ">": "$>$", "λ": r"$\lambda$", **{
+        letter: f"$\\{unicodedata.name(letter).split()[-1].lower()}$" for letter in "αβγδεζηθικμνξπρστυφχψω"
+    },
 }  # fmt: skip
 
 

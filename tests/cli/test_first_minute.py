@@ -59,18 +59,28 @@ def test_compiling_is_announced_where_it_is_needed(
         assert "compiling" not in capsys.readouterr().err.splitlines()[-1]
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="asks who owns a folder")
 def test_kernels_are_kept_where_a_file_can_be_made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("NUMBA_CACHE_DIR", "")  # so that what is set below is taken back
-    monkeypatch.delenv("NUMBA_CACHE_DIR")
+    for name in ("NUMBA_CACHE_DIR", "MPLCONFIGDIR"):
+        monkeypatch.setenv(name, "")  # so that what is set below is taken back
+        monkeypatch.delenv(name)
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     parallel.use_writable_cache(package=tmp_path / "p", home=tmp_path / "h")
-    assert "NUMBA_CACHE_DIR" not in os.environ
     nowhere = Path("/proc/nowhere")  # not even root makes files there
     parallel.use_writable_cache(package=nowhere, home=tmp_path)
-    assert "NUMBA_CACHE_DIR" not in os.environ
+    assert not {"NUMBA_CACHE_DIR", "MPLCONFIGDIR"} & set(os.environ)
     parallel.use_writable_cache(package=nowhere, home=nowhere)
-    assert "sqdr-qiskit-kernels-" in os.environ["NUMBA_CACHE_DIR"]
+    own = tmp_path / f"sqdr-qiskit-{os.getuid()}"
+    assert os.environ["NUMBA_CACHE_DIR"] == str(own / "kernels")
+    assert os.environ["MPLCONFIGDIR"] == str(own / "matplotlib")
+    assert own.stat().st_mode & 0o077 == 0
     assert not parallel.kernels_are_kept()
+    own.chmod(0o777)  # others can put kernels there: not taken
+    monkeypatch.delenv("NUMBA_CACHE_DIR")
+    parallel.use_writable_cache(package=nowhere, home=nowhere)
+    elsewhere = Path(os.environ["NUMBA_CACHE_DIR"]).parent
+    assert elsewhere != own
+    assert elsewhere.stat().st_mode & 0o077 == 0
     kept = tmp_path / "cache" / "x"
     kept.mkdir(parents=True)
     (kept / "passes.forward-1.nbi").touch()
@@ -88,6 +98,35 @@ def test_ctrl_c_says_how_to_go_on() -> None:
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="sends a signal")
+def test_a_process_that_starts_says_nothing_of_ctrl_c(tmp_path: Path) -> None:
+    (tmp_path / "parent.py").write_text(
+        "import multiprocessing, os, signal, sys\n"
+        "from sqdr_qiskit.parallel import deaf_to_interrupts\n"
+        "if __name__ == '__main__':\n"
+        "    child = multiprocessing.get_context('spawn').Process(target=print)\n"
+        "    with deaf_to_interrupts():\n"
+        "        child.start()\n"
+        "    signal.signal(signal.SIGINT, lambda *_: None)\n"
+        "    os.killpg(0, signal.SIGINT)\n"
+        "    child.join()\n"
+        "    sys.exit(child.exitcode)\n"
+    )
+    command = [sys.executable, str(tmp_path / "parent.py")]
+    done = subprocess.run(command, capture_output=True, text=True, start_new_session=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+    with pytest.raises(KeyboardInterrupt), parallel.deaf_to_interrupts():  # the parent hears it afterwards
+        os.kill(os.getpid(), signal.SIGINT)
+
+
+def _group_lives(group: int) -> bool:
+    try:
+        os.killpg(group, 0)
+    except ProcessLookupError:
+        return False
+    return True
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="sends a signal")
 @pytest.mark.parametrize("words", [["train"], ["run", "grid.toml", "--workers", "2"]], ids=["train", "run"])
 def test_an_interrupted_run_goes_on_as_it_says(tmp_path: Path, words: list[str]) -> None:
     head = 'schema = 1\nkind = "job"\ntitle = "A grid"\nsource = "made up"\n[job]\ntask = "train"\n'
@@ -99,16 +138,20 @@ def test_an_interrupted_run_goes_on_as_it_says(tmp_path: Path, words: list[str])
     process = subprocess.Popen(
         command, cwd=tmp_path, stderr=subprocess.PIPE, text=True, start_new_session=True
     )
-    until = time.monotonic() + 120
+    until = time.monotonic() + 600  # a busy machine's
     state = "*/state.pt" if words == ["train"] else "*/*/state.pt"
     while not list((tmp_path / "runs").glob(state)):
         assert time.monotonic() < until
         assert process.poll() is None
         time.sleep(0.05)
     os.killpg(process.pid, signal.SIGINT)  # as a terminal does: to the workers too
-    _, said = process.communicate(timeout=30)
+    _, said = process.communicate(timeout=120)
     assert process.returncode == 130
     assert "Traceback" not in said
+    until = time.monotonic() + 60
+    while _group_lives(process.pid):  # its workers
+        assert time.monotonic() < until
+        time.sleep(0.05)
     found = re.search(r"error: interrupted; go on with: sqdr-qiskit (.*)\n$", said)
     assert found is not None, said
     assert found[1].startswith(f"{' '.join(words[:2])} --resume runs/")

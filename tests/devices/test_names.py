@@ -60,6 +60,12 @@ def test_every_device_of_2026_but_none_without_a_snapshot_has_a_fake() -> None:
             "There is no ibm_feez on your account (did you mean ibm_fez?); on your account these are "
             "available: ibm_fez.",
         ),
+        (  # another account's device is no advice
+            "ibm_feez",
+            ["ibm_aachen"],
+            "",
+            "There is no ibm_feez on your account; on your account these are available: ibm_aachen.",
+        ),
         ("ibm_nowhere", None, "there is no account", "There is no account."),
         (
             "ibm_nowhere",

@@ -1,5 +1,11 @@
 from __future__ import annotations
 
+import os
+import shutil
+import string
+import subprocess
+from pathlib import Path
+
 import pytest
 
 from sqdr_qiskit.errors import ArgumentError
@@ -24,6 +30,30 @@ def test_latex_escapes_everything_and_uses_booktabs() -> None:
         "x \\& y \\textbackslash{}\\textbackslash{} \\{z\\} & 1 $\\pm$ 2 \\\\\n"
         "\\#1 \\textasciitilde{} \\$\\textasciicircum{} & $-$ -- \\\\\n\\bottomrule\n\\end{tabular}\n"
     )
+
+
+def test_latex_compiles(tmp_path: Path) -> None:
+    odd = (
+        "[1] a bracket",
+        "* a star",
+        "{",
+        string.punctuation,
+        "± – − µ ⟨Z⟩ ≤ ≥ αβγδεζηθικλμνξπρστυφχψω",
+        "",
+    )
+    text = Table(("run",), tuple((cell,) for cell in odd), frozenset(), "a title\nof two lines").latex()
+    assert text.splitlines()[0] == r"% a title of two lines: needs \usepackage{booktabs}"
+    assert "\n{}[1] a bracket \\\\\n{}* a star \\\\\n" in text
+    assert r"$\alpha$$\beta$" in text
+    assert r"$\lambda$" in text
+    if shutil.which("pdflatex") is None:
+        return
+    rules = "".join(rf"\newcommand\{where}rule{{\hline}}" for where in ("top", "mid", "bottom"))
+    page = rf"\documentclass{{article}}{rules}\begin{{document}}{os.linesep}{text}\end{{document}}"
+    (tmp_path / "page.tex").write_text(page, encoding="utf-8")
+    command = ["pdflatex", "-interaction=nonstopmode", "-halt-on-error", "page.tex"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout[-2000:]
 
 
 def test_text_lines_columns_up() -> None:
