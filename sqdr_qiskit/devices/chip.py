@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cache, cached_property
 from statistics import median
@@ -17,11 +17,11 @@ from qiskit_aer.noise import NoiseModel, QuantumError, ReadoutError
 from sqdr_qiskit.devices.fusing import Entanglers
 from sqdr_qiskit.errors import ArgumentError, BackendError, SpecError
 from sqdr_qiskit.noise_models.build import PlacedChannel, quantum_error
-from sqdr_qiskit.noise_models.calibration import device_channels
+from sqdr_qiskit.noise_models.calibration import device_channels, over_rotation
 from sqdr_qiskit.specs.channels import ChannelSpec
 from sqdr_qiskit.specs.device import DeviceSnapshot
 
-__all__ = ["Chip", "chip_of", "Edge", "fake_backend", "median_noise"]
+__all__ = ["Chip", "chip_of", "Edge", "fake_backend", "median_noise", "PlacedChannels"]
 
 
 def fake_backend(name: str) -> BackendV2:
@@ -89,12 +89,16 @@ class Chip:
         target: Qiskit's description of its gates, with errors and durations.
         readout: For each qubit (P(1|0), P(0|1)).
         calibrated: Time of calibration, ISO 8601; empty if unknown.
+        over_rotation: For pairs, ascending, by which angle their gate turns too far (`DeviceRotation`).
+        zz: The same of their crosstalk.
     """
 
     name: str
     target: Target
     readout: tuple[tuple[float, float], ...]
     calibrated: str = ""
+    over_rotation: Mapping[tuple[int, int], float] = field(default_factory=dict)
+    zz: Mapping[tuple[int, int], float] = field(default_factory=dict)
     _found: dict[tuple[str, tuple[int, ...]], PlacedChannels] = field(default_factory=dict, repr=False)
 
     @property
@@ -234,7 +238,14 @@ class Chip:
             (old[0] if p01 is None else p01, old[1] if p10 is None else p10)
             for p01, p10, old in zip(device.p01, device.p10, self.readout, strict=True)
         )
-        return Chip(self.name, target, readout, device.calibrated)
+        return Chip(
+            self.name,
+            target,
+            readout,
+            device.calibrated,
+            device.angles("over_rotation"),
+            device.angles("zz"),
+        )
 
     def channels_after(self, name: str, qubits: tuple[int, ...]) -> PlacedChannels:
         """The noise after a gate by the rule of Aer's `NoiseModel.from_backend`: (channel, operands) pairs in
@@ -258,11 +269,13 @@ class Chip:
         key = (name, qubits)
         if key not in self._found:
             times = [self.relaxation(qubit) for qubit in qubits]
+            angle = self.over_rotation.get((min(qubits), max(qubits)), 0.0)
             self._found[key] = device_channels(
                 error,
                 seconds * 1e9 or None,
                 tuple(None if math.isinf(t1) else t1 * 1e6 for t1, _ in times),
                 tuple(None if math.isinf(t2) else t2 * 1e6 for _, t2 in times),
+                over_rotation(name, angle),
             )
         return self._found[key]
 

@@ -2,7 +2,8 @@
 
 Only the qubits in use are computed, and of those each reading's light cone by itself: a tile costs what a
 circuit of its 3 or 7 qubits costs, whatever the size of the chip. Gates err by the rule of Aer's
-`NoiseModel.from_backend`; waiting qubits relax; what no snapshot holds (crosstalk, drift, ...) is left out.
+`NoiseModel.from_backend`; waiting qubits relax. Where a chip's noise was learnt, its pairs turn too far, and
+its two-qubit gates turn their neighbours, too; what no snapshot holds (drift, leakage, ...) is left out.
 
 All of that is a Pauli-transfer matrix on one or two qubits, so the exact engine computes the expectation of
 every reading, and its shots are drawn from that (a reading is +1 with probability (1 + expectation) / 2).
@@ -13,21 +14,21 @@ from __future__ import annotations
 
 import hashlib
 import secrets
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
 from qiskit.circuit import QuantumCircuit
-from qiskit.circuit.library import IGate
+from qiskit.circuit.library import Barrier, IGate, RZZGate
 from qiskit.primitives import BaseEstimatorV2, DataBin, PrimitiveResult, PubResult
 from qiskit.primitives.containers.estimator_pub import EstimatorPub
 from qiskit.primitives.containers.observables_array import ObservablesArray
 from qiskit.quantum_info import SparsePauliOp
 from qiskit_aer.noise import NoiseModel, ReadoutError
 
-from sqdr_qiskit.devices.chip import Chip
+from sqdr_qiskit.devices.chip import Chip, PlacedChannels
 from sqdr_qiskit.devices.sender import Handle, Request, shots_of
 from sqdr_qiskit.devices.success import schedule
 from sqdr_qiskit.errors import ArgumentError, UnsupportedError
@@ -43,6 +44,7 @@ from sqdr_qiskit.specs.channels import ChannelSpec
 __all__ = [
     "aer_noise",
     "chip_engine",
+    "crosstalk",
     "draw",
     "LocalHandle",
     "LocalSender",
@@ -200,7 +202,11 @@ class _Aer:
 
     def __init__(self, pub: EstimatorPub, chip: Chip, seed: int | None, *, sampled: bool) -> None:
         part = part_in_use(pub.circuit, chip, _support(pub.observables))
-        self._circuit = part.circuit
+        self._circuit = part.circuit.copy_empty_like()
+        for item in part.circuit.data:
+            label = item.operation.label or ""
+            turn = RZZGate(float(label.removeprefix(_ZZ))) if label.startswith(_ZZ) else item.operation
+            self._circuit.append(turn, item.qubits)
         self._observables = ObservablesArray(
             [
                 {part.word(word): weight for word, weight in observable.items()}
@@ -222,7 +228,8 @@ class PartInUse:
 
     Attributes:
         circuit: On the qubits in use, with an identity gate wherever a qubit waits (labelled by the time in
-            ns, `wait~84`).
+            ns, `wait~84`), and a barrier where a pair turns by crosstalk (labelled by the angle in radians,
+            `zz~0.02`).
         qubits: The device's qubits that its qubits stand for, ascending.
         measured: Those of them that are measured.
     """
@@ -248,8 +255,20 @@ def part_in_use(circuit: QuantumCircuit, chip: Chip, measured: Sequence[int]) ->
     qubits = tuple(sorted(used))
     place = {qubit: i for i, qubit in enumerate(qubits)}
     small = QuantumCircuit(len(qubits))
-    for item, waits in zip(circuit.data, schedule(circuit, chip, measured).waits, strict=True):
-        small.append(item.operation, [place[circuit.find_bit(qubit).index] for qubit in item.qubits])
+    times = schedule(circuit, chip, measured)
+    near: dict[int, list[tuple[int, float]]] = {}
+    for (first, second), angle in chip.zz.items():
+        if angle and {first, second} <= used:
+            near.setdefault(first, []).append((second, angle))
+            near.setdefault(second, []).append((first, angle))
+    # What a neighbour does meanwhile counts only where there is crosstalk; the order stays, else.
+    order = sorted(range(len(circuit.data)), key=lambda i: -times.to_end[i] if near else 0.0)
+    for number in order:
+        item, waits = circuit.data[number], times.waits[number]
+        where = [circuit.find_bit(qubit).index for qubit in item.qubits]
+        small.append(item.operation, [place[qubit] for qubit in where])
+        for qubit, other, angle in crosstalk(where, near):
+            small.append(Barrier(2, label=f"{_ZZ}{angle!r}"), [place[qubit], place[other]])
         for qubit, seconds in waits:
             nanoseconds = round(seconds * 1e9)
             if nanoseconds:
@@ -257,7 +276,22 @@ def part_in_use(circuit: QuantumCircuit, chip: Chip, measured: Sequence[int]) ->
     return PartInUse(small, qubits, tuple(measured))
 
 
+def crosstalk(
+    gate: Sequence[int], near: Mapping[int, Sequence[tuple[int, float]]]
+) -> list[tuple[int, int, float]]:
+    """Pairs that a gate's crosstalk turns, with their angles: each of its qubits with others than its own.
+
+    Args:
+        gate: The gate's qubits; a turn of one qubit has no crosstalk.
+        near: For each qubit, those that it is coupled to, and the angles in radians.
+    """
+    if len(gate) != 2:
+        return []
+    return [(q, other, angle) for q in gate for other, angle in near.get(q, ()) if other not in gate]
+
+
 _WAIT = "wait~"
+_ZZ = "zz~"
 
 
 def waiting_time(label: str) -> float | None:
@@ -274,7 +308,10 @@ class _ChipChannels:
 
     def after(self, gate: str, qubits: tuple[int, ...]) -> tuple[Channel, ...]:
         where = tuple(self.qubits[qubit] for qubit in qubits)
-        if gate.startswith(_WAIT):
+        if gate.startswith(_ZZ):
+            turn = ChannelSpec("zz_rotation", (("angle_rad", float(gate.removeprefix(_ZZ))),))
+            channels: PlacedChannels = ((turn, (0, 1)),)
+        elif gate.startswith(_WAIT):
             channels = self.chip.channels_of_waiting(where[0], int(gate.removeprefix(_WAIT)))
         else:
             channels = self.chip.channels_after(gate, where)
@@ -329,7 +366,7 @@ def aer_noise(part: PartInUse, chip: Chip) -> NoiseModel:
     for item in part.circuit.data:
         name = item.operation.label or item.operation.name
         where = tuple(part.circuit.find_bit(qubit).index for qubit in item.qubits)
-        if (name, where) in known:
+        if (name, where) in known or name.startswith(_ZZ):
             continue
         known.add((name, where))
         qubits = tuple(part.qubits[qubit] for qubit in where)

@@ -21,10 +21,12 @@ class Schedule:
         duration: Seconds from the first gate to the end of the measurement.
         waits: For each instruction, (qubit, seconds) pairs: how long its qubits then wait for their next gate
             or for the measurement.
+        to_end: For each instruction, seconds from its start to the measurement.
     """
 
     duration: float
     waits: tuple[tuple[tuple[int, float], ...], ...]
+    to_end: tuple[float, ...]
 
 
 def schedule(circuit: QuantumCircuit, chip: Chip, measured: Collection[int]) -> Schedule:
@@ -39,6 +41,7 @@ def schedule(circuit: QuantumCircuit, chip: Chip, measured: Collection[int]) -> 
     """
     to_end: dict[int, float] = {}  # seconds from the start of the qubit's next gate to the measurement
     waits: list[tuple[tuple[int, float], ...]] = []
+    starts: list[float] = []
     for item in reversed(circuit.data):
         qubits = tuple(circuit.find_bit(qubit).index for qubit in item.qubits)
         start = max(to_end.get(qubit, 0.0) for qubit in qubits)
@@ -50,10 +53,12 @@ def schedule(circuit: QuantumCircuit, chip: Chip, measured: Collection[int]) -> 
             )
         )
         duration = chip.duration(item.operation.name, qubits)
+        starts.append(start + duration)
         for qubit in qubits:
             to_end[qubit] = start + duration
     reading = max((chip.duration("measure", (qubit,)) for qubit in measured), default=0.0)
-    return Schedule(max(to_end.values(), default=0.0) + reading, tuple(reversed(waits)))
+    length = max(to_end.values(), default=0.0) + reading
+    return Schedule(length, tuple(reversed(waits)), tuple(reversed(starts)))
 
 
 _WORST = 0.99  # an error of 1 would make every product 0 and hide the rest

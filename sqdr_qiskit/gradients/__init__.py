@@ -7,6 +7,9 @@ from dataclasses import dataclass, fields
 from typing import Any
 
 from sqdr_qiskit.backends.interface import Backend
+from sqdr_qiskit.devices.estimator import DeviceEstimator
+from sqdr_qiskit.devices.rehearsal import LocalSender
+from sqdr_qiskit.devices.twin import Twin
 from sqdr_qiskit.errors import ArgumentError, UnsupportedError
 from sqdr_qiskit.gradients.exact import ExactGradient, TwinGradient
 from sqdr_qiskit.gradients.interface import BatchedEstimatorGradient, GradientRequest
@@ -16,7 +19,7 @@ from sqdr_qiskit.gradients.shifts.packing import Unit
 from sqdr_qiskit.gradients.spsa import SPSAGradient
 from sqdr_qiskit.simulators.exact import ExactEstimator
 from sqdr_qiskit.simulators.noise import Noise, noisy_engine
-from sqdr_qiskit.specs.noise import noise_spec
+from sqdr_qiskit.specs.noise import NoiseSpec, noise_spec
 
 __all__ = [
     "GRADIENTS",
@@ -112,8 +115,7 @@ def _spsa(backend: Backend, options: GradientOptions) -> BatchedEstimatorGradien
 
 def _physics_aware(backend: Backend, options: GradientOptions) -> BatchedEstimatorGradient:
     if options.model_noise is not None:
-        named = options.model_noise
-        model = ExactGradient(ExactEstimator(None if named == "none" else noisy_engine(noise_spec(named))))
+        model = _model(backend, None if options.model_noise == "none" else noise_spec(options.model_noise))
     else:
         if is_device(backend) and backend.maker is None:
             raise ArgumentError(
@@ -124,6 +126,16 @@ def _physics_aware(backend: Backend, options: GradientOptions) -> BatchedEstimat
     every = options.control_every or 0
     control = _shift("rotation")(backend, GradientOptions()) if every else None
     return PhysicsAwareGradient(backend.estimator, model, control=control, control_every=every)
+
+
+def _model(backend: Backend, noise: NoiseSpec | None) -> BatchedEstimatorGradient:
+    """Derivatives under a noise model; under a device's own calibration, where its circuits stand on it."""
+    if noise is None:
+        return ExactGradient(ExactEstimator())
+    if noise.device is None or not isinstance(backend.estimator, DeviceEstimator):
+        return ExactGradient(ExactEstimator(noisy_engine(noise)))
+    sender = LocalSender(backend.estimator.chip.under(noise.device), sampled=False)
+    return TwinGradient(Twin(backend.estimator, sender))
 
 
 # The one list of gradients: name on the command line -> maker, and the options that it has.

@@ -18,6 +18,13 @@ products, too: its table of factors F[a, b] = sum_r u_r[a] v_r[b]. Depolarizing 
 them, which keeps (I, I) alone, is the identity on both qubits from there on. Among the circuit's first CZs
 the number r is one more flag to sum over.
 
+A turn by a small angle d about ZZ (a CZ that turns too far, crosstalk) leaves flags as they are, too, and
+products with equal flags alone. Where flags differ it is two products, cos d times the product and sin d times
+
+    flag 0: (I, Z) -> (Z, I)          flag 1: (X, Y) -> (Y, -X);
+
+which of the two, is again one more flag.
+
 Sums over binary flags are done by bucket elimination (Dechter, Artif. Intell. 113, 41 (1999)): for factors
 that stand in a chain the sum costs a fixed number of multiply-adds per factor, and in general 2^(width of
 the graph) of them.
@@ -117,7 +124,7 @@ def _at(factor: Factor, flags: dict[int, int]) -> Value:
     return factor.table[tuple(flags[flag] for flag in factor.scope)]
 
 
-_SITE, _CZ, _PAIR = 0, 1, 2
+_SITE, _CZ, _PAIR, _TWIST = 0, 1, 2, 3
 _IDENTITY: Vector = (1.0, 0.0, 0.0, 0.0)
 _LETTERS: tuple[Vector, ...] = (_IDENTITY, (0.0, 1.0, 0.0, 0.0), (0.0, 0.0, 1.0, 0.0), (0.0, 0.0, 0.0, 1.0))
 _PER_TERM = 32  # multiply-adds that a term will cost at the least, once it is contracted
@@ -141,8 +148,30 @@ class _Scaling:
     identity: bool
 
 
-_Event = tuple[int, int, int, _Scaling | None]
-"""(_SITE, qubit, site number, None), (_CZ, qubit, qubit, None) or (_PAIR, qubit, qubit, scaling)."""
+@dataclass(frozen=True)
+class _Twist:
+    """exp(-i d Z x Z / 2), by cosine and sine of d."""
+
+    cosine: float
+    sine: float
+
+
+_Event = tuple[int, int, int, _Scaling | _Twist | None]
+"""(_SITE, qubit, site number, None), (_CZ, qubit, qubit, None), (_PAIR, qubit, qubit, scaling) or
+(_TWIST, qubit, qubit, twist)."""
+
+
+def _twist(ptm: RealArray) -> _Twist | None:
+    """A two-qubit map as a turn about ZZ, if it is one."""
+    found = _Twist(float(ptm[4, 4]), float(ptm[11, 4]))  # what becomes of X x I: of it, and of Y x Z
+    expected = np.eye(16)
+    for a, b in product(range(4), repeat=2):
+        if (a in (1, 2)) == (b in (1, 2)):
+            continue
+        image = 4 * (3 - a) + 3 - b  # X <-> Y on the one side, I <-> Z on the other
+        expected[4 * a + b, 4 * a + b] = found.cosine
+        expected[image, 4 * a + b] = found.sine if 1 in (a, b) else -found.sine
+    return found if np.max(np.abs(ptm - expected)) < _PRODUCT else None
 
 
 def _scaling(ptm: RealArray) -> _Scaling:
@@ -229,7 +258,9 @@ def _events(form: NormalForm, member: Cone, owner: Mapping[int, int]) -> list[_E
         if isinstance(op, CZ):
             events.append((_CZ, *op.qubits, None))
         elif isinstance(op, PairChannel):
-            events.append((_PAIR, *op.qubits, _scaling(op.ptm)))
+            twist = _twist(op.ptm)
+            kind = _PAIR if twist is None else _TWIST
+            events.append((kind, *op.qubits, _scaling(op.ptm) if twist is None else twist))
         elif owner[index] not in seen:
             seen.add(owner[index])
             events.append((_SITE, op.qubit, owner[index], None))
@@ -250,7 +281,7 @@ def _split(events: list[_Event], chains: ChainTable, tape: Tape) -> tuple[list[_
             # Order in time: what follows a closing event on either qubit cannot come before it.
             closes = closed in (state.get(a), state.get(b))
             # one flag more can tell two products apart, no more
-            closes = closes or (scaling is not None and len(scaling.products) > 2)
+            closes = closes or (isinstance(scaling, _Scaling) and len(scaling.products) > 2)
             state[a] = state[b] = closed if closes else open_
         else:
             # Before the first CZ a site makes the product state. After it, one that does not mix {X, Y} with
@@ -283,6 +314,19 @@ def _pull(term: _Term, event: _Event, chains: ChainTable, tape: Tape) -> list[_T
         return [_term(vectors)]
     first, second = vectors.get(a, _IDENTITY), vectors.get(b, _IDENTITY)
     parts = []
+    if isinstance(scaling, _Twist):
+        for flag_a, flag_b in product(_flags(first), _flags(second)):
+            left, right = _part(first, flag_a), _part(second, flag_b)
+            if flag_a == flag_b:
+                found = [(1.0, left, right)]
+            else:
+                found = [(scaling.cosine, left, right), (-scaling.sine, _twisted(left), _twisted(right))]
+            for weight, one, other in found:
+                if weight:
+                    vectors[a] = _scaled(one, (weight, weight, weight, weight), tape)
+                    vectors[b] = other
+                    parts.append(_term(vectors))
+        return parts
     if scaling is not None:
         # One product suffices where either side holds nothing.
         if second == _IDENTITY or first == _IDENTITY:
@@ -336,8 +380,14 @@ def _times_z(vector: Vector, times: int) -> Vector:
     return (z, negative(y), x, i)
 
 
+def _twisted(vector: Vector) -> Vector:
+    """The second product of a turn about ZZ, on a state; on an operator its angle has the other sign."""
+    i, x, y, z = vector
+    return (z, negative(y), x, i)
+
+
 class _FirstLayer:
-    """Sites, CZs and channels on pairs on a product state, contracted with a product operator."""
+    """Sites, CZs, channels and twists on pairs on a product state, contracted with a product operator."""
 
     def __init__(self, events: list[_Event], chains: ChainTable, tape: Tape) -> None:
         self._chains = chains
@@ -349,7 +399,7 @@ class _FirstLayer:
             self._local.setdefault(a, []).append((event, -1 - number))
             if kind != _SITE:
                 self._local.setdefault(b, []).append((event, -1 - number))
-            if kind == _CZ:
+            if kind in (_CZ, _TWIST):
                 self._neighbours.setdefault(a, []).append(b)
                 self._neighbours.setdefault(b, []).append(a)
         self._states: dict[tuple[int, tuple[int | None, ...]], Vector] = {}
@@ -369,9 +419,17 @@ class _FirstLayer:
         settled = {q: flag for q, flag in settled.items() if q not in free}
         for q in reach:
             for (kind, a, b, scaling), name in self._local.get(q, ()):
+                if kind == _TWIST:
+                    # Equal flags: one product. Out of reach a qubit has flag 0, and here so has its partner.
+                    same = not free & {a, b} and settled.get(a, 0) == settled.get(b, 0)
+                    if same:
+                        settled[name] = 0
+                    else:
+                        free.add(name)
+                    continue
                 if kind != _PAIR or a not in reach or b not in reach:
                     continue
-                assert scaling is not None
+                assert isinstance(scaling, _Scaling)
                 # The further products keep (I, I) alone, and a flagged qubit holds X or Y.
                 flagged = scaling.identity and 1 in (settled.get(a), settled.get(b))
                 if len(scaling.products) == 1 or flagged:
@@ -383,20 +441,35 @@ class _FirstLayer:
 
     def _factor(self, q: int, vector: Vector, free: set[int], settled: Mapping[int, int]) -> Factor:
         # what each CZ and channel asks for: the neighbour's flag, or the number of the channel's product
+        local = self._local.get(q, ())
         near = [
-            name if kind == _PAIR else b if a == q else a
-            for (kind, a, b, _), name in self._local.get(q, ())
+            b if kind == _CZ and a == q else a if kind == _CZ else name
+            for (kind, a, b, _), name in local
             if kind != _SITE
         ]
-        scope = tuple(sorted({q, *near} & free))
+        # the first qubit of a twist has its factor, which depends on both flags
+        twists = [
+            (twist, b, name) for (_, a, b, twist), name in local if isinstance(twist, _Twist) and a == q
+        ]
+        scope = tuple(sorted({q, *near, *(b for _, b, _ in twists)} & free))
         table: dict[tuple[int, ...], Value] = {}
         for values in product((0, 1), repeat=len(scope)):
             flags = {**settled, **dict(zip(scope, values, strict=True))}
             # a neighbour out of reach has no flag; the other qubit of a channel out of reach, the identity
             asked = tuple(flags.get(name, 0 if name >= 0 else None) for name in near)
+            weight = 1.0
+            for twist, other, name in twists:
+                if flags.get(q, 0) == flags.get(other, 0):
+                    weight *= 0.0 if flags[name] else 1.0
+                else:
+                    weight *= twist.sine if flags[name] else twist.cosine
+            if weight == 0.0:
+                table[values] = 0.0
+                continue
             state = self._state(q, asked)
             letters = (1, 2) if flags.get(q, 0) else (0, 3)
-            table[values] = self._tape.dot((vector[a], state[a]) for a in letters)
+            value = self._tape.dot((vector[a], state[a]) for a in letters)
+            table[values] = self._tape.times(value, weight)
         return Factor(scope, table)
 
     def _state(self, q: int, near: tuple[int | None, ...]) -> Vector:
@@ -413,7 +486,9 @@ class _FirstLayer:
                     if next(asked):
                         i, x, y, z = vector
                         vector = (z, y, negative(x), i)
-                elif scaling is not None:
+                elif kind == _TWIST:
+                    vector = _twisted(vector) if next(asked) else vector
+                elif isinstance(scaling, _Scaling):
                     number, side = next(asked), 0 if a == q else 1
                     scales = scaling.alone if number is None else scaling.products[number]
                     vector = _scaled(vector, scales[side], self._tape)

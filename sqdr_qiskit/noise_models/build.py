@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import logging
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 
@@ -12,7 +13,7 @@ from qiskit.quantum_info import Kraus, Pauli
 from qiskit_aer.noise import NoiseModel, QuantumError, ReadoutError, pauli_error
 
 from sqdr_qiskit.errors import SpecError, UnsupportedError
-from sqdr_qiskit.noise_models.calibration import device_channels
+from sqdr_qiskit.noise_models.calibration import device_channels, over_rotation
 from sqdr_qiskit.noise_models.channels import (
     ComplexArray,
     compose,
@@ -35,6 +36,9 @@ __all__ = [
     "PlacedChannel",
     "quantum_error",
 ]
+
+
+_log = logging.getLogger("sqdr_qiskit")
 
 
 def attach(model: NoiseModel, error: QuantumError, gate: str, qubits: tuple[int, ...] | None) -> None:
@@ -172,6 +176,7 @@ class NoiseRules:
             gate.duration_ns,
             tuple(device.t1_us[q] for q in qubits),
             tuple(device.t2_us[q] for q in qubits),
+            over_rotation(key, device.angles("over_rotation").get((min(qubits), max(qubits)), 0.0)),
         )
         return tuple(PlacedChannel(channel, operands) for channel, operands in channels)
 
@@ -205,6 +210,12 @@ def build_noise_model(spec: NoiseSpec, circuit: QuantumCircuit) -> NoiseModel:
         UnsupportedError: A device snapshot and a circuit that was not transpiled for the device.
     """
     check_gates(spec, circuit)
+    if spec.device is not None and spec.device.angles("zz"):
+        _log.warning(
+            "ZZ coupling between qubits of noise model %s is left out: noise here follows gates, on their "
+            "qubits alone. --backend fake_<device> --noise computes with it.",
+            spec.name,
+        )
     rules = NoiseRules(spec, circuit.num_qubits)
     model = NoiseModel(basis_gates=sorted({instruction.operation.name for instruction in circuit.data}))
     done: set[tuple[str, tuple[int, ...] | None]] = set()

@@ -26,7 +26,7 @@ from sqdr_qiskit.specs.channels import ChannelSpec
 from sqdr_qiskit.specs.device import DeviceGate, DeviceSnapshot
 from sqdr_qiskit.specs.noise import ErrorSpec, NoiseSpec, ReadoutSpec
 
-__all__ = ["device_channels", "median_noise", "snapshot"]
+__all__ = ["device_channels", "median_noise", "over_rotation", "snapshot"]
 
 
 _FOREVER_US = 1e30  # stands for an unknown, that is, infinite time
@@ -37,6 +37,7 @@ def device_channels(
     duration_ns: float | None,
     t1_us: tuple[float | None, ...],
     t2_us: tuple[float | None, ...],
+    rotation: ChannelSpec | None = None,
 ) -> tuple[tuple[ChannelSpec, tuple[int, ...]], ...]:
     """Channels after one gate of a device.
 
@@ -45,6 +46,8 @@ def device_channels(
         duration_ns: Duration, ns, or None.
         t1_us: T1 of each of the gate's qubits, microseconds, None for infinite.
         t2_us: T2 of each, microseconds, None for 2 T1.
+        rotation: By which a two-qubit gate turns too far, see `over_rotation`; it acts first, and is no part
+            of `error`.
 
     Returns:
         (channel, operands) pairs in the order in which they act.
@@ -54,19 +57,30 @@ def device_channels(
         for position, (t1, t2) in enumerate(zip(t1_us, t2_us, strict=True))
         if duration_ns
     ]
+    turned = [] if rotation is None else [(rotation, (0, 1))]
     dim = 2 ** len(t1_us)
     ptm: FloatArray = np.eye(1)
     for channel, _ in relaxation:
         ptm = np.asarray(np.kron(ptm, kraus_to_ptm(kraus_operators(channel))), dtype=np.float64)
     fidelity = average_gate_fidelity(ptm) if relaxation else 1.0
     if not error or error <= 1.0 - fidelity:
-        return tuple(relaxation)
+        return (*turned, *relaxation)
     worst = min(error, dim / (dim + 1))
     largest = dim**2 / (dim**2 - 1)
     lam = min(dim * (worst - (1.0 - fidelity)) / (dim * fidelity - 1.0), largest)
     kind = "depolarizing" if dim == 2 else "depolarizing_2q"
     depolarizing = ChannelSpec(kind, (("p", min(1.0, lam / largest)),))
-    return (depolarizing, tuple(range(len(t1_us)))), *relaxation
+    return *turned, (depolarizing, tuple(range(len(t1_us)))), *relaxation
+
+
+def over_rotation(gate: str, angle_rad: float) -> ChannelSpec | None:
+    """What a two-qubit gate does that turns by this angle too far; None if that is nothing.
+
+    About ZZ for a CZ; an ECR and a CX turn about Z on their first and X on their second qubit.
+    """
+    if not angle_rad:
+        return None
+    return ChannelSpec("zz_rotation" if gate == "cz" else "zx_rotation", (("angle_rad", angle_rad),))
 
 
 def _relaxation(t1_us: float | None, t2_us: float | None, duration_ns: float | None) -> ChannelSpec:

@@ -103,6 +103,13 @@ def _thermal_relaxation(t1_us: float, t2_us: float, duration_ns: float) -> Compl
     return minimal_kraus(compose(_amplitude_damping(gamma), _phase_damping(lam)))
 
 
+def _rotation(word: str, angle: float) -> ComplexArray:
+    """exp(-i angle / 2 P Q) as the one Kraus operator."""
+    return np.asarray(
+        math.cos(angle / 2) * np.eye(4) - 1j * math.sin(angle / 2) * _pauli_word(word), dtype=np.complex128
+    )[None]
+
+
 def _kraus(spec: ChannelSpec) -> ComplexArray:
     parts = np.array(spec.matrices)
     return np.asarray(parts[..., 0] + 1j * parts[..., 1])
@@ -116,6 +123,8 @@ _CONSTRUCTORS: Mapping[str, Callable[[ChannelSpec], ComplexArray]] = {
     "amplitude_damping": lambda spec: _amplitude_damping(spec["gamma"]),
     "phase_damping": lambda spec: _phase_damping(spec["lambda"]),
     "thermal_relaxation": lambda spec: _thermal_relaxation(spec["t1_us"], spec["t2_us"], spec["duration_ns"]),
+    "zz_rotation": lambda spec: _rotation("ZZ", spec["angle_rad"]),
+    "zx_rotation": lambda spec: _rotation("ZX", spec["angle_rad"]),
     "pauli": lambda spec: _pauli_mixture(dict(spec.params)),
     "kraus": _kraus,
 }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, TypeAlias
@@ -25,12 +26,16 @@ CHANNEL_PARAMETERS: Mapping[str, tuple[str, ...]] = {
     "amplitude_damping": ("gamma",),
     "phase_damping": ("lambda",),
     "thermal_relaxation": ("t1_us", "t2_us", "duration_ns"),
+    "zz_rotation": ("angle_rad",),
+    "zx_rotation": ("angle_rad",),
     "pauli": (),
     "kraus": (),
 }
 
 SWEEPABLE: Mapping[str, str] = {
-    kind: keys[0] for kind, keys in CHANNEL_PARAMETERS.items() if len(keys) == 1 and kind != "depolarizing_2q"
+    kind: keys[0]
+    for kind, keys in CHANNEL_PARAMETERS.items()
+    if len(keys) == 1 and kind != "depolarizing_2q" and keys != ("angle_rad",)
 }
 """Channels of one strength in [0, 1] -> the parameter that is the strength."""
 
@@ -77,7 +82,7 @@ class ChannelSpec:
             return len(self.params[0][0])
         if self.kind == "kraus":
             return len(self.matrices[0]).bit_length() - 1
-        return 2 if self.kind.endswith("_2q") else 1
+        return 2 if self.kind.endswith(("_2q", "_rotation")) else 1
 
     def describe(self) -> str:
         """The channel in one line, for tables and messages."""
@@ -189,6 +194,8 @@ def _problem(kind: str, params: Mapping[str, float], matrices: tuple[Matrix, ...
             return name, f"must be from 0 to 1, but is {value:g}"
         if name in ("t1_us", "t2_us") and not value > 0.0:
             return name, f"must be above 0, but is {value:g}"
+        if name == "angle_rad" and not abs(value) <= math.pi:
+            return name, f"must be from -pi to pi, but is {value:g}"
         if name == "duration_ns" and not value >= 0.0:
             return name, f"must be at least 0, but is {value:g}"
     if kind == "thermal_relaxation" and params["t2_us"] > 2.0 * params["t1_us"]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 from statistics import median
@@ -10,7 +11,7 @@ from typing import Any
 
 from sqdr_qiskit.specs.reader import Table
 
-__all__ = ["DeviceGate", "DeviceSnapshot", "device_to_dict", "read_device", "write_device"]
+__all__ = ["COHERENT", "DeviceGate", "DeviceRotation", "DeviceSnapshot", "device_to_dict", "read_device", "write_device"]
 
 
 @dataclass(frozen=True)
@@ -30,6 +31,27 @@ class DeviceGate:
     duration_ns: float | None
 
 
+COHERENT = ("over_rotation", "zz")
+"""Errors of a pair that turn it by an angle."""
+
+
+@dataclass(frozen=True)
+class DeviceRotation:
+    """A pair that turns by more than it should.
+
+    Attributes:
+        kind: `over_rotation`: after each of the pair's two-qubit gates, exp(-i angle / 2 P), P = ZZ after a
+            CZ, Z on the first and X on the second qubit after an ECR or CX. `zz`: crosstalk, the same with
+            ZZ in each two-qubit gate that one of the two takes part in without the other.
+        qubits: The pair, ascending.
+        angle_rad: Radians.
+    """
+
+    kind: str
+    qubits: tuple[int, int]
+    angle_rad: float
+
+
 @dataclass(frozen=True)
 class DeviceSnapshot:
     """Calibration of a device at one time.
@@ -43,6 +65,7 @@ class DeviceSnapshot:
         p01: P(read 1 | is 0) of each qubit; None if unknown.
         p10: P(read 0 | is 1) of each qubit; None if unknown.
         gates: Every gate of the device.
+        rotations: Pairs that turn too far, where that is known; no calibration says it.
     """
 
     name: str
@@ -52,6 +75,7 @@ class DeviceSnapshot:
     p01: tuple[float | None, ...]
     p10: tuple[float | None, ...]
     gates: tuple[DeviceGate, ...]
+    rotations: tuple[DeviceRotation, ...] = ()
 
     @property
     def n_qubits(self) -> int:
@@ -66,6 +90,10 @@ class DeviceSnapshot:
         """Median calibrated error of a gate over its qubits, gates marked faulty (error 1) left out."""
         known = [g.error for g in self.gates if g.name == name and g.error is not None and g.error < 1.0]
         return median(known) if known else None
+
+    def angles(self, kind: str) -> dict[tuple[int, int], float]:
+        """Pairs, ascending, that turn too far in this way, and by which angle (radians)."""
+        return {one.qubits: one.angle_rad for one in self.rotations if one.kind == kind}
 
 
 def read_device(table: Table) -> DeviceSnapshot:
@@ -82,8 +110,18 @@ def read_device(table: Table) -> DeviceSnapshot:
     for key, at_most in (("t1_us", None), ("t2_us", None), ("p01", 1.0), ("p10", 1.0)):
         columns[key] = _column(qubits, key, n_qubits, at_most)
     gates = [gate for inner in table.tables("gate") for gate in _read_gates(inner, n_qubits)]
+    rotations = [
+        one for inner in table.tables("rotation", optional=True) for one in _read_rotations(inner, n_qubits)
+    ]
     return DeviceSnapshot(
-        name, calibrated, columns["t1_us"], columns["t2_us"], columns["p01"], columns["p10"], tuple(gates)
+        name,
+        calibrated,
+        columns["t1_us"],
+        columns["t2_us"],
+        columns["p01"],
+        columns["p10"],
+        tuple(gates),
+        tuple(rotations),
     )
 
 
@@ -97,14 +135,33 @@ def _column(table: Table, key: str, length: int, at_most: float | None = None) -
     return tuple(None if value == -1 else value for value in values)
 
 
-def _read_gates(table: Table, n_qubits: int) -> list[DeviceGate]:
-    name = table.text("name")
+def _read_places(table: Table, n_qubits: int) -> list[list[int]]:
     places = table.value("qubits")
     if not isinstance(places, list) or not all(
         isinstance(place, list) and place and all(type(q) is int and 0 <= q < n_qubits for q in place)
         for place in places
     ):
         table.refuse("qubits", f"must be a list of lists of qubits from 0 to {n_qubits - 1}")
+    return places
+
+
+def _read_rotations(table: Table, n_qubits: int) -> list[DeviceRotation]:
+    kind = table.text("kind", choices=COHERENT)
+    places = _read_places(table, n_qubits)
+    if any(len(place) != 2 or place[0] >= place[1] for place in places):
+        table.refuse("qubits", "must be a list of pairs of qubits, the smaller one first")
+    angles = table.numbers("angle_rad", at_least=-math.pi, at_most=math.pi)
+    if len(angles) != len(places):
+        table.refuse("angle_rad", f"must have {len(places)} entries, but has {len(angles)}")
+    return [
+        DeviceRotation(kind, (place[0], place[1]), angle)
+        for place, angle in zip(places, angles, strict=True)
+    ]
+
+
+def _read_gates(table: Table, n_qubits: int) -> list[DeviceGate]:
+    name = table.text("name")
+    places = _read_places(table, n_qubits)
     errors = _column(table, "error", len(places), 1.0)
     durations = _column(table, "duration_ns", len(places))
     return [
@@ -128,7 +185,12 @@ def device_to_dict(snapshot: DeviceSnapshot) -> dict[str, Any]:
             }
         )
     head = {"name": snapshot.name, "calibrated": snapshot.calibrated, "n_qubits": snapshot.n_qubits}
-    return {**head, "qubits": columns, "gate": gates}
+    rotations = [
+        {"kind": kind, "qubits": [list(pair) for pair in found], "angle_rad": list(found.values())}
+        for kind in COHERENT
+        if (found := snapshot.angles(kind))
+    ]
+    return {**head, "qubits": columns, "gate": gates, **({"rotation": rotations} if rotations else {})}
 
 
 def write_device(snapshot: DeviceSnapshot, *, title: str, source: str) -> str:
@@ -149,6 +211,8 @@ def write_device(snapshot: DeviceSnapshot, *, title: str, source: str) -> str:
     lines += ["", "[device.qubits]  # -1: unknown", *_assignments(values["qubits"])]
     for gate in values["gate"]:
         lines += ["", "[[device.gate]]", *_assignments(gate)]
+    for rotation in values.get("rotation", ()):
+        lines += ["", "[[device.rotation]]", *_assignments(rotation)]
     return "\n".join(lines) + "\n"
 
 

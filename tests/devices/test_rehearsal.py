@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from qiskit.circuit import QuantumCircuit
@@ -53,6 +55,43 @@ def test_expectations_equal_density_matrices(
     assert not found[0].stds.any()
     ideal = ExactEstimator().run([pub]).result()[0].data.evs
     assert np.abs(found[0].evs - ideal).max() > 1e-3  # there is noise
+
+
+@pytest.mark.parametrize(
+    ("name", "device", "copies"), [("2b-5q", "fake_kingston", 2), ("2b-4q", "fake_brisbane", 1)]
+)
+def test_pairs_that_turn_too_far_and_crosstalk_equal_density_matrices(
+    name: str, device: str, copies: int, rng: np.random.Generator
+) -> None:
+    """CZs and ECRs that turn too far, and neighbouring tiles that are coupled, against Aer's RZZ gates."""
+    model, plain = build_circuit(name), snapshot(device)
+    values = rng.uniform(-4, 4, (2, model.circuit.num_parameters))
+    pub = (model.circuit, [[o] for o in model.observables], values)
+    options = LayoutOptions(copies=copies)
+    laid_out = DeviceEstimator(plain, LocalSender(plain), options=options)
+    lines = laid_out.program(model.circuit, model.observables).rounds[0].lines
+    tile = {qubit: (c, n) for c, copy in enumerate(lines) for n, line in enumerate(copy) for qubit in line}
+    pairs = [tuple(sorted(pair)) for pair in plain.edges if pair <= set(tile)]
+    within = {pair: float(rng.uniform(-0.3, 0.3)) for pair in pairs if tile[pair[0]] == tile[pair[1]]}
+    across = {pair: float(rng.uniform(-0.3, 0.3)) for pair in pairs if pair not in within}
+    assert within
+    assert bool(across) == (copies == 2)
+    chip = replace(plain, over_rotation=within, zz=across, _found={})
+    found = [
+        DeviceEstimator(plain, LocalSender(noisy, simulator=simulator, sampled=False), options=options)
+        .run([pub])
+        .result()[0]
+        .data.evs
+        for noisy, simulator in (
+            (chip, "exact"),
+            (chip, "aer"),
+            (plain, "exact"),
+            (replace(chip, zz={}, _found={}), "exact"),
+        )
+    ]
+    np.testing.assert_allclose(found[0], found[1], atol=1e-9)
+    assert (np.abs(found[0] - found[3]).max() > 1e-3) == bool(across)
+    assert np.abs(found[3] - found[2]).max() > 1e-3
 
 
 @pytest.mark.parametrize("simulator", ["exact", "aer"])

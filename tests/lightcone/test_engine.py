@@ -3,8 +3,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from qiskit.circuit import IfElseOp, Parameter, QuantumCircuit
+from qiskit.circuit.library import RZZGate
 from qiskit.primitives import StatevectorEstimator
-from qiskit.quantum_info import SparsePauliOp
+from qiskit.quantum_info import PTM, Operator, SparsePauliOp
 
 from sqdr_qiskit import parallel
 from sqdr_qiskit.circuits import build_circuit
@@ -27,6 +28,8 @@ PAIR_PAULI = np.diag(
         for b in range(4)
     ]
 )
+# exp(-i 0.3 ZZ / 2): a pair of Paulis that anticommutes with ZZ turns into another one
+PAIR_TWIST = np.real(PTM(Operator(RZZGate(0.3))).data)
 
 NOISES: dict[str, ChannelModel] = {
     "none": noiseless,
@@ -36,6 +39,7 @@ NOISES: dict[str, ChannelModel] = {
     ),
     "on pairs": GateNoise({"u": FLIP}, {"cz": PAIR_DEPOLARIZING, "cx": PAIR_DEPOLARIZING}),
     "correlated Paulis": GateNoise({"u": FLIP}, {"cz": PAIR_PAULI, "cx": PAIR_PAULI, "ecr": PAIR_PAULI}),
+    "twisted": GateNoise({"u": DAMPING}, {"cz": PAIR_TWIST, "cx": PAIR_TWIST, "ecr": PAIR_TWIST}),
     "tilted": GateNoise(dict.fromkeys(("u", "rx", "rz", "cz", "cx", "id"), TILT)),
 }
 
@@ -113,6 +117,7 @@ def test_both_methods_agree(noise: str, rng: np.random.Generator, monkeypatch: p
         ("2b-9q", PAIR_DEPOLARIZING, 20),
         ("2b-9q", PAIR_PAULI, 40),
         ("4b-9q", PAIR_DEPOLARIZING, 3000),
+        ("2b-9q", PAIR_TWIST, 40),
     ],
 )
 def test_noise_on_pairs_stays_a_short_sum_of_products(
