@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from sqdr_qiskit.cli.console import JsonOption, print_json, print_text
+from sqdr_qiskit.cli.console import JsonOption, print_json, print_note, print_text
 from sqdr_qiskit.cli.help import HelpCommand
 from sqdr_qiskit.errors import ArgumentError, SpecError, UnsupportedError
 from sqdr_qiskit.specs.device import DeviceSnapshot
@@ -85,64 +85,114 @@ def from_device(
 @app.command(cls=HelpCommand)
 def learn(
     runs: Annotated[
-        list[Path],
+        list[Path] | None,
         typer.Argument(help="Folders of inferences on one device (infer --backend ... --out FOLDER)."),
-    ],
+    ] = None,
     *,
     output: Annotated[
         Path | None, typer.Option("--output", "-o", help="Where to.  [default: DEVICE-learnt.toml]")
     ] = None,
-    force: Annotated[bool, typer.Option("--force", help="Overwrite the file.")] = False,
+    force: Annotated[bool, typer.Option("--force", help="Overwrite the file and its page.")] = False,
+    probe_seconds: Annotated[
+        float | None,
+        typer.Option(
+            help="Quantum seconds for probes on the runs' device, with angles that tell most.", min=0.0
+        ),
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="Folder of the probes, with their ledger; needed with them.")
+    ] = None,
+    resume: Annotated[Path | None, typer.Option(help="Go on with the probes of this folder.")] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Learn a device's noise from what runs measured on it; nothing is sent.
+    """Learn a device's noise from what runs measured on it; nothing is sent unless probes are asked for.
 
     The calibration is corrected by maximum likelihood, with uncertainties; what the data cannot tell stays as
-    it was. The file is a noise model like any other: `--backend fake_<device> --noise FILE`.
+    it was. The file is a noise model like any other: `--backend fake_<device> --noise FILE`. A page beside it
+    shows measured against predicted values, and whether the fit can be relied on.
     """
     from dataclasses import asdict
 
     from sqdr_qiskit.jobs.noise_learning import learn_from_runs
-    from sqdr_qiskit.records import write_text
+    from sqdr_qiskit.records import versions, write_text
+    from sqdr_qiskit.reports.noise_page import learnt_noise_page, learnt_noise_text
     from sqdr_qiskit.specs.noise import noise_text
+
+    def required(path: Path) -> Path:
+        for written in (path, path.with_suffix(".html")):
+            if written.exists() and not force:
+                raise ArgumentError(
+                    f"File {str(written)!r} exists already; give another `--output`, or `--force`."
+                )
+        return path
 
     if output is not None and output.suffix != ".toml":
         raise ArgumentError(f"Option `--output` must end in .toml, but is {str(output)!r}.")
-    if output is not None and output.exists() and not force:
-        raise ArgumentError(f"File {str(output)!r} exists already; give another `--output`, or `--force`.")
-    found = learn_from_runs(runs)
-    path = output or Path(f"{found.backend.replace('_', '-')}-learnt.toml")
-    if path.exists() and not force:
-        raise ArgumentError(f"File {str(path)!r} exists already; give another `--output`, or `--force`.")
+    if output is not None:
+        required(output)
+    probes = _probed(runs or [], probe_seconds, out, resume)
+    folders = list(runs or []) if resume is None else [Path(run) for run in _planned_runs(resume)]
+    found = learn_from_runs(folders, probes=probes)
+    path = required(output or Path(f"{found.backend.replace('_', '-')}-learnt.toml"))
     noise, device = found.noise, found.device
     title = f"{found.backend}, calibrated {device.calibrated}, corrected by {found.n_samples} samples"
-    source = f"sqdr-qiskit noise learn {' '.join(str(run) for run in runs)}"
+    source = f"sqdr-qiskit noise learn {' '.join(str(run) for run in folders)}"
+    facts = {
+        "file": str(path),
+        "page": str(path.with_suffix(".html")),
+        "backend": found.backend,
+        "circuit": found.circuit,
+        "calibrated": device.calibrated,
+        "n_samples": found.n_samples,
+        "n_probes": found.n_probes,
+        "shots": found.shots,
+        "fits": noise.fits,
+        **{name: value for name, value in asdict(noise).items() if name != "held_out"},
+    }
     write_text(path, noise_text(NoiseSpec(path.stem, title, source, device=device)))
+    page = {**facts, "held_out": noise.held_out.tolist(), "made_by": {"command": source, **versions()}}
+    write_text(path.with_suffix(".html"), learnt_noise_page(page))
     if as_json:
-        facts = {"backend": found.backend, "n_samples": found.n_samples, "shots": found.shots}
-        print_json({"file": str(path), **facts, "fits": noise.fits, **asdict(noise)})
-        return
-    told = [estimate for estimate in noise.estimates if estimate.told]
-    lines = [
-        f"{found.n_samples} samples of {found.backend} in {found.shots} shots: {noise.n_fitted} values "
-        f"fitted, {noise.n_held_out} held out.",
-        f"Chi-square per value held out: {noise.before:.2f} by the calibration, {noise.after:.2f} as learnt "
-        f"(p = {noise.p_value:.2g}).",
-    ]
-    if not noise.fits:
-        lines.append(
-            "The fit is bad: relaxation, depolarizing and readout errors of these qubits do not explain what "
-            "was measured (crosstalk, coherent errors, drift?). Do not rely on the file."
+        print_json(facts)
+    else:
+        print_text(f"{learnt_noise_text(facts)}\nWrote {path} and {path.with_suffix('.html')}: {title}.")
+
+
+def _planned_runs(folder: Path) -> list[str]:
+    from sqdr_qiskit.jobs.noise_learning import planned_probes
+
+    return [str(run) for run in planned_probes(folder)["runs"]]
+
+
+def _probed(runs: list[Path], seconds: float | None, out: Path | None, resume: Path | None) -> Path | None:
+    """Choose and send the probes that are asked for, or go on with them; their folder."""
+    if resume is not None:
+        if runs or seconds is not None or out is not None:
+            raise ArgumentError(
+                "Option `--resume` must be given alone: the folder says which runs and how many seconds."
+            )
+    elif not runs:
+        raise ArgumentError("Argument `runs` must name at least one run's folder, or `--resume` the probes'.")
+    elif (seconds is None) != (out is None):
+        raise ArgumentError("Options `--probe-seconds` and `--out` must be given together, but one is.")
+    folder = resume or out
+    if folder is None:
+        return None
+    from sqdr_qiskit.cli.waiting import on_hardware
+    from sqdr_qiskit.jobs.noise_learning import plan_probes, planned_probes, send_probes
+
+    if seconds is not None:
+        print_note("choosing probes")
+        plan_probes(runs, seconds, folder)
+    plan = planned_probes(folder)
+    if "expectations" not in plan:
+        print_note(
+            f"{len(plan['values'])} probes for {plan['backend']}, at most {plan['max_qpu_seconds']:g} s of "
+            f"quantum time; cut short, `noise learn --resume {folder}` goes on"
         )
-    lines += [
-        f"The data tell {len(told)} of {len(noise.estimates)} parameters; the others stay near the "
-        "calibration:",
-        f"  {'':<8}{'qubits':<10}{'calibrated':>12}{'learnt':>12}   95 % interval",
-    ]
-    for e in told:
-        qubits, interval = "-".join(str(qubit) for qubit in e.qubits), f"{e.low:.3g} to {e.high:.3g}"
-        lines.append(f"  {e.what:<8}{qubits:<10}{e.calibrated:>12.3g}{e.value:>12.3g}   {interval}")
-    print_text("\n".join([*lines, f"Wrote {path}: {title}."]))
+        with on_hardware(str(plan["backend"])) as hardware:
+            send_probes(folder, hardware)
+    return folder
 
 
 def _facts(spec: NoiseSpec, circuit: str | None) -> dict[str, Any]:

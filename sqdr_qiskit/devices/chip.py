@@ -91,6 +91,7 @@ class Chip:
         calibrated: Time of calibration, ISO 8601; empty if unknown.
         over_rotation: For pairs, ascending, by which angle their gate turns too far (`DeviceRotation`).
         zz: The same of their crosstalk.
+        learnt: Qubits whose noise was learnt from measurements; empty for a calibration.
     """
 
     name: str
@@ -99,6 +100,7 @@ class Chip:
     calibrated: str = ""
     over_rotation: Mapping[tuple[int, int], float] = field(default_factory=dict)
     zz: Mapping[tuple[int, int], float] = field(default_factory=dict)
+    learnt: frozenset[int] = frozenset()
     _found: dict[tuple[str, tuple[int, ...]], PlacedChannels] = field(default_factory=dict, repr=False)
 
     @property
@@ -245,6 +247,7 @@ class Chip:
             device.calibrated,
             device.angles("over_rotation"),
             device.angles("zz"),
+            frozenset(device.learnt),
         )
 
     def channels_after(self, name: str, qubits: tuple[int, ...]) -> PlacedChannels:

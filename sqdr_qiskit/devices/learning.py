@@ -1,52 +1,69 @@
 """Learning a chip's noise from what it measured: the calibration corrected by maximum likelihood.
 
-Every noise parameter is a number in the chain of Pauli-transfer matrices that a tile is, so one forward sweep
-of the state and one backward sweep of the reading give an expectation E and its derivatives by all of them.
-Parameters are logarithms, with a normal prior around the calibration:
+The parameters are those of `tile_noise`. A reading of +1 has probability (1 + E) / 2, and E is nearly linear
+in all of them, rates and angles alike; so they are fitted as they are (not their logarithms: what a rate's
+interval is would then hang on how high its estimate happened to fall), with a normal prior around the
+calibration that ends at zero where a parameter cannot be negative:
 
-    T1, T2 of each qubit (relaxation during gates and while it waits),
-    the depolarizing strength of each qubit's pulses and of each pair's gate,
-    both readout errors of each qubit that is read.
+    rates, strengths and readout errors: one and a half times as wide as the calibrated value is large,
+    over_rotation, zz: 0.05 and 0.03 rad.
 
-A reading of +1 has probability (1 + E) / 2. The likelihood of the counts is maximised by Fisher scoring
-(least squares with weights from the fit itself; SciPy); the covariance is the inverse of Fisher matrix plus
-prior. Coherent errors, crosstalk and drift are not in the model: chi-square on samples that were held out
-says whether it is enough.
+The likelihood of the counts is maximised by Fisher scoring. The posterior is taken for normal, with the
+inverse of Fisher matrix plus prior for covariance, and cut off at zero. Drift, leakage and readout errors
+that qubits share are not in the model: chi-square on samples that were held out says whether it is enough.
 
-Source of the noise's form: `noise_models.calibration`, the rule of Aer's `NoiseModel.from_backend`.
+The same Fisher matrix says which probes tell most: rows of samples are chosen one by one such that its
+determinant grows fastest.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
 import rustworkx
 from numpy.typing import NDArray
-from qiskit.circuit import QuantumCircuit
-from scipy.optimize import least_squares
-from scipy.stats import chi2
+from scipy.optimize import lsq_linear
+from scipy.stats import chi2, norm
 
 from sqdr_qiskit.devices.chip import Chip
-from sqdr_qiskit.devices.programs import DeviceProgram, Round
-from sqdr_qiskit.devices.rehearsal import part_in_use, waiting_time
+from sqdr_qiskit.devices.programs import DeviceProgram
+from sqdr_qiskit.devices.tile_noise import Key, Tile, calibrated, tiles_of
 from sqdr_qiskit.errors import ArgumentError, UnsupportedError
-from sqdr_qiskit.lightcone.operations import CZ, Fixed, Rotation, normal_form
-from sqdr_qiskit.specs.device import DeviceSnapshot
+from sqdr_qiskit.specs.device import COHERENT, DeviceRotation, DeviceSnapshot
 
-__all__ = ["Estimate", "learn_noise", "LearntNoise"]
+__all__ = ["choose_probes", "Estimate", "learn_noise", "LearntNoise", "Measured"]
 
 _Float = NDArray[np.float64]
-_Key = tuple[str, tuple[int, ...]]  # what, and on which of the device's qubits
 
-_WIDEST = 4  # qubits of a tile: 4^n coefficients a sample
-_LEAST = 1e-5  # of a rate: a calibration that says 0 is not believed
-_PRIOR = {"T1": 0.7, "T2": 0.7, "pulse": 1.2, "pair": 1.2, "p01": 0.8, "p10": 0.8}
-"""Standard deviation of each logarithm around the calibration: a factor of two to three."""
+_WIDTH = 1.5
+"""Standard deviation of the prior of each rate, in units of the calibrated one."""
+_ANGLES = {"over_rotation": 0.05, "zz": 0.03}
+"""The same of each angle, radians."""
+_LEAST = {"T1": 1e2, "T2": 1e2, "p01": 5e-3, "p10": 5e-3}
+"""A rate that the prior allows for whatever the calibration says: per second, or a probability."""
+_FOREVER = 1e3  # s: the longest time that is written
 _UNTOLD = 0.7  # of the prior's width; what stays wider, the data do not tell
 _BAD = 1e-3  # p-value of chi-square
+_ROUNDS = 12
+
+
+@dataclass(frozen=True)
+class Measured:
+    """What a device gave for a circuit.
+
+    Attributes:
+        values: Parameters of the original circuit, shape (batch, n_params), radians.
+        expectations: What was measured, shape (batch, n_observables), without mitigation.
+        places: Each sample's number within the PUB that it was sent in, which says where it stood.
+        shots: Readings of each.
+    """
+
+    values: _Float
+    expectations: _Float
+    places: NDArray[np.int64]
+    shots: int
 
 
 @dataclass(frozen=True)
@@ -54,7 +71,8 @@ class Estimate:
     """One parameter of the noise.
 
     Attributes:
-        what: `T1`, `T2` (seconds), `pulse`, `pair` (depolarizing probability), `p01` or `p10`.
+        what: `T1`, `T2` (seconds), `pulse`, `pair` (depolarizing probability), `over_rotation`, `zz`
+            (radians), `p01` or `p10`.
         qubits: The device's qubits.
         calibrated: What the calibration says.
         value: What the data say.
@@ -82,7 +100,10 @@ class LearntNoise:
         n_held_out: Those that were held out.
         before: Chi-square per degree of freedom of the held-out values under the calibration.
         after: The same under what was learnt.
-        p_value: Of chi-square after: how often shots alone would deviate as much.
+        p_value: Of chi-square after, the prediction's own uncertainty counted in: how often a chip with such
+            noise would deviate as much.
+        held_out: For each held-out value what was measured, what the calibration and what was learnt predict,
+            and its standard error by shots; shape (n_held_out, 4).
     """
 
     estimates: tuple[Estimate, ...]
@@ -91,6 +112,7 @@ class LearntNoise:
     before: float
     after: float
     p_value: float
+    held_out: _Float
 
     @property
     def fits(self) -> bool:
@@ -129,6 +151,12 @@ class LearntNoise:
             fidelity = (d * relax + 1) / (d + 1)
             error = known[key] * (d * fidelity - 1) / d + 1 - fidelity
             gates.append(replace(gate, error=float(min(max(error, 0.0), 1.0))))
+        turned = {(one.kind, one.qubits): one.angle_rad for one in device.rotations}
+        turned |= {
+            (e.what, (e.qubits[0], e.qubits[1])): float(f"{e.value:.12g}")
+            for e in self.estimates
+            if e.what in COHERENT
+        }
         return replace(
             device,
             t1_us=column("T1", device.t1_us, 1e6),
@@ -136,377 +164,286 @@ class LearntNoise:
             p01=column("p01", device.p01),
             p10=column("p10", device.p10),
             gates=tuple(gates),
+            rotations=tuple(DeviceRotation(kind, pair, angle) for (kind, pair), angle in turned.items()),
         )
 
 
 def learn_noise(
-    program: DeviceProgram,
-    chip: Chip,
-    values: _Float,
-    expectations: _Float,
-    *,
-    shots: int,
-    places: NDArray[np.int64] | None = None,
-    held_out: float = 0.2,
+    program: DeviceProgram, chip: Chip, measured: Sequence[Measured], *, held_out: float = 0.2
 ) -> LearntNoise:
     """Fit the noise of the qubits in use to measured expectation values.
 
     Args:
         program: What ran, laid out in tiles.
         chip: The device by its calibration.
-        values: Parameters of the original circuit, shape (batch, n_params), radians.
-        expectations: What was measured, shape (batch, n_observables), without mitigation.
-        shots: Readings of each.
-        places: Each sample's number within the PUB that it was sent in, which says where it stood; all in one
-            PUB if None.
+        measured: What it gave.
         held_out: Share of the samples that is not fitted but predicted.
 
     Raises:
         UnsupportedError: A tile of more than 4 qubits, or outputs that are not one qubit's readings.
         ArgumentError: Too few samples.
     """
-    logical = program.logical
-    if logical.weights.shape[0] != logical.weights.shape[1] or not np.array_equal(
-        logical.weights, np.eye(len(logical.weights))
-    ):
-        raise UnsupportedError("Noise can be learnt where each output is one reading, but these are sums.")
+    _require_readings(program)
     n_copies = max(len(part.copies) for part in program.rounds)
-    if len(values) < 5 * n_copies:
+    n_samples = sum(len(run.values) for run in measured)
+    if n_samples < 5 * n_copies:
         raise ArgumentError(
-            f"Argument `values` must hold at least {5 * n_copies} samples, {n_copies} side by side, but "
-            f"holds {len(values)}."
+            f"Argument `measured` must hold at least {5 * n_copies} samples, {n_copies} side by side, but "
+            f"holds {n_samples}."
         )
-    inner = program.inner(values)
-    places = np.arange(len(values)) if places is None else places
-    test = np.random.default_rng(0).permutation(len(values)) < held_out * len(values)
-    tiles = [
-        tile
-        for part in program.rounds
-        for number in range(len(part.copies))
-        for tile in _tiles(part, number, inner, places, chip)
-    ]
+    expectations = np.concatenate([run.expectations for run in measured])
+    shots = np.concatenate([np.full(len(run.values), run.shots) for run in measured])
+    values, places = (
+        np.concatenate([getattr(run, name) for run in measured]) for name in ("values", "places")
+    )
+    tiles = tiles_of(program, chip, program.inner(values), places)
+    test = np.random.default_rng(0).permutation(n_samples) < held_out * n_samples
     estimates: list[Estimate] = []
-    found: list[tuple[_Float, _Float, _Float]] = []  # measured, by calibration, learnt; of what is held out
+    rows: list[_Float] = []
+    uncertain: list[_Float] = []
     n_fitted = 0
-    for group in _connected(tiles):
-        keys = sorted({key for tile in group for key in tile.keys})
-        start = np.array([np.log(_calibrated(chip, key)) for key in keys])
-        width = np.array([_PRIOR[what] for what, _ in keys])
-        fitted, covariance = _fit(group, keys, start, width, expectations, ~test, shots)
-        for i, (what, qubits) in enumerate(keys):
-            deviation = float(np.sqrt(covariance[i, i]))
-            low, value, high = np.exp(fitted[i] + np.array([-1.96, 0.0, 1.96]) * deviation)
-            told = deviation < _UNTOLD * width[i]
-            estimates.append(
-                Estimate(
-                    what, qubits, float(np.exp(start[i])), float(value), float(low), float(high), bool(told)
-                )
-            )
-        for tile in group:
-            part = test[tile.samples]
-            n_fitted += int((~part).sum()) * len(tile.terms)
-            measured = expectations[np.ix_(tile.samples[part], tile.terms)]
-            guesses = [
-                tile.predict(dict(zip(keys, np.exp(x), strict=True)), part)[0] for x in (start, fitted)
-            ]
-            found.append((measured.ravel(), guesses[0].ravel(), guesses[1].ravel()))
-    measured, before, after = (np.concatenate([row[i] for row in found]) for i in range(3))
-    deviations = [
-        float(np.sum((measured - guess) ** 2 / _variance(guess, shots))) for guess in (before, after)
-    ]
-    n = len(measured)
+    for group, keys in _connected(tiles):
+        fit = _Fit(chip, group, keys, expectations, shots)
+        fitted, covariance = fit.most_likely(~test)
+        estimates += fit.estimates(fitted, covariance)
+        n_fitted += len(fit.measured(~test))
+        after, slopes = fit.predicted(fitted, test)
+        before = fit.predicted(np.zeros(len(keys)), test)[0]
+        spread = np.sqrt(_variance(after, fit.shots(test)))
+        rows.append(np.stack([fit.measured(test), before, after, spread], axis=1))
+        uncertain.append(np.einsum("vi,ij,vj->v", slopes, covariance, slopes))
+    found = np.concatenate(rows)
+    both = found[:, 3] ** 2 + np.concatenate(uncertain)
+    seen, before, after, spread = found.T
+    n = len(found)
     return LearntNoise(
         tuple(sorted(estimates, key=lambda e: (e.what, e.qubits))),
         n_fitted,
         n,
-        deviations[0] / max(n, 1),
-        deviations[1] / max(n, 1),
-        float(chi2.sf(deviations[1], n)) if n else 1.0,
+        float(np.sum(((seen - before) / spread) ** 2)) / max(n, 1),
+        float(np.sum(((seen - after) / spread) ** 2)) / max(n, 1),
+        float(chi2.sf(np.sum((seen - after) ** 2 / both), n)) if n else 1.0,
+        found,
     )
 
 
-def _fit(
-    group: Sequence[_Tile],
-    keys: Sequence[_Key],
-    start: _Float,
-    width: _Float,
-    expectations: _Float,
-    chosen: NDArray[np.bool_],
+def choose_probes(
+    program: DeviceProgram,
+    chip: Chip,
+    measured: Sequence[Measured],
+    *,
+    n_rows: int,
     shots: int,
-) -> tuple[_Float, _Float]:
-    """Most likely logarithms, and their covariance."""
-    parts = [chosen[tile.samples] for tile in group]
-    measured = np.concatenate(
-        [
-            expectations[np.ix_(tile.samples[part], tile.terms)].ravel()
-            for tile, part in zip(group, parts, strict=True)
-        ]
+    seed: int = 0,
+    candidates: int = 8,
+) -> _Float:
+    """Angles that tell the parameters of the noise apart, given what is measured already.
+
+    From random rows (samples that run at once), half of them with angles in quarter turns, the next is always
+    the one by which log det of the Fisher matrix, prior included, grows most. Exact for the calibration's
+    noise, and nearly so for any near it.
+
+    Args:
+        program: Laid out in tiles.
+        chip: The device by its calibration.
+        measured: What it gave so far.
+        n_rows: How many rows to choose.
+        shots: Readings of each.
+        seed: Of the candidates.
+        candidates: How many rows to choose from, for each row that is chosen.
+
+    Returns:
+        Parameters of the original circuit, shape (n_rows * samples side by side, n_params), radians.
+
+    Raises:
+        UnsupportedError: See `learn_noise`.
+    """
+    _require_readings(program)
+    rng = np.random.default_rng(seed)
+    n_copies = max(len(part.copies) for part in program.rounds)
+    n_params = (
+        program.logical.coefficients.shape[1]
+        if program.logical.stage is None
+        else (program.logical.stage.n_outer)
     )
+    many = candidates * n_rows * n_copies
+    values = rng.uniform(-np.pi, np.pi, (many, n_params))
+    quarters = np.repeat(rng.random(many // n_copies) < 0.5, n_copies)
+    values[quarters] = np.round(values[quarters] / (np.pi / 2)) * np.pi / 2
+    known = tiles_of(
+        program,
+        chip,
+        program.inner(np.concatenate([np.zeros((0, n_params)), *(run.values for run in measured)])),
+        np.concatenate([np.zeros(0, dtype=np.int64), *(run.places for run in measured)]),
+    )
+    expectations = np.zeros((many, len(program.logical.terms)))
+    chosen: list[int] = []
+    groups = []
+    for group, keys in _connected(tiles_of(program, chip, program.inner(values), np.arange(many))):
+        start = np.eye(len(keys))
+        numbers = np.concatenate([np.full(len(run.values), run.shots) for run in measured] or [np.zeros(0)])
+        own = [tile for tile in known if set(tile.keys) & set(keys)]
+        if measured and own:
+            seen = np.concatenate([run.expectations for run in measured])
+            before = _Fit(chip, own, keys, seen, numbers)
+            everything = np.ones(len(seen), dtype=bool)
+            guess, slopes = before.predicted(np.zeros(len(keys)), everything)
+            start += (slopes.T / _variance(guess, before.shots(everything))) @ slopes
+        fit = _Fit(chip, group, keys, expectations, np.full(many, shots))
+        guess, slopes = fit.predicted(np.zeros(len(keys)), np.ones(many, dtype=bool))
+        scaled = slopes / np.sqrt(_variance(guess, np.full(len(guess), shots)))[:, None]
+        groups.append((np.linalg.inv(start), scaled, fit.samples() // n_copies))
+    for _ in range(n_rows):
+        gains = np.zeros(many // n_copies)
+        for covariance, scaled, rows in groups:
+            for row in range(len(gains)):
+                own_rows = scaled[rows == row]
+                inner = np.eye(len(own_rows)) + own_rows @ covariance @ own_rows.T
+                gains[row] += np.linalg.slogdet(inner)[1]
+        gains[chosen] = -np.inf
+        best = int(np.argmax(gains))
+        chosen.append(best)
+        updated = []
+        for covariance, scaled, rows in groups:
+            own_rows = scaled[rows == best]
+            side = covariance @ own_rows.T
+            inner = np.eye(len(own_rows)) + own_rows @ side
+            updated.append((covariance - side @ np.linalg.solve(inner, side.T), scaled, rows))
+        groups = updated
+    return np.concatenate([values[row * n_copies : (row + 1) * n_copies] for row in chosen])
 
-    def predicted(x: _Float) -> tuple[_Float, _Float]:
-        rates = dict(zip(keys, np.exp(x), strict=True))
-        both = [tile.predict(rates, part, keys) for tile, part in zip(group, parts, strict=True)]
-        values: _Float = np.concatenate([e.ravel() for e, _ in both])
-        jacobian: _Float = np.concatenate([along.reshape(-1, len(keys)) for _, along in both])
-        return values, jacobian
 
-    x, weights = start, 1.0 / np.sqrt(_variance(measured, shots))
-    for _ in range(3):  # with the fit's own weights its end is where the likelihood is largest
-        last: dict[bytes, tuple[_Float, _Float]] = {}
-
-        def at(x: _Float, last: dict[bytes, tuple[_Float, _Float]] = last) -> tuple[_Float, _Float]:
-            if x.tobytes() not in last:
-                last.clear()
-                last[x.tobytes()] = predicted(x)
-            return last[x.tobytes()]
-
-        def residuals(x: _Float, at=at, weights=weights) -> _Float:  # type: ignore[no-untyped-def]
-            return np.concatenate([weights * (at(x)[0] - measured), (x - start) / width])
-
-        def slopes(x: _Float, at=at, weights=weights) -> _Float:  # type: ignore[no-untyped-def]
-            return np.concatenate([weights[:, None] * at(x)[1], np.diag(1.0 / width)])
-
-        x = least_squares(residuals, x, jac=slopes, x_scale=width, max_nfev=50).x
-        values, jacobian = predicted(x)
-        weights = 1.0 / np.sqrt(_variance(values, shots))
-    fisher = (jacobian * weights[:, None] ** 2).T @ jacobian + np.diag(1.0 / width**2)
-    return x, np.asarray(np.linalg.inv(fisher), dtype=np.float64)
+def _require_readings(program: DeviceProgram) -> None:
+    weights = program.logical.weights
+    if weights.shape[0] != weights.shape[1] or not np.array_equal(weights, np.eye(len(weights))):
+        raise UnsupportedError("Noise can be learnt where each output is one reading, but these are sums.")
 
 
-def _variance(expectations: _Float, shots: int) -> _Float:
+class _Fit:
+    """Tiles that share parameters, in units of the prior: u = (parameter - calibrated) / width."""
+
+    def __init__(
+        self, chip: Chip, tiles: Sequence[Tile], keys: Sequence[Key], expectations: _Float, shots: _Float
+    ) -> None:
+        self._tiles, self._keys = tiles, keys
+        self._expectations, self._shots = expectations, shots
+        self._start = np.array([calibrated(chip, key) for key in keys])
+        self._width = np.array([_width(chip, key) for key in keys])
+        signed = np.array([key[0] in _ANGLES for key in keys])
+        self._lowest = np.where(signed, -np.inf, -self._start / self._width)
+
+    def measured(self, chosen: NDArray[np.bool_]) -> _Float:
+        """Expectation values of the chosen samples, tile after tile."""
+        return np.concatenate(
+            [
+                self._expectations[np.ix_(tile.samples[chosen[tile.samples]], tile.terms)].ravel()
+                for tile in self._tiles
+            ]
+        )
+
+    def shots(self, chosen: NDArray[np.bool_]) -> _Float:
+        """Readings of each of them."""
+        return np.concatenate(
+            [
+                np.repeat(self._shots[tile.samples[chosen[tile.samples]]], len(tile.terms))
+                for tile in self._tiles
+            ]
+        )
+
+    def samples(self) -> NDArray[np.int64]:
+        """Number of the sample of each value."""
+        return np.concatenate([np.repeat(tile.samples, len(tile.terms)) for tile in self._tiles])
+
+    def predicted(self, u: _Float, chosen: NDArray[np.bool_]) -> tuple[_Float, _Float]:
+        """Expectation values at these parameters, and their slopes: shapes (n,) and (n, len(keys))."""
+        rates = dict(zip(self._keys, self._start + u * self._width, strict=True))
+        column = {key: i for i, key in enumerate(self._keys)}
+        values, slopes = [], []
+        for tile in self._tiles:
+            own = [key for key in self._keys if key in tile.keys]
+            found, along = tile.predict(rates, chosen[tile.samples], own)
+            wide = np.zeros((found.size, len(self._keys)))
+            wide[:, [column[key] for key in own]] = along.reshape(found.size, len(own))
+            values.append(found.ravel())
+            slopes.append(wide)
+        return np.concatenate(values), np.concatenate(slopes) * self._width
+
+    def most_likely(self, chosen: NDArray[np.bool_]) -> tuple[_Float, _Float]:
+        """Fisher scoring: the most likely parameters, and the covariance of the posterior."""
+        measured, shots = self.measured(chosen), self.shots(chosen)
+        u = np.zeros(len(self._keys))
+        for _ in range(_ROUNDS):
+            values, slopes = self.predicted(u, chosen)
+            weights = 1.0 / _variance(values, shots)
+            fisher = (slopes.T * weights) @ slopes + np.eye(len(u))
+            gradient = slopes.T @ (weights * (measured - values)) - u
+            root = np.linalg.cholesky(fisher)
+            step = lsq_linear(
+                root.T,
+                np.linalg.solve(root, gradient),
+                bounds=(self._lowest - u - 1e-9, np.inf),
+                method="bvls",
+            ).x
+            u = u + step
+            if np.max(np.abs(step)) < 1e-3:
+                break
+        return np.maximum(u, self._lowest), np.asarray(np.linalg.inv(fisher), dtype=np.float64)
+
+    def estimates(self, u: _Float, covariance: _Float) -> list[Estimate]:
+        """Parameters with their intervals: a normal posterior, cut off at zero."""
+        found = []
+        for i, (what, qubits) in enumerate(self._keys):
+            deviation = float(np.sqrt(covariance[i, i]))
+            below = norm.cdf((self._lowest[i] - u[i]) / deviation)
+            half = norm.ppf(0.5 + 0.475 * (1.0 - below))
+            ends = np.array([-half, half])  # the most likely 95 % of what is above zero
+            if u[i] - half * deviation < self._lowest[i]:
+                ends = np.array(
+                    [(self._lowest[i] - u[i]) / deviation, norm.ppf(below + 0.95 * (1.0 - below))]
+                )
+            rates = self._start[i] + self._width[i] * (u[i] + deviation * np.array([0.0, *ends]))
+            value, low, high = (float(rate) for rate in rates)
+            start = float(self._start[i])
+            if what in ("T1", "T2"):
+                start, value, high, low = (
+                    1.0 / max(rate, 1 / _FOREVER) for rate in (start, value, low, high)
+                )
+            found.append(Estimate(what, qubits, start, value, low, high, bool(deviation < _UNTOLD)))
+        return found
+
+
+def _width(chip: Chip, key: Key) -> float:
+    """Standard deviation of a parameter's prior."""
+    what, qubits = key
+    if what in _ANGLES:
+        return _ANGLES[what]
+    least = _LEAST.get(what, 0.0)
+    if what == "pulse":  # strength that alone would make the calibrated infidelity
+        least = 2 * chip.turn_error(qubits[0])
+    elif what == "pair":
+        least = 4 / 3 * chip.edges[frozenset(qubits)].error
+    return _WIDTH * max(calibrated(chip, key), least, 1e-5)
+
+
+def _variance(expectations: _Float, shots: _Float) -> _Float:
     """Of a mean of readings; never below that of one reading in as many as half of them."""
     return np.asarray(np.maximum(1.0 - expectations**2, 2.0 / shots) / shots)
 
 
-def _calibrated(chip: Chip, key: _Key) -> float:
-    what, qubits = key
-    if what in ("T1", "T2"):
-        return float(min(chip.relaxation(qubits[0])[0 if what == "T1" else 1], 1.0))
-    if what in ("p01", "p10"):
-        return max(chip.readout[qubits[0]][0 if what == "p01" else 1], _LEAST)
-    if what == "pulse":
-        name, where = ("sx" if chip.one_qubit_gates == "zsx" else "u3"), qubits
-    else:
-        edge = chip.edges[frozenset(qubits)]
-        name, where = edge.name, edge.qubits
-    for channel, _ in chip.channels_after(name, where):
-        if channel.kind.startswith("depolarizing"):
-            d = 4 ** len(where)
-            return max(channel["p"] * d / (d - 1), _LEAST)
-    return _LEAST
-
-
-def _connected(tiles: Sequence[_Tile]) -> list[list[_Tile]]:
-    """Tiles that share a qubit, directly or through others, together."""
+def _connected(tiles: Sequence[Tile]) -> list[tuple[list[Tile], list[Key]]]:
+    """Tiles that share a parameter, directly or through others, with all parameters that they depend on."""
     graph: rustworkx.PyGraph[int, None] = rustworkx.PyGraph()
     graph.add_nodes_from(range(len(tiles)))
-    first: dict[int, int] = {}
+    first: dict[Key, int] = {}
+    seen: list[set[Key]] = []
     for number, tile in enumerate(tiles):
-        for qubit in tile.qubits:
-            graph.add_edge(first.setdefault(qubit, number), number, None)
-    return [[tiles[i] for i in sorted(part)] for part in rustworkx.connected_components(graph)]
-
-
-def _tiles(part: Round, number: int, inner: _Float, places: NDArray[np.int64], chip: Chip) -> list[_Tile]:
-    """The tiles of one place of a round, with the angles of the samples that stand there."""
-    copy, words = part.copies[number], part.words[number]
-    samples = np.flatnonzero(places % len(part.copies) == number)
-    angles = copy.angles(inner[samples])
-    tiles = []
-    for wires in part.lines[number]:
-        own = QuantumCircuit(copy.circuit.num_qubits)
-        for item in copy.circuit.data:
-            where = [copy.circuit.find_bit(qubit).index for qubit in item.qubits]
-            if set(where) <= set(wires):
-                own.append(item.operation, where)
-        terms, read = [], []
-        for term, word in zip(part.terms, words, strict=True):
-            ((letters, qubits, _),) = word.to_sparse_list()
-            if not set(qubits) <= set(wires):
-                continue
-            if len(qubits) != 1:
-                raise UnsupportedError("Noise can be learnt where each output is read on one qubit.")
-            terms.append(term)
-            read.append((int(qubits[0]), "IXYZ".index(letters)))
-        column = {parameter: i for i, parameter in enumerate(copy.parameters)}
-        chosen = angles[:, [column[parameter] for parameter in own.parameters]]
-        tiles.append(_Tile(own, tuple(read), np.array(terms, dtype=np.int64), samples, chosen, chip))
-    return tiles
-
-
-class _Tile:
-    """A tile's expectations as functions of its noise, sample by sample, in the Pauli basis."""
-
-    def __init__(
-        self,
-        circuit: QuantumCircuit,
-        read: tuple[tuple[int, int], ...],
-        terms: NDArray[np.int64],
-        samples: NDArray[np.int64],
-        angles: _Float,
-        chip: Chip,
-    ) -> None:
-        part = part_in_use(circuit, chip, sorted({qubit for qubit, _ in read}))
-        if len(part.qubits) > _WIDEST:
-            raise UnsupportedError(
-                f"Noise can be learnt on tiles of at most {_WIDEST} qubits (two blocks), but one has "
-                f"{len(part.qubits)}."
-            )
-        self.qubits, self.terms, self.samples = part.qubits, terms, samples
-        self._n = len(part.qubits)
-        self._read = [(part.qubits.index(qubit), letter, qubit) for qubit, letter in read]
-        form = normal_form(part.circuit)
-        radians = form.radians(angles)
-        self._cosines, self._sines = np.cos(radians), np.sin(radians)
-        letters = np.arange(4**self._n)
-        self._letter = [letters >> 2 * q & 3 for q in range(self._n)]
-        self._steps: list[tuple[str, tuple[int, ...], Any]] = []
-        by_instruction: dict[int, list[Rotation | Fixed | CZ]] = {}
-        for op in form.operations:
-            assert isinstance(op, Rotation | Fixed | CZ)
-            by_instruction.setdefault(op.instruction, []).append(op)
-        self.keys: set[_Key] = {(what, (qubit,)) for _, _, qubit in self._read for what in ("p01", "p10")}
-        for index, item in enumerate(part.circuit.data):
-            for op in by_instruction.get(index, ()):
-                if isinstance(op, Rotation):
-                    self._steps.append(("turn", (op.qubit,), (op.axis, op.angle)))
-                elif isinstance(op, Fixed):
-                    self._steps.append(("map", (op.qubit,), op.ptm))
-                else:
-                    self._steps.append(("cz", op.qubits, self._permutation(*op.qubits)))
-            where = tuple(part.circuit.find_bit(qubit).index for qubit in item.qubits)
-            self._noise(item.operation.label or item.operation.name, where, chip)
-
-    def _noise(self, name: str, where: tuple[int, ...], chip: Chip) -> None:
-        qubits = tuple(self.qubits[q] for q in where)
-        waited = waiting_time(name)
-        seconds = chip.duration(name, qubits) if waited is None else waited
-        if waited is None and (seconds or chip.gate_error(name, qubits)):
-            key = ("pulse" if len(where) == 1 else "pair", tuple(sorted(qubits)))
-            mask = np.any([self._letter[q] != 0 for q in where], axis=0).astype(np.float64)
-            self._steps.append(("depolarize", where, (key, mask)))
-            self.keys.add(key)
-        if seconds:
-            for q, qubit in zip(where, qubits, strict=True):
-                self._steps.append(("relax", (q,), (qubit, seconds)))
-                self.keys |= {("T1", (qubit,)), ("T2", (qubit,))}
-
-    def _permutation(self, first: int, second: int) -> tuple[NDArray[np.int64], _Float]:
-        """CZ: which coefficient comes from where, and its sign; its own inverse."""
-        a, b = self._letter[first], self._letter[second]
-        flag_a, flag_b = (a == 1) | (a == 2), (b == 1) | (b == 2)
-        other_a, other_b = np.where(flag_b, 3 - a, a), np.where(flag_a, 3 - b, b)
-        places = np.arange(4**self._n) + ((other_a - a) << 2 * first) + ((other_b - b) << 2 * second)
-        return places, np.where(flag_a & flag_b & (a != b), -1.0, 1.0)
-
-    def predict(
-        self, rates: dict[_Key, float], chosen: NDArray[np.bool_], keys: Sequence[_Key] = ()
-    ) -> tuple[_Float, _Float]:
-        """Expectations of readings and their slopes.
-
-        Args:
-            rates: The noise.
-            chosen: Which of its samples.
-            keys: Parameters by whose logarithms slopes are wanted.
-
-        Returns:
-            Shapes (samples, n_terms) and (samples, n_terms, len(keys)).
-        """
-        cosines, sines = self._cosines[chosen], self._sines[chosen]
-        state = np.zeros((len(cosines), 4**self._n))
-        state[:, np.all([(letter == 0) | (letter == 3) for letter in self._letter], axis=0)] = 1.0
-        kept: list[_Float] = []
-        for kind, where, facts in self._steps:
-            if keys and kind in ("depolarize", "relax"):
-                kept.append(state.copy())
-            state = self._apply(state, kind, where, facts, rates, cosines, sines, back=False)
-        column = {key: i for i, key in enumerate(keys)}
-        values = np.zeros((len(cosines), len(self._read)))
-        slopes = np.zeros((len(cosines), len(self._read), len(keys)))
-        for row, (q, letter, qubit) in enumerate(self._read):
-            place = letter << 2 * q
-            p01, p10 = rates["p01", (qubit,)], rates["p10", (qubit,)]
-            scale = 1.0 - p01 - p10
-            values[:, row] = scale * state[:, place] + p10 - p01
-            if not keys:
-                continue
-            slopes[:, row, column["p01", (qubit,)]] = -p01 * (state[:, place] + 1.0)
-            slopes[:, row, column["p10", (qubit,)]] = p10 * (1.0 - state[:, place])
-            operator = np.zeros_like(state)
-            operator[:, place] = scale
-            number = len(kept)
-            for kind, where, facts in reversed(self._steps):
-                if kind in ("depolarize", "relax"):
-                    number -= 1
-                    for key, slope in self._slopes(operator, kept[number], kind, where, facts, rates):
-                        slopes[:, row, column[key]] += slope
-                operator = self._apply(operator, kind, where, facts, rates, cosines, sines, back=True)
-        return values, slopes
-
-    def _slopes(
-        self,
-        operator: _Float,
-        state: _Float,
-        kind: str,
-        where: tuple[int, ...],
-        facts: Any,
-        rates: dict[_Key, float],
-    ) -> list[tuple[_Key, _Float]]:
-        """What a noisy step adds to the slopes: <operator| d(step) / d(log rate) |state>."""
-        if kind == "depolarize":
-            key, mask = facts
-            return [(key, -rates[key] * np.einsum("sk,sk,k->s", operator, state, mask))]
-        qubit, seconds = facts
-        one, two = (seconds / rates[what, (qubit,)] for what in ("T1", "T2"))
-        letter = self._letter[where[0]]
-        ones, across, along = letter == 0, (letter == 1) | (letter == 2), letter == 3
-        shrunk = np.einsum("sk,sk->s", operator[:, along], state[:, along] - state[:, ones])
-        turned = np.einsum("sk,sk->s", operator[:, across], state[:, across])
-        return [
-            (("T1", (qubit,)), one * np.exp(-one) * shrunk),
-            (("T2", (qubit,)), two * np.exp(-two) * turned),
-        ]
-
-    def _apply(
-        self,
-        vectors: _Float,
-        kind: str,
-        where: tuple[int, ...],
-        facts: Any,
-        rates: dict[_Key, float],
-        cosines: _Float,
-        sines: _Float,
-        *,
-        back: bool,
-    ) -> _Float:
-        """A step on states, or (`back`) its transpose on operators."""
-        if kind == "cz":
-            places, signs = facts
-            return np.asarray(vectors[:, places] * signs)
-        if kind == "depolarize":
-            key, mask = facts
-            return np.asarray(vectors * (1.0 - rates[key] * mask))
-        letter = self._letter[where[0]]
-        at = [np.flatnonzero(letter == a) for a in range(4)]
-        found = vectors.copy()
-        if kind == "turn":
-            axis, angle = facts
-            p, q = at[axis % 3 + 1], at[(axis + 1) % 3 + 1]
-            cosine, sine = cosines[:, angle, None], (-1.0 if back else 1.0) * sines[:, angle, None]
-            found[:, p] = cosine * vectors[:, p] - sine * vectors[:, q]
-            found[:, q] = sine * vectors[:, p] + cosine * vectors[:, q]
-        elif kind == "map":
-            matrix = np.asarray(facts).T if back else np.asarray(facts)
-            for a in range(4):
-                found[:, at[a]] = sum(matrix[a, b] * vectors[:, at[b]] for b in range(4))
-        else:
-            qubit, seconds = facts
-            one, two = (np.exp(-seconds / rates[what, (qubit,)]) for what in ("T1", "T2"))
-            found[:, at[1]] *= two
-            found[:, at[2]] *= two
-            found[:, at[3]] *= one
-            if back:
-                found[:, at[0]] += (1.0 - one) * vectors[:, at[3]]
-            else:
-                found[:, at[3]] += (1.0 - one) * vectors[:, at[0]]
-        return found
+        keys = sorted(tile.keys)
+        slopes = tile.predict({}, np.ones(len(tile.samples), dtype=bool), keys)[1]
+        moving = np.abs(slopes).max(axis=(0, 1), initial=0.0) > 1e-12
+        seen.append({key for key, moves in zip(keys, moving, strict=True) if moves})
+        for key in seen[-1]:
+            graph.add_edge(first.setdefault(key, number), number, None)
+    return [
+        ([tiles[i] for i in sorted(part)], sorted(set().union(*(seen[i] for i in part))))
+        for part in rustworkx.connected_components(graph)
+    ]

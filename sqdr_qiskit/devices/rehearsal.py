@@ -13,6 +13,7 @@ Aer, a thousand times slower, samples the same circuits under the same noise.
 from __future__ import annotations
 
 import hashlib
+import logging
 import secrets
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -54,6 +55,8 @@ __all__ = [
     "ShotSeeds",
     "waiting_time",
 ]
+
+_log = logging.getLogger("sqdr_qiskit")
 
 SIMULATORS = ("exact", "aer")
 """What computes a rehearsal."""
@@ -232,11 +235,14 @@ class PartInUse:
             `zz~0.02`).
         qubits: The device's qubits that its qubits stand for, ascending.
         measured: Those of them that are measured.
+        to_end: For each instruction, seconds from its start to the measurement; of waiting and crosstalk, of
+            the gate that they follow.
     """
 
     circuit: QuantumCircuit
     qubits: tuple[int, ...]
     measured: tuple[int, ...]
+    to_end: tuple[float, ...]
 
     def word(self, word: str) -> str:
         """A Pauli word of the device's circuit on the qubits in use (Qiskit writes qubit 0 last)."""
@@ -253,6 +259,14 @@ def part_in_use(circuit: QuantumCircuit, chip: Chip, measured: Sequence[int]) ->
     """
     used = {circuit.find_bit(qubit).index for item in circuit.data for qubit in item.qubits} | set(measured)
     qubits = tuple(sorted(used))
+    unknown = [qubit for qubit in qubits if qubit not in chip.learnt] if chip.learnt else []
+    if unknown:
+        _log.warning(
+            "The noise of %s was learnt on other qubits: %d of the %d in use here have it as calibrated.",
+            chip.name,
+            len(unknown),
+            len(qubits),
+        )
     place = {qubit: i for i, qubit in enumerate(qubits)}
     small = QuantumCircuit(len(qubits))
     times = schedule(circuit, chip, measured)
@@ -263,6 +277,7 @@ def part_in_use(circuit: QuantumCircuit, chip: Chip, measured: Sequence[int]) ->
             near.setdefault(second, []).append((first, angle))
     # What a neighbour does meanwhile counts only where there is crosstalk; the order stays, else.
     order = sorted(range(len(circuit.data)), key=lambda i: -times.to_end[i] if near else 0.0)
+    to_end: list[float] = []
     for number in order:
         item, waits = circuit.data[number], times.waits[number]
         where = [circuit.find_bit(qubit).index for qubit in item.qubits]
@@ -273,7 +288,8 @@ def part_in_use(circuit: QuantumCircuit, chip: Chip, measured: Sequence[int]) ->
             nanoseconds = round(seconds * 1e9)
             if nanoseconds:
                 small.append(IGate(label=f"{_WAIT}{nanoseconds}"), [place[qubit]])
-    return PartInUse(small, qubits, tuple(measured))
+        to_end += [times.to_end[number]] * (len(small.data) - len(to_end))
+    return PartInUse(small, qubits, tuple(measured), tuple(to_end))
 
 
 def crosstalk(

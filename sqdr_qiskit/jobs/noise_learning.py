@@ -1,26 +1,36 @@
-"""What runs on a device tell about its noise: measured expectation values -> a corrected calibration."""
+"""What runs on a device tell about its noise: measured expectation values -> a corrected calibration.
+
+Nothing is sent to learn from runs. Probes, if they are asked for, are one more request, to the device of the
+runs and on the same qubits, with a ledger and a ceiling of its own: their angles are on disk before they are
+sent, and taken up again they are the same request.
+"""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from sqdr_qiskit import records
 from sqdr_qiskit.backends import make_backend
 from sqdr_qiskit.circuits import build_circuit
+from sqdr_qiskit.circuits.interface import CircuitModel
 from sqdr_qiskit.devices.chip import Chip, chip_of, fake_backend
 from sqdr_qiskit.devices.estimator import DeviceEstimator
 from sqdr_qiskit.devices.layout_file import layout_options
-from sqdr_qiskit.devices.learning import LearntNoise, learn_noise
+from sqdr_qiskit.devices.learning import LearntNoise, Measured, choose_probes, learn_noise
 from sqdr_qiskit.devices.names import is_hardware
+from sqdr_qiskit.devices.programs import DeviceProgram
 from sqdr_qiskit.devices.rehearsal import LocalSender
-from sqdr_qiskit.errors import ArgumentError
+from sqdr_qiskit.devices.sender import planned_seconds
+from sqdr_qiskit.errors import ArgumentError, CheckpointError
 from sqdr_qiskit.jobs.expectations import read_expectations
 from sqdr_qiskit.jobs.folders import read_record
+from sqdr_qiskit.jobs.hardware import Hardware
 from sqdr_qiskit.jobs.run_report import checkpoint_of_run
 from sqdr_qiskit.model.checkpoint import restore
 from sqdr_qiskit.noise_models.calibration import snapshot
@@ -29,7 +39,9 @@ from sqdr_qiskit.specs.device import DeviceSnapshot
 from sqdr_qiskit.specs.job import JobSpec
 from sqdr_qiskit.training.metrics import BATCH_SIZE
 
-__all__ = ["Learnt", "learn_from_runs"]
+__all__ = ["Learnt", "PROBES", "learn_from_runs", "plan_probes", "planned_probes", "send_probes"]
+
+PROBES = "probes.json"
 
 
 @dataclass(frozen=True)
@@ -40,28 +52,188 @@ class Learnt:
         noise: What was learnt, and how well it predicts.
         device: The calibration with what was learnt in its place.
         backend: Where the runs ran.
+        circuit: Name of the circuit that ran.
         n_samples: Samples of all runs.
+        n_probes: Probes among them.
         shots: Readings of each expectation value.
     """
 
     noise: LearntNoise
     device: DeviceSnapshot
     backend: str
+    circuit: str
     n_samples: int
+    n_probes: int
     shots: int
 
 
-def learn_from_runs(folders: Sequence[str | os.PathLike[str]]) -> Learnt:
+@dataclass(frozen=True, eq=False)
+class _Runs:
+    """Runs of one circuit on one device in one layout."""
+
+    job: JobSpec
+    chip: Chip
+    calibration: DeviceSnapshot
+    circuit: CircuitModel
+    program: DeviceProgram
+    measured: list[Measured]
+
+
+def learn_from_runs(
+    folders: Sequence[str | os.PathLike[str]], *, probes: str | os.PathLike[str] | None = None
+) -> Learnt:
     """Fit a device's noise to what runs measured on it; nothing is sent.
 
     Args:
         folders: Runs by `infer --out` of one network on one device in one layout, without mitigation.
+        probes: Folder of probes that were sent (`send_probes`).
 
     Raises:
         CheckpointError: A folder is no run, or its network is gone.
         ArgumentError: A run kept no expectation values, or they are mitigated, or the runs differ.
         UnsupportedError: See `learning.learn_noise`.
     """
+    runs = _read(folders)
+    measured = list(runs.measured)
+    n_probes = 0
+    if probes is not None:
+        plan = planned_probes(probes)
+        with records.intact(Path(probes) / PROBES, "plan of probes"):
+            values, found = (np.asarray(plan[key], dtype=np.float64) for key in ("values", "expectations"))
+            n_probes = len(values)
+            measured.append(Measured(values, found, np.arange(n_probes), int(plan["shots"])))
+    noise = learn_noise(runs.program, runs.chip, measured)
+    qubits = {qubit for part in runs.program.rounds for qubit in part.qubits}
+    device = noise.applied_to(runs.calibration, runs.chip)
+    return Learnt(
+        noise,
+        replace(device, learnt=tuple(sorted(qubits))),
+        runs.job.backend,
+        runs.circuit.name,
+        sum(len(run.values) for run in measured),
+        n_probes,
+        runs.measured[0].shots,
+    )
+
+
+def plan_probes(
+    folders: Sequence[str | os.PathLike[str]],
+    seconds: float,
+    folder: str | os.PathLike[str],
+    *,
+    seed: int = 0,
+) -> Path:
+    """Choose probes that tell most on top of what runs told, and write them down; nothing is sent.
+
+    Args:
+        folders: See `learn_from_runs`.
+        seconds: Quantum seconds that the probes may take, by plan.
+        folder: Where to; made, or empty.
+        seed: Of the angles that they are chosen from.
+
+    Returns:
+        The plan, `probes.json`.
+
+    Raises:
+        ArgumentError: Too few seconds for a probe, or the folder holds something.
+        InputError: See `learn_from_runs`.
+    """
+    path = Path(folder)
+    if path.exists() and (not path.is_dir() or any(path.iterdir())):
+        raise ArgumentError(
+            f"Folder {str(path)!r} holds something already; name a new one for the probes, or go on with "
+            f"`--resume {path}`."
+        )
+    runs = _read(folders)
+    shots = runs.measured[0].shots
+    row = (planned_seconds(shots) - planned_seconds(0)) * len(runs.program.rounds)
+    n_rows = int((seconds - planned_seconds(0)) / row + 1e-9)
+    if n_rows < 1:
+        raise ArgumentError(
+            f"Argument `seconds` must be at least {planned_seconds(0) + row:.2f} for one probe in {shots} "
+            f"shots, but is {seconds:g}."
+        )
+    values = choose_probes(runs.program, runs.chip, runs.measured, n_rows=n_rows, shots=shots, seed=seed)
+    plan = {
+        "schema": 1,
+        "runs": [str(Path(run).resolve()) for run in folders],
+        "backend": runs.job.backend,
+        "circuit": runs.circuit.name,
+        "shots": shots,
+        "max_qpu_seconds": seconds,
+        "values": values,
+    }
+    path.mkdir(parents=True, exist_ok=True)
+    return records.write_json(path / PROBES, plan)
+
+
+def planned_probes(folder: str | os.PathLike[str]) -> dict[str, Any]:
+    """What `plan_probes` wrote, and `send_probes` added.
+
+    Raises:
+        CheckpointError: There is none, or it is damaged.
+    """
+    path = Path(folder) / PROBES
+    if not path.is_file():
+        raise CheckpointError(f"There are no probes in {os.fspath(folder)!r}.")
+    plan = records.read_json(path, "plan of probes")
+    with records.intact(path, "plan of probes"):
+        if not all(isinstance(run, str) for run in plan["runs"]) or not plan["max_qpu_seconds"] > 0:
+            raise ValueError
+    return plan
+
+
+def send_probes(folder: str | os.PathLike[str], hardware: Hardware) -> None:
+    """Send the probes of a folder, or collect what was sent, and write down what they gave.
+
+    Args:
+        folder: From `plan_probes`.
+        hardware: Keeps the ledger and watches.
+
+    Raises:
+        BackendError: The ceiling would be exceeded, or the device failed.
+        ArgumentError: The device stands differently than when the runs ran.
+        Detached: The user left.
+    """
+    path, plan = Path(folder), planned_probes(folder)
+    if "expectations" in plan:
+        return
+    runs = _read(plan["runs"])
+    has_ledger = any(child.name != PROBES for child in path.iterdir())
+    hardware.open(path, resume=has_ledger)
+    _as_then(hardware, Path(plan["runs"][0]), runs.job.backend)
+    with records.intact(path / PROBES, "plan of probes"):
+        values, shots = np.asarray(plan["values"], dtype=np.float64), int(plan["shots"])
+        ceiling = float(plan["max_qpu_seconds"])
+    job = replace(runs.job, shots=shots, max_qpu_seconds=ceiling, max_executions=None)
+    estimator = hardware.backend(job).estimator
+    assert isinstance(estimator, DeviceEstimator)
+    program = estimator.program(runs.circuit.circuit, runs.circuit.observables)
+    if program.lines != runs.program.lines:
+        raise ArgumentError(
+            f"The circuit must stand on the qubits of the runs to learn from, but {job.backend} was "
+            "calibrated since, and it would stand on others; learn from a new run."
+        )
+    pub = (runs.circuit.circuit, [[o] for o in runs.circuit.observables], values)
+    found = np.asarray(estimator.run([pub]).result()[0].data.evs.T)
+    records.write_json(path / PROBES, {**plan, "expectations": found, **hardware.facts()})
+
+
+def _as_then(hardware: Hardware, run: Path, backend: str) -> None:
+    """Let a new ledger begin with the device as a run met it, so that circuits stand where they stood."""
+    if not is_hardware(backend):
+        return
+    from sqdr_qiskit.runtime.ledger import Ledger
+
+    before = Ledger().open(run, read_only=True)
+    try:
+        for fact in ("device", "calibrated"):
+            hardware.ledger.kept(fact, before.kept(fact))
+    finally:
+        before.close()
+
+
+def _read(folders: Sequence[str | os.PathLike[str]]) -> _Runs:
     runs = [_run(Path(folder)) for folder in folders]
     first, job, _ = runs[0]
     inputs = read_record(folders[0])["inputs"]
@@ -77,27 +249,33 @@ def learn_from_runs(folders: Sequence[str | os.PathLike[str]]) -> Learnt:
                     f"Runs to learn from must have the same {what}, but {os.fspath(folder)!r} has {here!r} "
                     f"and {os.fspath(folders[0])!r} has {there!r}."
                 )
-    chip, calibration = _device(Path(folders[0]), str(first["backend"]))
-    estimator = DeviceEstimator(chip, LocalSender(chip), options=layout_options(job.layout))
     chosen = checkpoint_of_run(Path(folders[0]), job, inputs)
     assert chosen is not None  # of a run that is no training
     circuit = build_circuit(chosen.checkpoint.settings.circuit)
+    chip, calibration = _device(Path(folders[0]), str(first["backend"]))
+    program = _program(chip, circuit, job)
+    for folder in folders[1:] if is_hardware(str(first["backend"])) else ():
+        if _program(_device(Path(folder), str(first["backend"]))[0], circuit, job).lines != program.lines:
+            raise ArgumentError(
+                f"Runs to learn from must stand on the same qubits, but the device was calibrated between "
+                f"{os.fspath(folders[0])!r} and {os.fspath(folder)!r}, and stands differently there."
+            )
     model = restore(chosen.checkpoint, make_backend("exact"), where=chosen.path.name)
     weights = dict(model.named_parameters())["quantum.weight"].detach().double().numpy()
-    angles = np.concatenate([np.asarray(kept["angles"], dtype=np.float64) for kept, _, _ in runs])
-    columns = {parameter: angles[:, i] for i, parameter in enumerate(circuit.x)}
-    columns |= {parameter: np.full(len(angles), weights[i]) for i, parameter in enumerate(circuit.w)}
-    noise = learn_noise(
-        estimator.program(circuit.circuit, circuit.observables),
-        chip,
-        np.stack([columns[parameter] for parameter in circuit.circuit.parameters], axis=1),
-        np.concatenate([np.asarray(kept["expectations"], dtype=np.float64) for kept, _, _ in runs]),
-        shots=int(first["shots"]),
-        places=np.concatenate([places for _, _, places in runs]),
-    )
-    return Learnt(
-        noise, noise.applied_to(calibration, chip), str(first["backend"]), len(angles), int(first["shots"])
-    )
+    measured = []
+    for kept, _, places in runs:
+        angles = np.asarray(kept["angles"], dtype=np.float64)
+        columns = {parameter: angles[:, i] for i, parameter in enumerate(circuit.x)}
+        columns |= {parameter: np.full(len(angles), weights[i]) for i, parameter in enumerate(circuit.w)}
+        values = np.stack([columns[parameter] for parameter in circuit.circuit.parameters], axis=1)
+        expectations = np.asarray(kept["expectations"], dtype=np.float64)
+        measured.append(Measured(values, expectations, places, int(kept["shots"])))
+    return _Runs(replace(job, backend=str(first["backend"])), chip, calibration, circuit, program, measured)
+
+
+def _program(chip: Chip, circuit: CircuitModel, job: JobSpec) -> DeviceProgram:
+    estimator = DeviceEstimator(chip, LocalSender(chip), options=layout_options(job.layout))
+    return estimator.program(circuit.circuit, circuit.observables)
 
 
 def _run(folder: Path) -> tuple[dict[str, Any], JobSpec, np.ndarray]:
@@ -127,6 +305,9 @@ def _device(folder: Path, backend: str) -> tuple[Chip, DeviceSnapshot]:
     from sqdr_qiskit.runtime.accounts import Connection
     from sqdr_qiskit.runtime.ledger import Ledger
 
-    ledger = Ledger(folder)
-    device = Connection(ledger.kept("device") or backend, calibrated=ledger.kept("calibrated")).device
+    ledger = Ledger().open(folder, read_only=True)
+    try:
+        device = Connection(ledger.kept("device") or backend, calibrated=ledger.kept("calibrated")).device
+    finally:
+        ledger.close()
     return chip_of(device), snapshot(device)

@@ -19,7 +19,7 @@ them, which keeps (I, I) alone, is the identity on both qubits from there on. Am
 the number r is one more flag to sum over.
 
 A turn by a small angle d about ZZ (a CZ that turns too far, crosstalk) leaves flags as they are, too, and
-products with equal flags alone. Where flags differ it is two products, cos d times the product and sin d times
+products with equal flags alone. Where flags differ it is two products: cos d times the same, and sin d times
 
     flag 0: (I, Z) -> (Z, I)          flag 1: (X, Y) -> (Y, -X);
 

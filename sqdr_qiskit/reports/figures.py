@@ -29,6 +29,7 @@ __all__ = [
     "confusion_figure",
     "error_budget_figure",
     "expectation_figure",
+    "learnt_figure",
     "line_style",
     "noise_sweep_figure",
     "output_error_figure",
@@ -233,6 +234,30 @@ def expectation_figure(found: Row) -> Figure:
         axes.set_xlabel("⟨Z⟩, exact engine")
         axes.set_ylabel(f"⟨Z⟩, {found['backend']}")
         axes.legend(loc="upper left")
+    return figure
+
+
+def learnt_figure(held_out: Sequence[Sequence[float]]) -> Figure:
+    """Deviations of measured values from two predictions, in standard errors, over what is predicted.
+
+    Args:
+        held_out: Rows of: measured, predicted by the calibration, predicted as learnt, standard error.
+    """
+    table = np.asarray(held_out, dtype=float)
+    deviations = (table[:, :1] - table[:, 1:3]) / table[:, 3:]
+    widest = max(4.0, 1.1 * float(np.abs(deviations).max()))
+    with house_style():
+        figure = new_figure(PAGE, 2.9, "")
+        both = figure.subplots(1, 2, sharey=True)
+        for number, (axes, words) in enumerate(zip(both, ("by the calibration", "as learnt"), strict=True)):
+            axes.axhspan(-1.96, 1.96, color=_GREY, alpha=0.2, linewidth=0)
+            axes.scatter(
+                table[:, 1 + number], deviations[:, number], s=8, color=COLOURS[number], alpha=0.6,
+                linewidths=0, zorder=3, rasterized=len(table) > _MANY,
+            )  # fmt: skip
+            axes.set(xlim=(-1.05, 1.05), ylim=(-widest, widest))
+            axes.set_xlabel(f"⟨Z⟩, predicted {words}")
+        both[0].set_ylabel("deviation of the measured ⟨Z⟩, standard errors")
     return figure
 
 

@@ -11,7 +11,15 @@ from typing import Any
 
 from sqdr_qiskit.specs.reader import Table
 
-__all__ = ["COHERENT", "DeviceGate", "DeviceRotation", "DeviceSnapshot", "device_to_dict", "read_device", "write_device"]
+__all__ = [
+    "COHERENT",
+    "DeviceGate",
+    "DeviceRotation",
+    "DeviceSnapshot",
+    "device_to_dict",
+    "read_device",
+    "write_device",
+]
 
 
 @dataclass(frozen=True)
@@ -66,6 +74,7 @@ class DeviceSnapshot:
         p10: P(read 0 | is 1) of each qubit; None if unknown.
         gates: Every gate of the device.
         rotations: Pairs that turn too far, where that is known; no calibration says it.
+        learnt: Qubits whose noise was learnt from measurements; the others are as calibrated.
     """
 
     name: str
@@ -76,6 +85,7 @@ class DeviceSnapshot:
     p10: tuple[float | None, ...]
     gates: tuple[DeviceGate, ...]
     rotations: tuple[DeviceRotation, ...] = ()
+    learnt: tuple[int, ...] = ()
 
     @property
     def n_qubits(self) -> int:
@@ -122,6 +132,7 @@ def read_device(table: Table) -> DeviceSnapshot:
         columns["p10"],
         tuple(gates),
         tuple(rotations),
+        table.integers("learnt", default=(), at_least=0, at_most=n_qubits - 1),
     )
 
 
@@ -154,8 +165,7 @@ def _read_rotations(table: Table, n_qubits: int) -> list[DeviceRotation]:
     if len(angles) != len(places):
         table.refuse("angle_rad", f"must have {len(places)} entries, but has {len(angles)}")
     return [
-        DeviceRotation(kind, (place[0], place[1]), angle)
-        for place, angle in zip(places, angles, strict=True)
+        DeviceRotation(kind, (place[0], place[1]), angle) for place, angle in zip(places, angles, strict=True)
     ]
 
 
@@ -184,7 +194,13 @@ def device_to_dict(snapshot: DeviceSnapshot) -> dict[str, Any]:
                 "duration_ns": _known(gate.duration_ns for gate in same),
             }
         )
-    head = {"name": snapshot.name, "calibrated": snapshot.calibrated, "n_qubits": snapshot.n_qubits}
+    head: dict[str, Any] = {
+        "name": snapshot.name,
+        "calibrated": snapshot.calibrated,
+        "n_qubits": snapshot.n_qubits,
+    }
+    if snapshot.learnt:
+        head["learnt"] = list(snapshot.learnt)
     rotations = [
         {"kind": kind, "qubits": [list(pair) for pair in found], "angle_rad": list(found.values())}
         for kind in COHERENT
@@ -206,7 +222,11 @@ def write_device(snapshot: DeviceSnapshot, *, title: str, source: str) -> str:
     lines += [
         "",
         "[device]",
-        *(f"{key} = {json.dumps(values[key])}" for key in ("name", "calibrated", "n_qubits")),
+        *(
+            f"{key} = {json.dumps(values[key])}"
+            for key in ("name", "calibrated", "n_qubits", "learnt")
+            if key in values
+        ),
     ]
     lines += ["", "[device.qubits]  # -1: unknown", *_assignments(values["qubits"])]
     for gate in values["gate"]:
