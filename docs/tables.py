@@ -123,6 +123,7 @@ _MEANS = {
     "t1_us": "microseconds, above 0",
     "t2_us": "microseconds, above 0, at most 2 `t1_us`",
     "duration_ns": "nanoseconds, at least 0",
+    "angle_rad": "radians, -pi to pi",
     "probabilities": "table of Pauli words, each 0 to 1",
     "kraus": "list of 2 x 2 or 4 x 4 matrices; an entry is a number or `[real, imaginary]`",
 }

@@ -139,8 +139,16 @@ def test_noise_is_learnt_from_a_run(
         (qubit,) = estimate["qubits"]
         assert estimate["low"] <= worse[qubit] <= estimate["high"]
         assert learnt.p10[qubit] == pytest.approx(estimate["value"])
+    assert learnt.angles("over_rotation")
+    assert learnt.learnt == (2, 3, 4)
+    html = Path("fake-manila-learnt.html").read_text(encoding="utf-8")
+    assert "What was learnt explains what was held out" in html
+    assert "reads 0 for 1" in html
     assert main(["noise", "learn", "run"]) == 2
     assert "exists already" in capsys.readouterr().err
+    Path("fake-manila-learnt.toml").unlink()
+    assert main(["noise", "learn", "run"]) == 2
+    assert "fake-manila-learnt.html' exists already" in capsys.readouterr().err
     assert main(["noise", "learn", "run", "run", "--force"]) == 0
     page = capsys.readouterr().out
     assert "80 samples of fake_manila in 4096 shots" in page
@@ -173,3 +181,57 @@ def test_noise_is_not_learnt_from_what_says_nothing(
     assert main(["noise", "learn", "few", "--output", "x.txt"]) == 2
     assert "must end in .toml" in capsys.readouterr().err
     assert not list(Path().glob("*.toml"))
+
+
+def test_probes_are_sent_once_and_gone_on_with(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Cut short after they were chosen, after they ran, and after they were written down."""
+    monkeypatch.chdir(tmp_path)
+    words = ["infer", "digits-2b-9q", "--dataset", "digits", "--limit", "10", "--backend", "fake_manila"]
+    assert main([*words, "--seed", "1", "--out", "run", "--json"]) == 0
+    capsys.readouterr()
+    ask = ["noise", "learn", "run", "--probe-seconds", "29", "--out", "probes"]
+    monkeypatch.setattr("sqdr_qiskit.jobs.noise_learning.send_probes", _cut)
+    assert main(ask) == 130
+    planned = (tmp_path / "probes" / "probes.json").read_bytes()
+    monkeypatch.undo()
+    monkeypatch.chdir(tmp_path)
+    capsys.readouterr()
+    assert main(ask) == 2
+    assert "holds something already" in capsys.readouterr().err
+    assert main(["noise", "learn", "--resume", "probes", "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found["n_probes"] == 2  # nine rounds on this chip, 12.9 s for each row
+    assert found["n_samples"] == 12
+    kept = json.loads((tmp_path / "probes" / "probes.json").read_text())
+    assert kept["values"] == json.loads(planned)["values"]
+    assert kept["rehearsal"]["planned_s"] <= 29
+    Path("probes", "probes.json").write_bytes(planned)  # as if it had ended before they were written down
+    assert main(["noise", "learn", "--resume", "probes", "--force", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out) == found
+    again = json.loads((tmp_path / "probes" / "probes.json").read_text())
+    assert again == kept  # from the ledger, with their shots
+
+
+def _cut(*arguments: object) -> None:
+    raise KeyboardInterrupt
+
+
+def test_probes_that_cannot_be_are_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    words = ["infer", "digits-2b-9q", "--dataset", "digits", "--limit", "5", "--backend", "fake_manila"]
+    assert main([*words, "--out", "run", "--json"]) == 0
+    for ask, answer in (
+        (["run", "--probe-seconds", "3", "--out", "probes"], "must be at least 14.90 for one probe"),
+        (["run", "--probe-seconds", "30"], "must be given together"),
+        (["run", "--resume", "probes"], "must be given alone"),
+        (["--resume", "probes"], "There are no probes in 'probes'"),
+        ([], "must name at least one run"),
+    ):
+        capsys.readouterr()
+        assert main(["noise", "learn", *ask]) == 2
+        assert answer in capsys.readouterr().err
+    assert [path.name for path in tmp_path.iterdir()] == ["run"]

@@ -1,18 +1,25 @@
 from __future__ import annotations
 
+from dataclasses import replace
+from pathlib import Path
+
 import numpy as np
 import pytest
 
+from sqdr_qiskit.backends import make_backend
 from sqdr_qiskit.backends.interface import Backend
 from sqdr_qiskit.catalog import find
 from sqdr_qiskit.circuits import build_circuit
+from sqdr_qiskit.devices.chip import fake_backend
 from sqdr_qiskit.errors import ArgumentError, UnsupportedError
 from sqdr_qiskit.gradients import GRADIENTS, GradientOptions, PackedParameterShift, make_gradient
 from sqdr_qiskit.gradients.parameter_shift import repetitions
 from sqdr_qiskit.lightcone.engine import ExactEngine
+from sqdr_qiskit.noise_models.calibration import snapshot as calibration_of
 from sqdr_qiskit.simulators.aer import AerConeEstimator
 from sqdr_qiskit.simulators.exact import ExactEstimator
-from sqdr_qiskit.specs.noise import read_noise
+from sqdr_qiskit.specs.device import DeviceRotation
+from sqdr_qiskit.specs.noise import NoiseSpec, noise_text, read_noise
 
 _EXACT = Backend("exact", ExactEstimator(), default_gradient="exact")
 
@@ -78,6 +85,27 @@ def test_on_a_device_the_model_of_its_noise_is_named(rng: np.random.Generator) -
     _, exact = ExactEngine(model.circuit, model.observables).jacobian(parameters)
     assert np.abs(found[0] - exact).max() < 1e-12
     assert 1e-4 < np.abs(found[1] - exact).max() < 0.2
+
+
+def test_a_devices_own_noise_is_the_models_where_the_circuit_stands(
+    tmp_path: Path, rng: np.random.Generator
+) -> None:
+    """A learnt file as `model_noise`: the twin's derivatives under that noise, over-rotation included."""
+    device = calibration_of(fake_backend("fake_manila"))
+    pairs = sorted({(min(g.qubits), max(g.qubits)) for g in device.gates if len(g.qubits) == 2})
+    learnt = replace(device, rotations=tuple(DeviceRotation("over_rotation", pair, 0.2) for pair in pairs))
+    path = tmp_path / "learnt.toml"
+    path.write_text(noise_text(NoiseSpec("learnt", "t", "s", device=learnt)), encoding="utf-8")
+    model = build_circuit("2b-5q")
+    values = rng.uniform(-3, 3, (2, model.circuit.num_parameters))
+    rehearsed = make_backend("fake_manila", shots=0)
+    own = make_gradient("exact", rehearsed).jacobian(model.circuit, model.observables, values)
+    named = make_gradient("physics-aware", rehearsed, GradientOptions(model_noise=str(path)))
+    found = named.jacobian(model.circuit, model.observables, values)
+    under = make_gradient("exact", make_backend("fake_manila", shots=0, noise=str(path)))
+    expected = under.jacobian(model.circuit, model.observables, values)
+    np.testing.assert_allclose(found, expected, atol=1e-12)
+    assert np.abs(found - own).max() > 1e-2
 
 
 def test_shots_are_split_by_the_root_of_the_variance() -> None:

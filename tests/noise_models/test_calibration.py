@@ -17,9 +17,10 @@ from sqdr_qiskit.devices.chip import fake_backend
 from sqdr_qiskit.errors import ArgumentError, SpecError, UnsupportedError
 from sqdr_qiskit.noise_models.build import build_noise_model
 from sqdr_qiskit.noise_models.calibration import median_noise, snapshot
-from sqdr_qiskit.noise_models.channels import average_gate_fidelity
+from sqdr_qiskit.noise_models.channels import average_gate_fidelity, kraus_operators, kraus_to_ptm
 from sqdr_qiskit.noise_models.convert import error_after, error_ptm, readout_after
-from sqdr_qiskit.specs.device import DeviceGate, DeviceSnapshot
+from sqdr_qiskit.specs.channels import ChannelSpec
+from sqdr_qiskit.specs.device import DeviceGate, DeviceRotation, DeviceSnapshot
 from sqdr_qiskit.specs.noise import NoiseSpec, noise_spec, noise_text, read_noise
 
 
@@ -141,6 +142,35 @@ def test_logical_circuits_need_the_medians(manila_spec: NoiseSpec) -> None:
         build_noise_model(manila_spec, build_circuit("2b-4q").circuit)
 
 
+def test_pairs_that_turn_too_far_go_through_a_file_and_into_aers_model(
+    manila: BackendV2, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """An ECR and a CX about ZX in their own direction; crosstalk no gate can carry, and that is said."""
+    device = dataclasses.replace(
+        snapshot(manila),
+        rotations=(DeviceRotation("over_rotation", (0, 1), 0.1), DeviceRotation("zz", (1, 2), 0.02)),
+        learnt=(0, 1, 2),
+    )
+    path = tmp_path / "turned.toml"
+    path.write_text(noise_text(NoiseSpec("turned", "t", "s", device=device)), encoding="utf-8")
+    spec = read_noise(path)
+    assert spec.device == device
+    assert NoiseSpec.from_dict(spec.to_dict()).device == device
+    circuit = QuantumCircuit(5)
+    circuit.cx(1, 0)
+    circuit.cx(1, 2)
+    model = build_noise_model(spec, circuit)
+    assert "ZZ coupling between qubits of noise model turned is left out" in caplog.text
+    plain = build_noise_model(NoiseSpec("p", "t", "s", device=snapshot(manila)), circuit)
+    turned, before = (error_after(one, "cx", (1, 0)) for one in (model, plain))
+    assert turned is not None
+    assert before is not None
+    turn = kraus_to_ptm(kraus_operators(ChannelSpec("zx_rotation", (("angle_rad", 0.1),))))
+    np.testing.assert_allclose(error_ptm(turned), error_ptm(before) @ turn, atol=1e-12)
+    others = [error_after(one, "cx", (1, 2)) for one in (model, plain)]
+    assert others[0] == others[1]
+
+
 def test_a_device_without_calibration_has_no_snapshot() -> None:
     with pytest.raises(UnsupportedError, match="must have a calibration, but has none"):
         snapshot(GenericBackendV2(3, noise_info=False))
@@ -188,6 +218,10 @@ name = "sx"
 qubits = [[0], [1]]
 error = [0.01, 0.02]
 duration_ns = [50, 50]
+[[device.rotation]]
+kind = "zz"
+qubits = [[0, 1]]
+angle_rad = [0.02]
 """
 BAD = {
     "t1_us = [50, 60]": (
@@ -203,6 +237,12 @@ BAD = {
         "qubits = [[0], [2]]",
         r"key `qubits` must be a list of lists of qubits from 0 to 1",
     ),
+    "qubits = [[0, 1]]": (
+        "qubits = [[1, 0]]",
+        r"key `qubits` must be a list of pairs",
+    ),
+    "angle_rad = [0.02]": ("angle_rad = [0.02, 0.1]", r"key `angle_rad` must have 1 entries, but has 2"),
+    'kind = "zz"': ('kind = "yy"', r"key `kind` must be one of over_rotation, zz"),
     "error = [0.01, 0.02]": ("error = [0.01]", r"table `device.gate\[1\]`: key `error` must have 2 entries"),
 }
 

@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 import numpy as np
 import pytest
+from qiskit.circuit.library import RZXGate, RZZGate
 from qiskit.quantum_info import Kraus, SuperOp, average_gate_fidelity
 from qiskit_aer.noise import (
     QuantumError,
@@ -104,6 +105,15 @@ def test_thermal_relaxation_is_aers(t1: float, t2: float) -> None:
     assert np.max(np.abs(error_ptm(aer) - ptm)) < (EXACT if t2 <= t1 else 1e-8)
     ours = quantum_error((PlacedChannel(spec, (0,)),), 1)
     assert np.max(np.abs(error_ptm(ours) - ptm)) < EXACT
+
+
+@pytest.mark.parametrize(("kind", "gate"), [("zz_rotation", RZZGate), ("zx_rotation", RZXGate)])
+def test_rotations_of_pairs_are_qiskits_gates(kind: str, gate: type[RZZGate]) -> None:
+    """Z on the gate's first qubit, in the engine's matrix and in Aer's error."""
+    spec = ChannelSpec(kind, (("angle_rad", 0.3),))
+    error = quantum_error((PlacedChannel(spec, (0, 1)),), 2)
+    assert np.max(np.abs(SuperOp(error).data - SuperOp(gate(0.3)).data)) < EXACT
+    assert np.max(np.abs(error_ptm(error) - kraus_to_ptm(kraus_operators(spec)))) < EXACT
 
 
 def test_no_time_is_no_relaxation() -> None:
