@@ -16,6 +16,15 @@ _SEED_OFFSET = int(os.environ.get("SQDR_TEST_SEED", "0"))
 _SEED = pytest.StashKey[int]()
 
 
+def pytest_configure(config: pytest.Config) -> None:
+    """Where the tests run on all cores, let libraries keep to one each: OpenMP's waiting threads spin.
+
+    Said before the workers start, since libraries read it when they are loaded; what tests start hears it too.
+    """
+    if config.getoption("numprocesses", None):
+        os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+
 @pytest.fixture
 def seed(request: pytest.FixtureRequest) -> int:
     """This test's own seed: from its name, so stable; another one with SQDR_TEST_SEED=N."""

@@ -44,7 +44,12 @@ class _Worker:
     """A process that carries out one run after the other."""
 
     def __init__(self, work: Work, threads: int) -> None:
-        context = multiprocessing.get_context("spawn")  # threads and compiled kernels do not survive a fork
+        # Threads and compiled kernels do not survive a fork. Where there is one, a server that has loaded the
+        # libraries, and has done nothing with them, is forked instead: they are loaded, and kept, once for all.
+        forks = "forkserver" in multiprocessing.get_all_start_methods()
+        context = multiprocessing.get_context("forkserver" if forks else "spawn")
+        if forks:
+            context.set_forkserver_preload([work.__module__])
         self.connection, theirs = context.Pipe()
         self.process = context.Process(target=_serve, args=(theirs, work, threads), daemon=True)
         with deaf_to_interrupts():

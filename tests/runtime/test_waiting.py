@@ -114,7 +114,7 @@ def test_an_answer_that_cannot_be_right_is_asked_for_again_for_a_while() -> None
 
 def test_silence_is_broken_and_an_answer_that_never_comes_is_given_up() -> None:
     log, never = Log(), threading.Event()
-    patience = replace(QUICK, silence_s=0.05, answer_s=0.12, outage_s=0.0)
+    patience = replace(QUICK, silence_s=0.02, answer_s=0.5, outage_s=0.0)
     with pytest.raises(BackendError, match="did not answer in time while asking"):
         patience.ride(never.wait, doing="asking", watch=log.said.append, renew=log.renew)
     assert "No answer from IBM Quantum for 0 s while asking; waiting for up to" in log.said[0].text
