@@ -19,7 +19,7 @@ _SEED = pytest.StashKey[int]()
 def pytest_configure(config: pytest.Config) -> None:
     """Where the tests run on all cores, let libraries keep to one each: OpenMP's waiting threads spin.
 
-    Said before the workers start, since libraries read it when they are loaded; what tests start hears it too.
+    Said before the workers start: libraries read it when they are loaded. What tests start hears it too.
     """
     if config.getoption("numprocesses", None):
         os.environ.setdefault("OMP_NUM_THREADS", "1")

@@ -10,10 +10,9 @@ from typing import Any, Literal
 
 from qiskit.quantum_info import SparsePauliOp
 
-from sqdr_qiskit.circuits import build_circuit
-from sqdr_qiskit.circuits.picture import picture
+from sqdr_qiskit.circuits import build_circuit, variations
+from sqdr_qiskit.circuits.export import picture
 from sqdr_qiskit.circuits.qasm import read_qasm
-from sqdr_qiskit.circuits.variations import variations
 from sqdr_qiskit.devices.chip import Chip, chip_of
 from sqdr_qiskit.devices.names import is_hardware
 from sqdr_qiskit.devices.programs import DeviceProgram, write_isa

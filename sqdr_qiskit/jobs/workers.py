@@ -44,8 +44,8 @@ class _Worker:
     """A process that carries out one run after the other."""
 
     def __init__(self, work: Work, threads: int) -> None:
-        # Threads and compiled kernels do not survive a fork. Where there is one, a server that has loaded the
-        # libraries, and has done nothing with them, is forked instead: they are loaded, and kept, once for all.
+        # Threads and compiled kernels do not survive a fork. Where a system can, a server is forked that has
+        # loaded the libraries and done nothing with them: they are loaded, and held in memory, once for all.
         forks = "forkserver" in multiprocessing.get_all_start_methods()
         context = multiprocessing.get_context("forkserver" if forks else "spawn")
         if forks:

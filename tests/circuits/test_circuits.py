@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import reduce
 from typing import Any, TypeAlias
 
@@ -11,10 +12,10 @@ import pytest
 from qiskit.quantum_info import Operator, SparsePauliOp
 
 from sqdr_qiskit import catalog
-from sqdr_qiskit.circuits import CIRCUIT_KINDS, CircuitModel, build_circuit
+from sqdr_qiskit.circuits import CIRCUIT_KINDS, CircuitModel, build_circuit, variations
 from sqdr_qiskit.circuits.interface import local_z
 from sqdr_qiskit.errors import ArgumentError
-from sqdr_qiskit.specs.circuit import CIRCUIT_KIND_NAMES, CircuitKind, CircuitSpec
+from sqdr_qiskit.specs.circuit import CIRCUIT_KIND_NAMES, CircuitKind, CircuitSpec, circuit_spec
 
 _Matrix: TypeAlias = npt.NDArray[np.complexfloating[Any, Any]]
 
@@ -177,3 +178,21 @@ def test_a_model_with_observables_of_another_size_is_refused() -> None:
     model = build_circuit("1b-2q")
     with pytest.raises(ArgumentError, match="Argument `observables` must act on 2 qubits"):
         CircuitModel(spec=model.spec, circuit=model.circuit, x=model.x, w=model.w, observables=local_z(3))
+
+
+def test_one_thing_changes_at_a_time() -> None:
+    found = variations(circuit_spec("2b-9q"))
+    assert {name: model.circuit.count_ops()["cz"] for name, model in found.items()} == {
+        "entangler line": 16,
+        "last layer off": 9,
+    }
+    assert all(model.n_weights == build_circuit("2b-9q").n_weights for model in found.values())
+
+
+def test_the_other_way_round() -> None:
+    spec = replace(circuit_spec("2b-9q"), entangler="line", last_entangler=False)
+    assert list(variations(spec)) == ["entangler ring", "last layer on"]
+
+
+def test_what_changes_nothing_is_left_out() -> None:
+    assert list(variations(circuit_spec("2b-2q"))) == ["last layer off"]

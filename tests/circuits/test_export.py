@@ -1,16 +1,18 @@
-"""Circuits written for other programs read back as the same circuits."""
+"""Circuits written for other programs read back as the same circuits; pictures name what is drawn."""
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 
 import numpy as np
 import pytest
 from qiskit import qasm3, qpy
+from qiskit.circuit import Parameter, QuantumCircuit
 from qiskit.quantum_info import Operator
 
 from sqdr_qiskit.circuits import build_circuit
-from sqdr_qiskit.circuits.export import export_circuit
+from sqdr_qiskit.circuits.export import export_circuit, picture
 from sqdr_qiskit.errors import ArgumentError, StorageError
 from sqdr_qiskit.specs.circuit import CIRCUIT_KIND_NAMES, CircuitKind, CircuitSpec
 
@@ -54,3 +56,24 @@ def test_a_place_that_cannot_be_written_is_one_line(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(StorageError, match=r"^Cannot write 't\.qpy'"):
         export_circuit(build_circuit("1b-2q"), tmp_path / "file" / "t.qpy")
+
+
+def test_idle_wires_are_left_out() -> None:
+    circuit = QuantumCircuit(9)
+    circuit.rx(Parameter("a") + math.pi, 7)
+    circuit.rz(-math.pi / 2, 3)
+    circuit.rz(0.125, 3)
+    circuit.cz(7, 3)
+    assert picture(circuit, measured=[3]) == {
+        "wires": ["3", "7"],
+        "measured": [0],
+        "gates": [["rx", [1], ["π + a"]], ["rz", [0], ["-π/2"]], ["rz", [0], ["0.125"]], ["cz", [1, 0], []]],
+    }
+
+
+def test_one_tile_of_several() -> None:
+    circuit = QuantumCircuit(4)
+    circuit.h([0, 3])
+    circuit.cx(2, 1)
+    drawn = picture(circuit, qubits=[2, 1], measured=[0, 1], labels=["a", "b", "c", "d"])
+    assert drawn == {"wires": ["c", "b"], "measured": [1], "gates": [["cx", [0, 1], []]]}

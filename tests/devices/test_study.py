@@ -5,8 +5,7 @@ from dataclasses import replace
 
 import pytest
 
-from sqdr_qiskit.circuits import build_circuit
-from sqdr_qiskit.circuits.variations import variations
+from sqdr_qiskit.circuits import build_circuit, variations
 from sqdr_qiskit.devices import study as transpile_study
 from sqdr_qiskit.devices.study import (
     Finding,
