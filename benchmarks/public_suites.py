@@ -66,7 +66,7 @@ import qiskit_machine_learning.primitives as qml
 from qiskit.primitives import PrimitiveJob
 
 from sqdr_qiskit.gradients import ExactGradient, PackedParameterShift
-from sqdr_qiskit.model.qnn import BroadcastEstimatorQNN
+from sqdr_qiskit.model.quantum_layer import BroadcastEstimatorQNN
 from sqdr_qiskit.simulators.aer import AerConeEstimator
 from sqdr_qiskit.simulators.exact import ExactEstimator
 

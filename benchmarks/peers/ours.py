@@ -13,8 +13,7 @@ from benchmarks.peers.interface import Array, Runner
 from benchmarks.task import Task
 from sqdr_qiskit.backends import make_backend
 from sqdr_qiskit.circuits import build_circuit
-from sqdr_qiskit.model.qnn import BroadcastEstimatorQNN
-from sqdr_qiskit.model.quantum_layer import quantum_layer
+from sqdr_qiskit.model.quantum_layer import BroadcastEstimatorQNN, quantum_layer
 
 __all__ = ["prepare"]
 

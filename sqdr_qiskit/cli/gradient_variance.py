@@ -106,7 +106,7 @@ def gradient_variance(
 
 def _show_runs(folders: Sequence[Path], out: Path | None, *, as_json: bool) -> None:
     """Show what trainings noted."""
-    from sqdr_qiskit.jobs.variance_log import read_variance_logs
+    from sqdr_qiskit.jobs.runs import read_variance_logs
     from sqdr_qiskit.reports.variance import training_variance_figure, training_variance_table
 
     logs = read_variance_logs(folders)

@@ -127,7 +127,7 @@ def _on_hardware(
     job: JobSpec, chosen: Chosen, *, folder: Path | None, resume: bool
 ) -> tuple[list[Answer], Path]:
     """Classify on a quantum computer, or in its rehearsal under a ceiling, with a folder."""
-    from sqdr_qiskit.cli.waiting import on_hardware
+    from sqdr_qiskit.cli.console import on_hardware
     from sqdr_qiskit.jobs.inference import carry_out_inference
 
     with on_hardware(job.backend) as hardware:

@@ -88,7 +88,7 @@ def show(
 @app.command(cls=HelpCommand)
 def collect(folder: _Run, *, as_json: JsonOption = False) -> int:
     """Wait for a run's jobs and keep their results; `--resume` of the run then uses them. Sends nothing."""
-    from sqdr_qiskit.cli.waiting import leaving_allowed, show_waiting
+    from sqdr_qiskit.cli.console import leaving_allowed, show_waiting
     from sqdr_qiskit.jobs.hardware import collect_jobs
     from sqdr_qiskit.runtime.waiting import Attention
 
@@ -101,7 +101,7 @@ def collect(folder: _Run, *, as_json: JsonOption = False) -> int:
 @app.command(cls=HelpCommand)
 def cancel(folder: _Run, *, as_json: JsonOption = False) -> int:
     """Cancel a run's jobs that are under way; results that were collected stay."""
-    from sqdr_qiskit.cli.waiting import show_waiting
+    from sqdr_qiskit.cli.console import show_waiting
     from sqdr_qiskit.jobs.hardware import cancel_jobs
 
     done = cancel_jobs(folder, watch=show_waiting())

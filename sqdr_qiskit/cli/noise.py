@@ -198,7 +198,7 @@ def _probed(runs: list[Path], seconds: float | None, out: Path | None, resume: P
 def _facts(spec: NoiseSpec, circuit: str | None) -> dict[str, Any]:
     from sqdr_qiskit.circuits import build_circuit
     from sqdr_qiskit.noise_models.build import build_noise_model, noisy_circuit
-    from sqdr_qiskit.noise_models.describe import describe_channels, describe_gates
+    from sqdr_qiskit.noise_models.check import describe_channels, describe_gates
 
     facts: dict[str, Any] = {"name": spec.name, "title": spec.title, "source": spec.source}
     if spec.device is not None and circuit is None:

@@ -7,7 +7,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sqdr_qiskit.cli.console import JsonOption, print_json, print_note, print_text
+from sqdr_qiskit.cli.console import JsonOption, on_hardware, print_json, print_note, print_text
 from sqdr_qiskit.cli.options import (
     Given,
     OutOption,
@@ -19,7 +19,6 @@ from sqdr_qiskit.cli.options import (
     training_progress,
     typed_command,
 )
-from sqdr_qiskit.cli.waiting import on_hardware
 from sqdr_qiskit.specs.job import JobSpec
 
 if TYPE_CHECKING:

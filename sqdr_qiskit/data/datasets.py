@@ -14,7 +14,7 @@ import numpy as np
 
 from sqdr_qiskit.data.downloads import Progress, default_data_dir, torchvision_set, unpacked_root
 from sqdr_qiskit.data.images import Style
-from sqdr_qiskit.data.imagesets import DataSplits, ImageSet
+from sqdr_qiskit.data.imagesets import DataSplits, ImageSet, balanced_subset, stratified_parts
 from sqdr_qiskit.data.own import (
     Source,
     arrays_source,
@@ -23,7 +23,6 @@ from sqdr_qiskit.data.own import (
     resized_source,
     torch_source,
 )
-from sqdr_qiskit.data.splits import balanced_subset, stratified_parts
 from sqdr_qiskit.errors import ArgumentError, DataError
 
 __all__ = ["DATASETS", "Dataset", "as_splits", "dataset_name", "load_dataset", "read_source", "split"]

@@ -21,7 +21,7 @@ from sqdr_qiskit.data import (
     split,
 )
 from sqdr_qiskit.data import Progress as DownloadProgress
-from sqdr_qiskit.data.splits import balanced_subset
+from sqdr_qiskit.data.imagesets import balanced_subset
 from sqdr_qiskit.devices.names import is_hardware
 from sqdr_qiskit.errors import ArgumentError, CheckpointError, DataError
 from sqdr_qiskit.gradients import GradientOptions

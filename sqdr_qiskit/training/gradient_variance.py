@@ -23,8 +23,7 @@ from sqdr_qiskit.lightcone.engine import ExactEngine
 from sqdr_qiskit.model.network import SQDRCNN
 from sqdr_qiskit.simulators.noise import noisy_engine
 from sqdr_qiskit.specs.noise import NoiseSpec
-from sqdr_qiskit.training.initialisation import INITIALISATIONS, initial_circuit_weights
-from sqdr_qiskit.training.seeding import draw
+from sqdr_qiskit.training.initialisation import INITIALISATIONS, draw, initial_circuit_weights
 
 __all__ = [
     "OBSERVABLES",

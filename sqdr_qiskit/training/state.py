@@ -22,7 +22,7 @@ from sqdr_qiskit.errors import CheckpointError
 from sqdr_qiskit.model.checkpoint import Checkpoint, named_weights, save_checkpoint
 from sqdr_qiskit.model.network import SQDRCNN, ModelSettings
 from sqdr_qiskit.records import BEST, LAST, METRICS, STATE, write_bytes, write_json
-from sqdr_qiskit.training.averaging import MovingAverage
+from sqdr_qiskit.training.optimisers import MovingAverage
 from sqdr_qiskit.training.recipes import Recipe
 from sqdr_qiskit.training.scalars import write_scalars
 

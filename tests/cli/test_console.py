@@ -3,13 +3,27 @@
 from __future__ import annotations
 
 import io
+import os
 import re
+import signal
+import subprocess
 import sys
+import time
+from pathlib import Path
 
 import pytest
 
-from sqdr_qiskit.cli import console
-from sqdr_qiskit.cli.console import Progress
+from sqdr_qiskit.cli import console, main
+from sqdr_qiskit.cli.console import Progress, leaving_allowed, show_waiting
+from sqdr_qiskit.jobs.hardware import left
+from sqdr_qiskit.runtime.accounts import Connection
+from sqdr_qiskit.runtime.ledger import Ledger
+from sqdr_qiskit.runtime.service import JobService
+from sqdr_qiskit.runtime.waiting import Attention, Leaving, Waiting
+from tests.stub.fixtures import stub
+from tests.stub.server import StubServer
+
+__all__ = ["stub"]
 
 
 class _Clock:
@@ -96,3 +110,115 @@ def test_after_an_error_nothing_is_added(capsys: pytest.CaptureFixture[str]) -> 
     with pytest.raises(ValueError, match="stop"), Progress("run", total=3):
         raise ValueError("stop")
     assert capsys.readouterr().err == ""
+
+
+def test_ctrl_c_leaves_once_cancels_twice_and_ends_all_the_third_time(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    attention = Attention(grace_s=0.0)
+    before = signal.getsignal(signal.SIGINT)
+    with leaving_allowed(attention):
+        with pytest.raises(Leaving, match=r"^$"):
+            signal.raise_signal(signal.SIGINT)
+        assert "Leaving; the jobs go on" in capsys.readouterr().err
+        assert not attention.second_wish()
+        signal.raise_signal(signal.SIGINT)
+        assert attention.second_wish()
+        assert "Cancelling the jobs" in capsys.readouterr().err
+        with pytest.raises(Leaving, match=r"^$"):
+            signal.raise_signal(signal.SIGINT)
+    assert signal.getsignal(signal.SIGINT) is before
+
+
+def test_a_queue_that_does_not_move_is_not_repeated(capsys: pytest.CaptureFixture[str]) -> None:
+    show = show_waiting()
+    for position in (3, 3, 2):
+        show(Waiting(f"job a is queued, {position} before it", "queued", "a", position, 4.0, 1, 2))
+    assert capsys.readouterr().err.splitlines() == [
+        "[1/2] job a is queued, 3 before it, waited 4 s",
+        "[1/2] job a is queued, 2 before it, waited 4 s",
+    ]
+
+
+def test_ctrl_c_detaches_a_whole_run_which_is_collected_and_resumed_later(
+    stub: StubServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    words = ["train", "--circuit", "2b-3q", "--limit", "60", "--epochs", "1", "--out", "start"]
+    assert main(words) == 0
+    stub.service.held.set()  # jobs stay in the queue
+    words = [
+        *(sys.executable, "-m", "sqdr_qiskit", "infer", "start", "--backend", "ibm_fez", "--out", "run"),
+        *("--limit", "4", "--shots", "20", "--resilience", "0"),
+    ]
+    here = {**os.environ, "PYTHONPATH": str(Path(__file__).resolve().parents[2])}
+    with subprocess.Popen(words, stderr=subprocess.PIPE, text=True, env=here) as run:
+        assert run.stderr is not None
+        heard = ""
+        for line in run.stderr:
+            heard += line
+            if " is queued" in line:
+                run.send_signal(signal.SIGINT)
+                break
+        heard += run.stderr.read()
+    assert run.returncode == 130
+    assert re.search(r"error: Left; the jobs go on \(stub\w+\).*`sqdr-qiskit jobs collect run`", heard), heard
+    stub.service.held.clear()
+    capsys.readouterr()
+    assert main(["jobs", "collect", "run"]) == 0
+    assert "1 requests: 1 done" in capsys.readouterr().out
+    n_requests = len(stub.service.requests)
+    assert main(["infer", "--resume", "run"]) == 0
+    assert stub.service.n_jobs == 1
+    assert not [path for _, path in stub.service.requests[n_requests:] if "/jobs" in path]
+
+
+@pytest.mark.parametrize("fault", ["status-hangs", "post-hangs", "results-hang"])
+def test_ctrl_c_works_while_an_answer_does_not_come(
+    stub: StubServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fault: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    words = ["train", "--circuit", "2b-3q", "--limit", "60", "--epochs", "1", "--out", "start"]
+    assert main(words) == 0
+    stub.service.faults.order(fault)
+    words = [
+        *(sys.executable, "-m", "sqdr_qiskit", "infer", "start", "--backend", "ibm_fez", "--out", "run"),
+        *("--limit", "4", "--shots", "20", "--resilience", "0"),
+    ]
+    here = {**os.environ, "PYTHONPATH": str(Path(__file__).resolve().parents[2])}
+    with subprocess.Popen(words, stderr=subprocess.PIPE, text=True, env=here) as run:
+        assert run.stderr is not None
+        while fault not in stub.service.faults.taken:
+            assert run.poll() is None, run.stderr.read()
+            time.sleep(0.05)
+        run.send_signal(signal.SIGINT)
+        heard = run.stderr.read()
+    assert run.returncode == 130, heard
+    assert "error: Left; the jobs go on" in heard
+    assert stub.service.n_jobs == 1
+    assert main(["infer", "--resume", "run"]) == 0
+    assert stub.service.n_jobs == 1
+
+
+def test_ctrl_c_twice_cancels_what_can_be_cancelled(
+    stub: StubServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    entry = {"digest": "d", "number": 0, "label": "l", "device": "ibm_fez", "planned_s": 2.0, "facts": {}}
+    monkeypatch.setenv("SQDR_PATIENCE", "0.05")
+    stub.service.held.set()
+    with Ledger(tmp_path) as ledger:
+        made = ledger.plan(**entry, calibrated=None)  # type: ignore[arg-type]
+        tags = {"program_id": "executor", "params": {}, "backend": "ibm_fez", "tags": [made.tag]}
+        ledger.sent(made.row, stub.service.create(tags).id)
+        stub.service.faults.order("cancel-ignored", 100)
+        jobs = JobService(Connection("ibm_fez"), ledger)
+        said = str(left(ledger, jobs, Attention(grace_s=0.0, asked=2)))
+        assert said.startswith(
+            "Cancelled 0 jobs; what was collected before is kept. 1 could not be cancelled"
+        )
+        assert "IBM Quantum still says 'Queued'" in said
+        stub.service.faults.left.clear()
+        said = str(left(ledger, jobs, Attention(grace_s=0.0, asked=2)))
+        assert said == "Cancelled 1 job; what was collected before is kept."
+        assert [one.state for one in ledger.entries()] == ["cancelled"]
+        assert "no job is under way" in str(left(ledger, jobs, Attention(grace_s=0.0)))

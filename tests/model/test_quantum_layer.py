@@ -25,8 +25,7 @@ from sqdr_qiskit.encoder import SpikingEncoder
 from sqdr_qiskit.errors import ArgumentError, UnsupportedError
 from sqdr_qiskit.gradients import PackedParameterShift
 from sqdr_qiskit.gradients.exact import ExactGradient
-from sqdr_qiskit.model.qnn import BroadcastEstimatorQNN
-from sqdr_qiskit.model.quantum_layer import accelerate, quantum_layer
+from sqdr_qiskit.model.quantum_layer import BroadcastEstimatorQNN, accelerate, quantum_layer
 from sqdr_qiskit.simulators.exact import ExactEstimator
 
 

@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from sqdr_qiskit.data.splits import balanced_subset, stratified_parts
+from sqdr_qiskit.data.imagesets import balanced_subset, stratified_parts
 from sqdr_qiskit.errors import ArgumentError
 
 
