@@ -110,7 +110,7 @@ def _study(arguments: argparse.Namespace) -> None:
     tiles = {
         qubit: (c, t)
         for part in program.rounds
-        for c, copy in enumerate(part.lines)
+        for c, copy in enumerate(part.tiles)
         for t, tile in enumerate(copy)
         for qubit in tile
     }

@@ -315,14 +315,14 @@ def place_as_chosen(chip: Chip, tiles: Sequence[ChainNeeds], choice: LayoutSpec)
     """Put the tiles where the file says, in its order: the first round has the first tiles.
 
     Raises:
-        SpecError: The file's `lines` are for more or fewer tiles, of another length, or chains that the chip
+        SpecError: The file's `tiles` are for more or fewer tiles, of another length, or chains that the chip
             does not have or can no longer use.
     """
-    counts = [len(copies[0]) for copies in choice.lines]
+    counts = [len(copies[0]) for copies in choice.tiles]
     if sum(counts) != len(tiles):
-        refuse(choice, "lines", f"must have a chain for each of {len(tiles)} tiles, but has {sum(counts)}")
+        refuse(choice, "tiles", f"must have a chain for each of {len(tiles)} tiles, but has {sum(counts)}")
     found: Placements = []
-    for number, (copies, count) in enumerate(zip(choice.lines, counts, strict=True), 1):
+    for number, (copies, count) in enumerate(zip(choice.tiles, counts, strict=True), 1):
         members = list(range(sum(counts[: number - 1]), sum(counts[: number - 1]) + count))
         costs = []
         for copy in copies:
@@ -335,7 +335,7 @@ def place_as_chosen(chip: Chip, tiles: Sequence[ChainNeeds], choice: LayoutSpec)
             for chain, cost in zip(copy, of, strict=True):
                 if math.isinf(cost):
                     refuse(
-                        choice, "lines", f"names {list(chain)}, which {chip.name} cannot read out any more"
+                        choice, "tiles", f"names {list(chain)}, which {chip.name} cannot read out any more"
                     )
         found.append((members, Placement(copies, tuple(costs))))
     return found
@@ -345,15 +345,15 @@ def _check_chain(
     chip: Chip, needs: ChainNeeds, chain: tuple[int, ...], choice: LayoutSpec, where: str
 ) -> None:
     if len(chain) != needs.length:
-        refuse(choice, "lines", f"must have {needs.length} qubits for {where}, but has {list(chain)}")
+        refuse(choice, "tiles", f"must have {needs.length} qubits for {where}, but has {list(chain)}")
     for qubit in chain:
         if qubit >= chip.n_qubits:
-            refuse(choice, "lines", f"names qubit {qubit}, but {chip.name} has {chip.n_qubits}")
+            refuse(choice, "tiles", f"names qubit {qubit}, but {chip.name} has {chip.n_qubits}")
     for pair in itertools.pairwise(chain):
         if frozenset(pair) not in chip.edges:
             refuse(
                 choice,
-                "lines",
+                "tiles",
                 f"puts {where} on {list(chain)}, but {chip.name} has no working two-qubit gate on "
                 f"{pair[0]} and {pair[1]}",
             )

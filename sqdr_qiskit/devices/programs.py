@@ -21,7 +21,7 @@ from sqdr_qiskit.devices.chip import Chip
 from sqdr_qiskit.devices.fusing import Fused
 from sqdr_qiskit.devices.turns import Turns
 from sqdr_qiskit.errors import ArgumentError, BackendError
-from sqdr_qiskit.specs.layout import LAYOUTS, LayoutSpec, Lines
+from sqdr_qiskit.specs.layout import LAYOUTS, LayoutSpec, TileQubits
 from sqdr_qiskit.tiles.tiles import TiledCircuit
 
 __all__ = [
@@ -82,7 +82,7 @@ class Round:
         copies: For each of the samples side by side, its part of the circuit.
         terms: Numbers of the Pauli terms that are measured.
         words: For each copy, these terms on the device's qubits.
-        lines: For each copy the qubits of each tile; one tile of all qubits used where it is whole.
+        tiles: For each copy the qubits of each tile; one tile of all qubits used where it is whole.
         measured: Qubits that are measured, ascending.
     """
 
@@ -90,7 +90,7 @@ class Round:
     copies: tuple[Fused, ...]
     terms: tuple[int, ...]
     words: tuple[tuple[SparsePauliOp, ...], ...]
-    lines: tuple[tuple[tuple[int, ...], ...], ...]
+    tiles: tuple[tuple[tuple[int, ...], ...], ...]
     measured: tuple[int, ...]
 
     @property
@@ -101,7 +101,7 @@ class Round:
     @property
     def qubits(self) -> tuple[int, ...]:
         """The device's qubits in use, ascending."""
-        return tuple(sorted({qubit for copy in self.lines for tile in copy for qubit in tile}))
+        return tuple(sorted({qubit for copy in self.tiles for tile in copy for qubit in tile}))
 
     def bind(self, inner: _Float) -> _Float:
         """Parameter values for a batch: `len(copies)` samples share a row, the last row is filled up.
@@ -165,9 +165,9 @@ class DeviceProgram:
         return self.turns.values(outer, with_slopes=False)[0]
 
     @property
-    def lines(self) -> Lines:
+    def tiles(self) -> TileQubits:
         """The device's qubits: of each round, of each sample side by side, of each tile."""
-        return tuple(part.lines for part in self.rounds)
+        return tuple(part.tiles for part in self.rounds)
 
     @property
     def two_qubit_gates(self) -> int:

@@ -120,7 +120,7 @@ def route(
         copies=(part,),
         terms=tuple(range(len(words))),
         words=(words,),
-        lines=((tuple(sorted(used | set(measured))),),),
+        tiles=((tuple(sorted(used | set(measured))),),),
         measured=tuple(sorted(measured)),
     )
     start = tuple(int(qubit) for qubit in routed.layout.initial_index_layout(filter_ancillas=True))

@@ -81,7 +81,7 @@ class Finding:
 
     Attributes:
         task: What was done.
-        lines: The device's qubits of each tile, for each round and copy; of all, where it is whole.
+        tiles: The device's qubits of each tile, for each round and copy; of all, where it is whole.
         gates: Counts by name, of one copy of everything.
         two_qubit_gates: Their number.
         two_qubit_depth: Longest chain of two-qubit gates.
@@ -99,7 +99,7 @@ class Finding:
     """
 
     task: Task
-    lines: tuple[tuple[tuple[tuple[int, ...], ...], ...], ...]
+    tiles: tuple[tuple[tuple[tuple[int, ...], ...], ...], ...]
     gates: dict[str, int]
     two_qubit_gates: int
     two_qubit_depth: int
@@ -136,7 +136,7 @@ def count(program: DeviceProgram, chip: Chip, task: Task, *, seconds: float, n_s
     duration = cost = 0.0
     for part in program.rounds:
         first = part.copies[0].circuit
-        measured = [qubit for qubit in part.measured if any(qubit in tile for tile in part.lines[0])]
+        measured = [qubit for qubit in part.measured if any(qubit in tile for tile in part.tiles[0])]
         success = estimate_success(first, chip, measured)
         for name, times in first.count_ops().items():
             gates[name] = gates.get(name, 0) + int(times)
@@ -146,13 +146,13 @@ def count(program: DeviceProgram, chip: Chip, task: Task, *, seconds: float, n_s
         two_qubit += number
         two_qubit_depth = max(two_qubit_depth, deep)
         depth = max(depth, first.depth(lambda item: item.operation.name != "rz"))
-        n_qubits = max(n_qubits, len({qubit for tile in part.lines[0] for qubit in tile}))
-        n_tiles += len(part.lines[0])
+        n_qubits = max(n_qubits, len({qubit for tile in part.tiles[0] for qubit in tile}))
+        n_tiles += len(part.tiles[0])
         duration = max(duration, success.duration)
         cost += success.cost
     return Finding(
         task=task,
-        lines=tuple(part.lines for part in program.rounds),
+        tiles=tuple(part.tiles for part in program.rounds),
         gates=dict(sorted(gates.items())),
         two_qubit_gates=two_qubit,
         two_qubit_depth=two_qubit_depth,
@@ -426,14 +426,14 @@ def choose_layout(finding: Finding, source: Source, chip: Chip, *, command: Sequ
         )
     layout: Literal["tiled", "whole"] = "tiled" if task.layout == "tiled" else "whole"
     program = compile_task(source, chip, task)
-    if not isinstance(program, DeviceProgram) or program.lines != finding.lines:
+    if not isinstance(program, DeviceProgram) or program.tiles != finding.tiles:
         raise BackendError(f"{source.name} on {chip.name}, compiled again, stands on other qubits.")
     choice = LayoutSpec(
         circuit=source.name,
         digest=digest_of(source.circuit, source.observables),
         device=chip.name,
         layout=layout,
-        lines=program.lines,
+        tiles=program.tiles,
         two_qubit_gates=program.two_qubit_gates,
         calibrated=chip.calibrated,
         level=task.level,

@@ -112,7 +112,7 @@ def _tiles(part: Round, number: int, inner: _Float, places: _Int, chip: Chip) ->
     copy, words = part.copies[number], part.words[number]
     samples = np.flatnonzero(places % len(part.copies) == number)
     tiles = []
-    for wires in part.lines[number]:
+    for wires in part.tiles[number]:
         own = QuantumCircuit(copy.circuit.num_qubits)
         for item in copy.circuit.data:
             where = [copy.circuit.find_bit(qubit).index for qubit in item.qubits]

@@ -39,7 +39,7 @@ def compile_tiled(
     Where the chip has no room, or none that is good, for all cones at once, they run in rounds.
 
     Raises:
-        SpecError: The options name a layout file whose `lines` the chip does not have.
+        SpecError: The options name a layout file whose `tiles` the chip does not have.
     """
     tiled = tile_circuit(circuit, observables)
     widest = max((len(tile.wires) for tile in tiled.tiles), default=0)
@@ -107,7 +107,7 @@ def _tiled_round(
         copies=tuple(fused),
         terms=terms,
         words=tuple(words),
-        lines=placement.chains,
+        tiles=placement.chains,
         measured=tuple(sorted(measured_in([word for copy in words for word in copy]))),
     )
 

@@ -75,11 +75,11 @@ def _whole(
             if initial is not None:
                 refuse(choice, "initial", f"is {list(initial)}, but {str(error).rstrip('.')}")
             continue
-        same = (found.lines, found.initial) == (choice.lines, choice.initial)
+        same = (found.tiles, found.initial) == (choice.tiles, choice.initial)
         if same and found.two_qubit_gates == choice.two_qubit_gates:
             return found
-    if found.lines != choice.lines:
-        refuse(choice, "lines", f"differs from what {chip.name} gives now: {list(found.lines[0][0][0])}")
+    if found.tiles != choice.tiles:
+        refuse(choice, "tiles", f"differs from what {chip.name} gives now: {list(found.tiles[0][0][0])}")
     _require_gates(choice, found, chip)
     return found
 

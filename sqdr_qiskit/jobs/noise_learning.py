@@ -209,7 +209,7 @@ def send_probes(folder: str | os.PathLike[str], hardware: Hardware) -> None:
     estimator = hardware.backend(job).estimator
     assert isinstance(estimator, DeviceEstimator)
     program = estimator.program(runs.circuit.circuit, runs.circuit.observables)
-    if program.lines != runs.program.lines:
+    if program.tiles != runs.program.tiles:
         raise ArgumentError(
             f"The circuit must stand on the qubits of the runs to learn from, but {job.backend} was "
             "calibrated since, and it would stand on others; learn from a new run."
@@ -255,7 +255,7 @@ def _read(folders: Sequence[str | os.PathLike[str]]) -> _Runs:
     chip, calibration = _device(Path(folders[0]), str(first["backend"]))
     program = _program(chip, circuit, job)
     for folder in folders[1:] if is_hardware(str(first["backend"])) else ():
-        if _program(_device(Path(folder), str(first["backend"]))[0], circuit, job).lines != program.lines:
+        if _program(_device(Path(folder), str(first["backend"]))[0], circuit, job).tiles != program.tiles:
             raise ArgumentError(
                 f"Runs to learn from must stand on the same qubits, but the device was calibrated between "
                 f"{os.fspath(folders[0])!r} and {os.fspath(folder)!r}, and stands differently there."

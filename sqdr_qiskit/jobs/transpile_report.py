@@ -100,7 +100,7 @@ class Studied:
         assert isinstance(program, DeviceProgram)  # it was before
         paths = write_isa(program, folder, f"{task.circuit}-{task.device}")
         part, tile = max(
-            ((part, tile) for part in program.rounds for tile in part.lines[0]),
+            ((part, tile) for part in program.rounds for tile in part.tiles[0]),
             key=lambda pair: _n_gates(pair[0].copies[0].circuit, pair[1]),
         )
         what = "the largest tile" if task.layout == "tiled" else "the circuit"

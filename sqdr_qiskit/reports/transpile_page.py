@@ -130,7 +130,7 @@ def _part(said: Verdict, record: Mapping[str, Any]) -> dict[str, Any]:
 
 def _losses(row: Row) -> dict[str, float]:
     """By source, -log of the fidelity of one output: of a tile the mean."""
-    n_parts = sum(len(copies[0]) for copies in row["lines"])
+    n_parts = sum(len(copies[0]) for copies in row["tiles"])
     return {source: float(value) / n_parts for source, value in row["losses"].items()}
 
 
@@ -138,7 +138,7 @@ def _map(row: Row, said: Verdict, device: Mapping[str, Any]) -> dict[str, Any]:
     words = "tiles of one sample, numbered" if row["layout"] == "tiled" else "qubits of the routed circuit"
     title = f"{said.circuit} on {said.device}, {row['layout']}: {words}"
     edges = {(int(a), int(b)): float(error) for a, b, error in device["edges"]}
-    tiles = row["lines"][0][0]
+    tiles = row["tiles"][0][0]
     return {
         "title": title,
         "drawing": device_map(device["n_qubits"], edges, device["readout"], tiles, title=title),
@@ -153,7 +153,7 @@ def _drawn(picture: Mapping[str, Any] | None, title: str) -> list[dict[str, Any]
 
 def _facts(rows: Sequence[Row], chosen: Mapping[str, Any]) -> list[tuple[str, str]]:
     row = next(row for row in rows if not row["variation"] and _place(row) == _place(chosen))
-    n_outputs = sum(len(copies[0]) for copies in row["lines"])
+    n_outputs = sum(len(copies[0]) for copies in row["tiles"])
     tiled = row["layout"] == "tiled"
     per = row["two_qubit_gates"] / n_outputs
     return [

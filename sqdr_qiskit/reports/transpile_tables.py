@@ -188,7 +188,7 @@ def _layout(rows: Sequence[Row]) -> str:
         if tiled is None and whole is None:
             return ""
         return f"Only {'tiles' if tiled is not None else 'the whole circuit'} can be laid out."
-    n_outputs = sum(len(copies[0]) for copies in tiled["lines"])
+    n_outputs = sum(len(copies[0]) for copies in tiled["tiles"])
     mean = tiled["two_qubit_gates"] / n_outputs
     in_tiles = f"{mean:.3g} two-qubit gates at depth {tiled['two_qubit_depth']} a tile"
     in_whole = (

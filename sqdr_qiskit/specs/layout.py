@@ -7,7 +7,7 @@ source = "sqdr-qiskit transpile --circuit 2b-9q --backend fake_brisbane --choose
 
 circuit = "2b-9q"
 ...
-lines = [
+tiles = [
   [ # round 1
     [[62, 72, 81], [17, 12, 13]], # one sample: the qubits of each tile
   ],
@@ -26,12 +26,12 @@ from typing import Any, Literal, TypeAlias
 from sqdr_qiskit.catalog import is_path
 from sqdr_qiskit.specs.reader import Table, read_document
 
-__all__ = ["LAYOUTS", "LayoutSpec", "Lines", "layout_at", "read_layout"]
+__all__ = ["LAYOUTS", "LayoutSpec", "TileQubits", "layout_at", "read_layout"]
 
 LAYOUTS = ("tiled", "whole")
 _DIGEST = re.compile("[0-9a-f]{64}")
 
-Lines: TypeAlias = tuple[tuple[tuple[tuple[int, ...], ...], ...], ...]
+TileQubits: TypeAlias = tuple[tuple[tuple[tuple[int, ...], ...], ...], ...]
 """The device's qubits: of each round, of each sample side by side, of each tile."""
 
 
@@ -44,7 +44,7 @@ class LayoutSpec:
         digest: SHA-256 of its gates and outputs (`devices.layout_file.digest_of`).
         device: The device's name.
         layout: `tiled` or `whole`.
-        lines: The device's qubits of each tile, for each round and sample side by side; where it is whole,
+        tiles: The device's qubits of each tile, for each round and sample side by side; where it is whole,
             all qubits in use as the one tile.
         two_qubit_gates: Number for one sample.
         title: One line for lists.
@@ -64,7 +64,7 @@ class LayoutSpec:
     digest: str
     device: str
     layout: Literal["tiled", "whole"]
-    lines: Lines
+    tiles: TileQubits
     two_qubit_gates: int
     title: str
     source: str
@@ -108,10 +108,10 @@ class LayoutSpec:
         lines += [f"{key} = {_value(values[key])}" for key in ("title", "source")]
         lines.append("")
         for key, value in values.items():
-            if key not in ("title", "source", "lines", "versions") and value not in (None, ""):
+            if key not in ("title", "source", "tiles", "versions") and value not in (None, ""):
                 lines.append(f"{key} = {_value(value)}")
-        lines.append("lines = [")
-        for number, copies in enumerate(self.lines, 1):
+        lines.append("tiles = [")
+        for number, copies in enumerate(self.tiles, 1):
             lines += [f"  [ # round {number}", *(f"    {_value(copy)}," for copy in copies), "  ],"]
         lines += ["]", "", "[versions]"]
         lines += [f"{_value(key)} = {_value(value)}" for key, value in self.versions.items()]
@@ -165,7 +165,7 @@ def _fields(table: Table) -> dict[str, Any]:
         "initial": table.integers("initial", default=None, at_least=0),
         "two_qubit_gates": table.integer("two_qubit_gates", at_least=0),
         "success": table.number("success", default=None, at_least=0, at_most=1),
-        "lines": _lines(table),
+        "tiles": _tiles(table),
     }
     if not _DIGEST.fullmatch(read["digest"]):
         table.refuse("digest", f"must be 64 hexadecimal digits, but is {read['digest']!r}")
@@ -173,18 +173,18 @@ def _fields(table: Table) -> dict[str, Any]:
     for key in ("level", "seed", "initial"):
         if (read[key] is None) == whole:
             table.refuse(key, f"must {'' if whole else 'not '}be there where `layout` is {read['layout']}")
-    if whole and [[len(copy) for copy in copies] for copies in read["lines"]] != [[1]]:
-        table.refuse("lines", "must hold one round, one copy and one list of qubits where `layout` is whole")
+    if whole and [[len(copy) for copy in copies] for copies in read["tiles"]] != [[1]]:
+        table.refuse("tiles", "must hold one round, one copy and one list of qubits where `layout` is whole")
     versions = table.table("versions", optional=True)
     read["versions"] = {name: versions.text(name) for name in versions.keys()}  # noqa: SIM118
     return {key: value for key, value in read.items() if value is not None}
 
 
-def _lines(table: Table) -> Lines:
-    """The value of `lines`: lists of lists of lists of lists of different whole numbers."""
+def _tiles(table: Table) -> TileQubits:
+    """The value of `tiles`: lists of lists of lists of lists of different whole numbers."""
     found: list[tuple[tuple[tuple[int, ...], ...], ...]] = []
-    for number, copies in enumerate(_list(table, table.value("lines"), "lines"), 1):
-        where = f"lines: round {number}"
+    for number, copies in enumerate(_list(table, table.value("tiles"), "tiles"), 1):
+        where = f"tiles: round {number}"
         here = tuple(
             tuple(
                 tuple(_qubit(table, qubit, where) for qubit in _list(table, line, f"{where}, a tile"))
@@ -195,22 +195,22 @@ def _lines(table: Table) -> Lines:
         qubits = [qubit for copy in here for line in copy for qubit in line]
         if len(set(qubits)) != len(qubits):
             twice = next(qubit for qubit in qubits if qubits.count(qubit) > 1)
-            table.refuse("lines", f"must use a qubit once in a round, but round {number} has {twice} twice")
+            table.refuse("tiles", f"must use a qubit once in a round, but round {number} has {twice} twice")
         if len({len(copy) for copy in here}) != 1:
-            table.refuse("lines", f"must have as many tiles in each copy, but round {number} has not")
+            table.refuse("tiles", f"must have as many tiles in each copy, but round {number} has not")
         found.append(here)
     return tuple(found)
 
 
 def _list(table: Table, value: Any, where: str) -> list[Any]:
     if not isinstance(value, list | tuple) or not value:
-        table.refuse("lines", f"must be rounds of copies of tiles of qubits, but {where} is {value!r:.60}")
+        table.refuse("tiles", f"must be rounds of copies of tiles of qubits, but {where} is {value!r:.60}")
     return list(value)
 
 
 def _qubit(table: Table, value: Any, where: str) -> int:
     if not isinstance(value, int) or isinstance(value, bool) or value < 0:
-        table.refuse("lines", f"must hold numbers of qubits, but {where} has {value!r:.60}")
+        table.refuse("tiles", f"must hold numbers of qubits, but {where} has {value!r:.60}")
     return value
 
 

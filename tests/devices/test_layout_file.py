@@ -90,9 +90,9 @@ def test_a_written_layout_is_used_on_exactly_its_qubits(
     backend = make_backend("fake_brisbane", layout=str(path), shots=200, seed=3)
     assert isinstance(backend.estimator, DeviceEstimator)
     program = backend.estimator.program(_MODEL.circuit, _MODEL.observables)
-    assert program.lines == found.lines
+    assert program.tiles == found.tiles
     assert program.two_qubit_gates == found.two_qubit_gates
-    used = {q for lines in found.lines for copies in lines for line in copies for q in line}
+    used = {q for part in found.tiles for copy in part for tile in copy for q in tile}
     (part,) = program.rounds
     touched = {part.circuit.find_bit(q).index for item in part.circuit.data for q in item.qubits}
     assert touched <= used
@@ -117,7 +117,7 @@ def test_a_gradient_is_measured_on_the_same_lines(tiled: LayoutSpec) -> None:
     estimator = DeviceEstimator(chip, IdealSender(chip), options=layout_options(tiled))
     plan = PackedParameterShift(estimator).plan(_MODEL.circuit, _MODEL.observables)
     program = estimator.program(plan.tiled.circuit, plan.tiled.terms)
-    assert program.lines == tiled.lines
+    assert program.tiles == tiled.tiles
     assert not program.note
 
 
@@ -142,16 +142,16 @@ def test_a_new_calibration_moves_nothing_and_is_told(task: Task, caplog: pytest.
     choice = _choice(task)
     edges = snapshot("fake_brisbane").edges.items()
     worse: _Errors = {
-        (edge.name, edge.qubits): 0.4 for pair, edge in edges if pair <= set(choice.lines[0][0][0])
+        (edge.name, edge.qubits): 0.4 for pair, edge in edges if pair <= set(choice.tiles[0][0][0])
     }
     chip = _changed(snapshot("fake_brisbane"), worse, drift=3.0)
     free = LayoutOptions(layout=task.layout, seeds=(1,))
     moved = compile_for_device(_MODEL.circuit, _MODEL.observables, chip, free)
-    assert moved.lines != choice.lines  # without the file it would stand elsewhere
+    assert moved.tiles != choice.tiles  # without the file it would stand elsewhere
     with caplog.at_level(logging.WARNING, "sqdr_qiskit"):
         estimator = DeviceEstimator(chip, IdealSender(chip), options=layout_options(choice))
     assert "The layout was chosen by the calibration of 2025" in caplog.text
-    assert estimator.program(_MODEL.circuit, _MODEL.observables).lines == choice.lines
+    assert estimator.program(_MODEL.circuit, _MODEL.observables).tiles == choice.tiles
 
 
 @pytest.mark.parametrize("name", ["2b-9q", "3b-6q", "hea-9q", "sqnn-9q", "4b-5q"])
@@ -198,20 +198,20 @@ def test_another_device_or_circuit_is_refused(tiled: LayoutSpec, whole: LayoutSp
 
 def test_lines_that_the_device_does_not_carry_are_refused(tiled: LayoutSpec) -> None:
     chip = snapshot("fake_brisbane")
-    line = tiled.lines[0][0][0]
+    line = tiled.tiles[0][0][0]
     edge = chip.edges[frozenset(line[:2])]
     faulty = _changed(chip, {(edge.name, edge.qubits): 1.0})
     _refused(tiled, rf"tile 1 in round 1 on \[.*no working two-qubit gate on {line[0]} and", chip=faulty)
     readout = tuple((0.4, 0.4) if qubit in line else errors for qubit, errors in enumerate(chip.readout))
     _refused(tiled, "cannot read out any more", chip=Chip(chip.name, chip.target, readout))
-    copies = tiled.lines[0][:1]
+    copies = tiled.tiles[0][:1]
 
     def with_tile(*tile: int) -> LayoutSpec:
-        return replace(tiled, lines=(((tile, *copies[0][1:]),),))
+        return replace(tiled, tiles=(((tile, *copies[0][1:]),),))
 
-    _refused(with_tile(500, 501, 502), "key `lines` names qubit 500, but fake_brisbane has 127")
+    _refused(with_tile(500, 501, 502), "key `tiles` names qubit 500, but fake_brisbane has 127")
     _refused(with_tile(*line[:2]), r"must have 3 qubits for tile 1 in round 1, but has \[")
-    _refused(replace(tiled, lines=((copies[0][1:],),)), "a chain for each of 9 tiles, but has 8")
+    _refused(replace(tiled, tiles=((copies[0][1:],),)), "a chain for each of 9 tiles, but has 8")
     _refused(
         replace(tiled, two_qubit_gates=19), "key `two_qubit_gates` is 19, but fake_brisbane now takes 18"
     )
@@ -220,11 +220,11 @@ def test_lines_that_the_device_does_not_carry_are_refused(tiled: LayoutSpec) -> 
 def test_a_whole_layout_that_comes_out_otherwise_is_refused(tiled: LayoutSpec, whole: LayoutSpec) -> None:
     assert whole.initial is not None
     first, second, *rest = whole.initial
-    _refused(replace(whole, initial=(second, first, *rest)), "key `(lines|two_qubit_gates)`")
+    _refused(replace(whole, initial=(second, first, *rest)), "key `(tiles|two_qubit_gates)`")
     _refused(replace(whole, initial=(500, *whole.initial[1:])), "`initial` names qubits that do not work")
-    _refused(replace(whole, lines=((((0, 1),),),)), "key `lines` differs from what fake_brisbane gives now")
+    _refused(replace(whole, tiles=((((0, 1),),),)), "key `tiles` differs from what fake_brisbane gives now")
     chip = snapshot("fake_brisbane")
-    used = set(whole.lines[0][0][0])
+    used = set(whole.tiles[0][0][0])
     gone: _Errors = {
         (edge.name, edge.qubits): 1.0
         for pair, edge in chip.edges.items()
@@ -238,7 +238,7 @@ def test_tiles_in_rounds_keep_their_order(rng: np.random.Generator) -> None:
     found = carry_out(_SOURCE, Task("2b-9q", "fake_manila", "tiled"))
     assert isinstance(found, Finding)
     choice = choose_layout(found, _SOURCE, chip)
-    assert len(choice.lines) == 9
+    assert len(choice.tiles) == 9
     estimator = DeviceEstimator(chip, IdealSender(chip), options=layout_options(choice))
     pub = _pub(rng, 2)
     exact = ExactEstimator().run([pub]).result()[0].data.evs

@@ -96,7 +96,7 @@ def test_chains_are_disjoint_and_coupled() -> None:
     model = build_circuit("2b-9q")
     chip = snapshot("fake_brisbane")
     (part,) = compile_for_device(model.circuit, model.observables, chip, LayoutOptions(copies=3)).rounds
-    tiles = [tile for copy in part.lines for tile in copy]
+    tiles = [tile for copy in part.tiles for tile in copy]
     assert len(tiles) == 27
     assert len(part.qubits) == 81
     assert all(frozenset(pair) in chip.edges for tile in tiles for pair in itertools.pairwise(tile))
@@ -108,7 +108,7 @@ def test_a_spacing_leaves_a_qubit_between_chains() -> None:
     (part,) = compile_for_device(
         model.circuit, model.observables, chip, LayoutOptions(copies=1, spacing=1)
     ).rounds
-    owner = {qubit: tile for tile in part.lines[0] for qubit in tile}
+    owner = {qubit: tile for tile in part.tiles[0] for qubit in tile}
     for pair in chip.edges:
         assert len({owner[q] for q in pair if q in owner}) <= 1
 

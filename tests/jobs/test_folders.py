@@ -156,7 +156,7 @@ class TestRunFolder:
         {"schema": "one"},
         {"inputs": {"job": {"epochs": "three"}}},
         {"inputs": {"job": {"task": ["train"]}}},
-        {"inputs": {"job": {"layout": {"lines": 3}}}},
+        {"inputs": {"job": {"layout": {"tiles": 3}}}},
         {"inputs": {"job": {"input": "a.png"}}},
         {"inputs": {"job": {"seed": 10**40}}},
     ],

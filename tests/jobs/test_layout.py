@@ -69,8 +69,8 @@ def test_a_training_stands_where_the_file_says_and_goes_on_without_it(
         carry_out_training(job, folder=folder, checkpoint_every_s=0.0, progress=killed)
     kept = job_of_run(folder)
     assert kept == job
-    turned = tuple(tuple(tuple(line[::-1] for line in copy) for copy in part) for part in choice.lines)
-    other = replace(choice, lines=turned)
+    turned = tuple(tuple(tuple(line[::-1] for line in copy) for copy in part) for part in choice.tiles)
+    other = replace(choice, tiles=turned)
     with pytest.raises(CheckpointError, match=r"the options of this run \(`layout`\) must be"):
         carry_out_training(replace(job, layout=other), folder=folder, resume=True)
     resumed = carry_out_training(kept, folder=folder, resume=True)

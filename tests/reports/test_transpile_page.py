@@ -29,7 +29,7 @@ def _row(
         "level": level,
         "seed": seed,
         "variation": variation,
-        "lines": [[[[0, 1, 2], [3, 4]]]] if layout == "tiled" else [[[[0, 1, 2, 3]]]],
+        "tiles": [[[[0, 1, 2], [3, 4]]]] if layout == "tiled" else [[[[0, 1, 2, 3]]]],
         "gates": {"sx": 2 * gates, "ecr": gates, "rz": 99},
         "two_qubit_gates": gates,
         "two_qubit_depth": gates // 2,
