@@ -166,6 +166,17 @@ def _angle(inputs: Any, s: int, r: int, offsets: Any, starts: Any, entries: Any,
     return total
 
 
+@njit(nogil=True, cache=True, boundscheck=False, error_model="numpy", forceinline=True)
+def _product(p0: Any, p1: Any, p2: Any, p3: Any, q0: Any, q1: Any, q2: Any, q3: Any) -> Any:
+    """The turn q and then the turn p, unit quaternions as numbers, which stay in registers."""
+    return (
+        p0 * q0 - p1 * q1 - p2 * q2 - p3 * q3,
+        p0 * q1 + p1 * q0 + p2 * q3 - p3 * q2,
+        p0 * q2 - p1 * q3 + p2 * q0 + p3 * q1,
+        p0 * q3 + p1 * q2 - p2 * q1 + p3 * q0,
+    )
+
+
 @njit(nogil=True, cache=True, boundscheck=False, error_model="numpy")
 def _compose(
     inputs: Any,
@@ -192,12 +203,7 @@ def _compose(
                 if axis == 0:
                     # the later step stands on the left of the product
                     p0, p1, p2, p3 = fixed[steps[k, 1]]
-                    q0, q1, q2, q3 = (
-                        p0 * q0 - p1 * q1 - p2 * q2 - p3 * q3,
-                        p0 * q1 + p1 * q0 + p2 * q3 - p3 * q2,
-                        p0 * q2 - p1 * q3 + p2 * q0 + p3 * q1,
-                        p0 * q3 + p1 * q2 - p2 * q1 + p3 * q0,
-                    )
+                    q0, q1, q2, q3 = _product(p0, p1, p2, p3, q0, q1, q2, q3)
                     continue
                 half = 0.5 * _angle(inputs, s, steps[k, 1], offsets, starts, entries, factors)
                 c, d = math.cos(half), math.sin(half)
@@ -257,12 +263,7 @@ def _compose(
                     p1 = d if axis == 1 else 0.0
                     p2 = d if axis == 2 else 0.0
                     p3 = d if axis == 3 else 0.0
-                a0, a1, a2, a3 = (
-                    a0 * p0 - a1 * p1 - a2 * p2 - a3 * p3,
-                    a0 * p1 + a1 * p0 + a2 * p3 - a3 * p2,
-                    a0 * p2 - a1 * p3 + a2 * p0 + a3 * p1,
-                    a0 * p3 + a1 * p2 - a2 * p1 + a3 * p0,
-                )
+                a0, a1, a2, a3 = _product(a0, a1, a2, a3, p0, p1, p2, p3)
             # Only now is it known whether the run can leave the pole; theta is written a second time.
             if math.sin(theta) < _POLE and widest > _STILL:
                 theta = 2.0 * _POLE if theta < 1.0 else math.pi - 2.0 * _POLE

@@ -22,7 +22,7 @@ from qiskit.circuit.library import (
     real_amplitudes,
     zz_feature_map,
 )
-from qiskit.primitives import BaseEstimatorV2, StatevectorEstimator
+from qiskit.primitives import StatevectorEstimator
 from qiskit.quantum_info import Operator, SparsePauliOp, random_unitary
 from qiskit_aer.noise import NoiseModel, depolarizing_error
 
@@ -32,16 +32,7 @@ from sqdr_qiskit.lightcone.engine import ExactEngine
 from sqdr_qiskit.simulators.aer import AerConeEstimator
 from sqdr_qiskit.simulators.exact import ExactEstimator
 from sqdr_qiskit.simulators.noise import noisy_engine
-
-
-def _values(
-    estimator: BaseEstimatorV2,
-    circuit: QuantumCircuit,
-    observables: list[SparsePauliOp],
-    rows: NDArray[np.float64],
-) -> NDArray[np.float64]:
-    pub = (circuit, [[o] for o in observables], rows)
-    return np.asarray(estimator.run([pub], precision=0.0).result()[0].data.evs).T
+from tests.simulators.dense import dense_values, estimates
 
 
 def _differences(
@@ -54,7 +45,7 @@ def _differences(
         up[:, column] += step
         down[:, column] -= step
         estimator = StatevectorEstimator()
-        difference = _values(estimator, circuit, observables, up) - _values(
+        difference = estimates(estimator, circuit, observables, up) - estimates(
             estimator, circuit, observables, down
         )
         found.append(difference / (2 * step))
@@ -152,9 +143,9 @@ _OBSERVABLES = [SparsePauliOp("XZI"), SparsePauliOp("IIZ"), SparsePauliOp(["YYX"
 def test_every_gate_on_every_path_is_what_qiskit_computes(build: str, rng: np.random.Generator) -> None:
     circuit = _prepared(build)
     rows = rng.uniform(-2, 2, (2, circuit.num_parameters))
-    expected = _values(StatevectorEstimator(), circuit, _OBSERVABLES, rows)
+    expected = estimates(StatevectorEstimator(), circuit, _OBSERVABLES, rows)
     for estimator in (ExactEstimator(), AerConeEstimator()):
-        np.testing.assert_allclose(_values(estimator, circuit, _OBSERVABLES, rows), expected, atol=1e-9)
+        np.testing.assert_allclose(estimates(estimator, circuit, _OBSERVABLES, rows), expected, atol=1e-9)
     exact = ExactGradient().jacobian(circuit, _OBSERVABLES, rows)
     np.testing.assert_allclose(exact, _differences(circuit, _OBSERVABLES, rows), atol=1e-6)
     for gradient in (
@@ -170,7 +161,7 @@ def test_controlled_phase_on_aer_is_not_taken_for_the_identity() -> None:
     circuit = QuantumCircuit(2)
     circuit.h([0, 1])
     circuit.cp(t, 0, 1)
-    found = _values(AerConeEstimator(), circuit, [SparsePauliOp("IX")], np.array([[0.7], [0.1]]))
+    found = estimates(AerConeEstimator(), circuit, [SparsePauliOp("IX")], np.array([[0.7], [0.1]]))
     np.testing.assert_allclose(found[:, 0], (1 + np.cos([0.7, 0.1])) / 2, atol=1e-9)
     sampled = AerConeEstimator(shots=4000, seed=1)
     found = np.asarray(sampled.run([(circuit, "IX", [[0.7], [0.1]])]).result()[0].data.evs)
@@ -186,23 +177,6 @@ def _noise(*gates: str, qubits: list[int] | None = None, p: float = 0.3) -> Nois
         else:
             model.add_quantum_error(depolarizing_error(p, n_qubits), gate, qubits)
     return model
-
-
-def _twin(circuit: QuantumCircuit, model: NoiseModel, row: NDArray[np.float64], word: str) -> float:
-    """Noise after each instruction as it stands, by Qiskit's density matrices."""
-    from qiskit.quantum_info import DensityMatrix, SuperOp
-
-    from sqdr_qiskit.noise_models.convert import error_after
-    from sqdr_qiskit.noise_models.places import gate_key
-
-    state = DensityMatrix.from_label("0" * circuit.num_qubits)
-    for item in circuit.assign_parameters(row).data:
-        wires = [circuit.find_bit(q).index for q in item.qubits]
-        state = state.evolve(item.operation, wires)
-        error = error_after(model, gate_key(item), tuple(wires))
-        if error is not None:
-            state = state.evolve(SuperOp(error), wires)
-    return float(state.expectation_value(SparsePauliOp(word)).real)
 
 
 def _r_circuit() -> QuantumCircuit:
@@ -251,10 +225,10 @@ def test_noise_follows_the_instruction_as_it_stands(
     words = ["Z", "X"] if circuit.num_qubits == 1 else ["IZ", "XX"]
     observables = [SparsePauliOp(word) for word in words]
     rows = rng.uniform(-2, 2, (2, circuit.num_parameters))
-    expected = [[_twin(circuit, model, row, word) for word in words] for row in rows]
+    expected = dense_values(circuit, observables, rows, model)
     exact = ExactEstimator(noisy_engine(model))
     for estimator in (exact, AerConeEstimator(model)):
-        np.testing.assert_allclose(_values(estimator, circuit, observables, rows), expected, atol=1e-9)
+        np.testing.assert_allclose(estimates(estimator, circuit, observables, rows), expected, atol=1e-9)
     jacobian = ExactGradient(exact).jacobian(circuit, observables, rows)
     for row, observable in enumerate(observables):  # they do not commute: one after the other
         for estimator in (exact, AerConeEstimator(model)):
@@ -274,10 +248,10 @@ def test_noise_on_three_qubits_that_is_a_product(rng: np.random.Generator) -> No
     model.add_all_qubit_quantum_error(one.tensor(depolarizing_error(0.2, 1)).tensor(one), ["ccx"])
     rows = rng.uniform(-2, 2, (1, 1))
     words = ["IIZ", "XZI", "ZYZ"]
-    expected = [[_twin(circuit, model, rows[0], word) for word in words]]
+    observables = [SparsePauliOp(word) for word in words]
+    expected = dense_values(circuit, observables, rows, model)
     for estimator in (ExactEstimator(noisy_engine(model)), AerConeEstimator(model)):
-        found = _values(estimator, circuit, [SparsePauliOp(word) for word in words], rows)
-        np.testing.assert_allclose(found, expected, atol=1e-9)
+        np.testing.assert_allclose(estimates(estimator, circuit, observables, rows), expected, atol=1e-9)
 
 
 def _labelled(label: str | None) -> QuantumCircuit:
@@ -357,7 +331,7 @@ def test_parameters_that_are_no_numbers_are_refused(value: float) -> None:
     z = [SparsePauliOp("Z")]
     for estimator in (ExactEstimator(), AerConeEstimator()):
         with pytest.raises(ArgumentError, match="must be finite numbers"):
-            _values(estimator, circuit, z, np.array([[value]]))
+            estimates(estimator, circuit, z, np.array([[value]]))
     for gradient in (ExactGradient(), PackedParameterShift(ExactEstimator())):
         with pytest.raises(ArgumentError, match="must be finite numbers"):
             gradient.jacobian(circuit, z, np.array([[value]]))
@@ -369,9 +343,9 @@ def test_parameters_that_are_no_numbers_are_refused(value: float) -> None:
 def test_estimators_are_copied_and_pickled(make: object) -> None:
     estimator = make()  # type: ignore[operator]
     circuit, z, rows = _slope(1.0), [SparsePauliOp("Z")], np.array([[0.3]])
-    before = _values(estimator, circuit, z, rows)
+    before = estimates(estimator, circuit, z, rows)
     for twin in (copy.deepcopy(estimator), pickle.loads(pickle.dumps(estimator))):
-        np.testing.assert_array_equal(_values(twin, circuit, z, rows), before)
+        np.testing.assert_array_equal(estimates(twin, circuit, z, rows), before)
     stream = io.BytesIO()
     torch.save(PackedParameterShift(estimator), stream)
 
@@ -394,11 +368,11 @@ def test_measurements_at_the_end_and_preparations_at_the_beginning(rng: np.rando
         one.crx(theta[1], 0, 1)
     observables = [SparsePauliOp("ZX"), SparsePauliOp("IY")]
     rows = rng.uniform(-2, 2, (2, 2))
-    expected = _values(StatevectorEstimator(), plain, observables, rows)
+    expected = estimates(StatevectorEstimator(), plain, observables, rows)
     circuit.measure_all()
     for one in (circuit, plain):
         for estimator in (ExactEstimator(), AerConeEstimator()):
-            np.testing.assert_allclose(_values(estimator, one, observables, rows), expected, atol=1e-9)
+            np.testing.assert_allclose(estimates(estimator, one, observables, rows), expected, atol=1e-9)
         exact = ExactGradient().jacobian(one, observables, rows)
         shifted = PackedParameterShift(ExactEstimator()).jacobian(one, observables, rows)
         np.testing.assert_allclose(shifted, exact, atol=1e-9)
@@ -417,7 +391,7 @@ def test_a_reset_in_the_middle_is_a_channel() -> None:
     circuit.ry(Parameter("a"), 0)
     words = [SparsePauliOp("IZ"), SparsePauliOp("ZI"), SparsePauliOp("ZZ")]
     for estimator in (ExactEstimator(), AerConeEstimator(_noise("h", p=0.0))):
-        found = _values(estimator, circuit, words, np.array([[0.4]]))
+        found = estimates(estimator, circuit, words, np.array([[0.4]]))
         np.testing.assert_allclose(found, [[np.cos(0.4), 0.0, 0.0]], atol=1e-9)
 
 
@@ -425,9 +399,9 @@ def test_feature_map_with_products_of_its_data(rng: np.random.Generator) -> None
     circuit = zz_feature_map(4, reps=2).compose(real_amplitudes(4, reps=1))
     observables = [SparsePauliOp("ZZZZ"), SparsePauliOp("IIIZ")]
     rows = rng.uniform(-1, 1, (2, circuit.num_parameters))
-    expected = _values(StatevectorEstimator(), circuit, observables, rows)
-    np.testing.assert_allclose(_values(ExactEstimator(), circuit, observables, rows), expected, atol=1e-9)
-    np.testing.assert_allclose(_values(AerConeEstimator(), circuit, observables, rows), expected, atol=1e-9)
+    expected = estimates(StatevectorEstimator(), circuit, observables, rows)
+    np.testing.assert_allclose(estimates(ExactEstimator(), circuit, observables, rows), expected, atol=1e-9)
+    np.testing.assert_allclose(estimates(AerConeEstimator(), circuit, observables, rows), expected, atol=1e-9)
     exact = ExactGradient().jacobian(circuit, observables, rows)
     np.testing.assert_allclose(exact, _differences(circuit, observables, rows), atol=1e-6)
     for unit in ("rotation", "gate"):

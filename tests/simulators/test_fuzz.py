@@ -13,20 +13,18 @@ from collections.abc import Callable
 
 import numpy as np
 import pytest
-from numpy.typing import NDArray
 from qiskit.circuit import Gate, Parameter, ParameterExpression, QuantumCircuit
 from qiskit.circuit.library import get_standard_gate_name_mapping
-from qiskit.primitives import BaseEstimatorV2
-from qiskit.quantum_info import DensityMatrix, SparsePauliOp, SuperOp
+from qiskit.quantum_info import SparsePauliOp
 from qiskit_aer.noise import NoiseModel, amplitude_damping_error, depolarizing_error, pauli_error
 
 from sqdr_qiskit.errors import UnsupportedError
 from sqdr_qiskit.gradients import ExactGradient, PackedParameterShift
-from sqdr_qiskit.noise_models.convert import error_after
 from sqdr_qiskit.noise_models.places import gate_key
 from sqdr_qiskit.simulators.aer import AerConeEstimator
 from sqdr_qiskit.simulators.exact import ExactEstimator
 from sqdr_qiskit.simulators.noise import noisy_engine
+from tests.simulators.dense import dense_values, estimates
 
 _GATES = {
     name: gate
@@ -88,32 +86,6 @@ def _noise(rng: np.random.Generator, circuit: QuantumCircuit) -> NoiseModel:
     return model
 
 
-def _dense(
-    circuit: QuantumCircuit, observables: list[SparsePauliOp], rows: NDArray[np.float64], model: NoiseModel
-) -> NDArray[np.float64]:
-    found = []
-    for row in rows:
-        state = DensityMatrix.from_label("0" * circuit.num_qubits)
-        for item in circuit.assign_parameters(row).data:
-            wires = [circuit.find_bit(q).index for q in item.qubits]
-            state = state.evolve(item.operation, wires)
-            error = error_after(model, gate_key(item), tuple(wires))
-            if error is not None:
-                state = state.evolve(SuperOp(error), wires)
-        found.append([state.expectation_value(observable).real for observable in observables])
-    return np.array(found)
-
-
-def _values(
-    estimator: BaseEstimatorV2,
-    circuit: QuantumCircuit,
-    observables: list[SparsePauliOp],
-    rows: NDArray[np.float64],
-) -> NDArray[np.float64]:
-    pub = (circuit, [[o] for o in observables], rows)
-    return np.asarray(estimator.run([pub]).result()[0].data.evs).T
-
-
 def _try(rng: np.random.Generator) -> None:
     """One case; raises what is wrong."""
     circuit = _circuit(rng)
@@ -128,14 +100,14 @@ def _try(rng: np.random.Generator) -> None:
     exact = ExactEstimator(noisy_engine(model) if noisy else None)
     aer = AerConeEstimator(model if noisy else None)
     try:
-        expected = _dense(circuit, observables, rows, model)
+        expected = dense_values(circuit, observables, rows, model)
         for estimator in (exact, aer) if rng.random() < 0.4 else (exact,):
-            found = _values(estimator, circuit, observables, rows)
+            found = estimates(estimator, circuit, observables, rows)
             assert np.abs(found - expected).max() < 1e-8, f"values of {type(estimator).__name__}"
         jacobian = ExactGradient(exact).jacobian(circuit, observables, rows)
         column = int(rng.integers(circuit.num_parameters))
         step = 1e-5 * np.eye(circuit.num_parameters)[column]
-        up, down = (_dense(circuit, observables, rows + s, model) for s in (step, -step))
+        up, down = (dense_values(circuit, observables, rows + s, model) for s in (step, -step))
         assert np.abs(jacobian[:, :, column] - (up - down) / 2e-5).max() < 1e-5, "derivatives"
         if noisy:
             gradients = [PackedParameterShift(exact, assume="structural", noise=model)]
