@@ -47,7 +47,7 @@ class _Worker:
         # Threads and compiled kernels do not survive a fork. Where a system can, a server is forked that has
         # loaded the libraries and done nothing with them: they are loaded, and held in memory, once for all.
         forks = "forkserver" in multiprocessing.get_all_start_methods()
-        context = multiprocessing.get_context("forkserver" if forks else "spawn")
+        context: Any = multiprocessing.get_context("forkserver" if forks else "spawn")
         if forks:
             context.set_forkserver_preload([work.__module__])
         self.connection, theirs = context.Pipe()

@@ -137,6 +137,7 @@ class TiledCircuit:
                 f"Argument `angles` must have shape (..., {self.n_rotations}), but has {angles.shape}."
             )
         if self.runs is None:
+            # One parameter for each angle: to bind them is to choose columns.
             return np.ascontiguousarray(angles[..., list(self.columns)])
         values = np.zeros((*angles.shape[:-1], self.circuit.num_parameters))
         for run in self.runs:
@@ -182,13 +183,16 @@ def tile_circuit(
         ArgumentError: `groups` that do not hold every term once.
     """
     inner, stage = prepared(circuit)
+    # Runs are composed from the normal form; gates that are kept must turn once by each of their angles.
     flat = inner if fuse else plain(inner)
     form = normal_form(flat)
+    # A `u` gate cannot hold what is no turn.
     if fuse and form.has_channels:
         raise UnsupportedError(
             "Instruction `reset` must stand at the beginning of a circuit whose cones lie side by side."
         )
     terms = _distinct(observables, form)
+    # Tight: what does nothing to |0...0> would take a chip's time and its noise.
     cones = [tight_cone(form, PauliTerm(1.0, paulis)) for paulis in terms]
     if groups is None:
         chosen = _joined(cones, one_basis=one_basis, limit=_MOST_WIRES * circuit.num_qubits)
@@ -216,6 +220,7 @@ def tile_circuit(
         )
         for block, group in zip(written.blocks, chosen, strict=True)
     )
+    # Where each term is read: every tile has wires of its own for the original qubits.
     wire = [
         (dict(zip(tile.qubits, tile.wires, strict=True)), i)
         for tile, group in zip(tiles, chosen, strict=True)
@@ -259,12 +264,14 @@ def whole_register(
     form = ideal if noise is None else normal_form(*noise(flat))
     terms = _distinct(observables, ideal)
     single = []
+    # The normal form renames qubits instead of swapping them; terms are read where the circuit leaves them.
     back = {name: wire for wire, name in enumerate(ideal.names)}
     for paulis in terms:
         letters, wires = "".join("IXYZ"[letter] for _, letter in paulis), [back[qubit] for qubit, _ in paulis]
         single.append(SparsePauliOp.from_sparse_list([(letters, wires, 1.0)], circuit.num_qubits))
     written = write_register(flat, form)
     (block,) = written.blocks
+    # Where readings err, another operator is read than the term, and its cones say which turns it sees.
     cones = tuple(
         tuple(tight_cone(form, term) for term in pauli_terms(read(one), form) if term.paulis)
         for one in single
@@ -292,6 +299,7 @@ def _assemble(
     constants: RealArray,
     stage: AngleStage | None,
 ) -> TiledCircuit:
+    # Counted tile by tile: a rotation that several cones need stands in several rows, with an angle for each.
     rows = [form.operations[operation] for tile in tiles for operation in tile.rotations]
     numbers = [op.angle for op in rows if isinstance(op, Rotation)]
     return TiledCircuit(
@@ -312,6 +320,7 @@ def _assemble(
 
 def _distinct(observables: Sequence[SparsePauliOp], form: NormalForm) -> list[_Pauli]:
     """The Pauli strings of all observables, each once, in order of appearance, without the identity."""
+    # As an ordered set: the order of appearance numbers the terms.
     found: dict[_Pauli, None] = {}
     for observable in observables:
         for term in pauli_terms(observable, form):
@@ -341,6 +350,7 @@ def _joined(cones: Sequence[Cone], *, one_basis: bool, limit: int) -> list[tuple
     Without `one_basis` they always can; if the tiles would then have more than `limit` qubits, a cone joins
     another one that has its qubits, whatever acts on them.
     """
+    # First only where it costs nothing: all operations of a joining cone are there already.
     groups = _within(cones, one_basis=one_basis, whole=True)
     if not one_basis and sum(len(cones[group[0]].qubits) for group in groups) > limit:
         groups = _within(cones, one_basis=False, whole=False)
@@ -349,6 +359,7 @@ def _joined(cones: Sequence[Cone], *, one_basis: bool, limit: int) -> list[tuple
 
 def _within(cones: Sequence[Cone], *, one_basis: bool, whole: bool) -> list[list[int]]:
     """Each cone with the largest that has its qubits, and if `whole` its operations too."""
+    # The largest first, so that the first cone of a group holds all others; ties by number, for one result.
     order = sorted(range(len(cones)), key=lambda i: (-len(cones[i].operations), -len(cones[i].qubits), i))
     groups: list[list[int]] = []
     for number in order:
@@ -359,6 +370,7 @@ def _within(cones: Sequence[Cone], *, one_basis: bool, whole: bool) -> list[list
                 set(own.qubits) <= set(large.qubits)
                 and (not whole or set(own.operations) <= set(large.operations))
                 and (
+                    # with every member: each has fixed letters of the one basis that all are read in
                     not one_basis or all(_agree(own.term.paulis, cones[other].term.paulis) for other in group)
                 )
             ):
@@ -376,6 +388,7 @@ def _agree(first: _Pauli, second: _Pauli) -> bool:
 
 
 def _check_groups(groups: Sequence[tuple[int, ...]], terms: Sequence[_Pauli], *, one_basis: bool) -> None:
+    # A term that stands twice would be counted twice, one that is missing read as 0.
     if sorted(i for group in groups for i in group) != list(range(len(terms))):
         raise ArgumentError(
             f"Argument `groups` must hold each of the {len(terms)} terms once, but is {list(groups)}."

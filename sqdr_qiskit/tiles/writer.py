@@ -64,6 +64,7 @@ class Written:
 
 def write_fused(circuit: QuantumCircuit, form: NormalForm, groups: Sequence[Sequence[Cone]]) -> Written:
     """What the cones' terms depend on and no more: CZs, and one `u` gate for each run of one-qubit gates."""
+    # Cones of a tile share what they have in common; no tile has what its own terms do not need.
     needs = [sorted({number for member in cones for number in member.operations}) for cones in groups]
     touched = [{qubit for member in cones for qubit in member.qubits} for cones in groups]
     blocks = _blocks(form, needs, touched)
@@ -71,6 +72,7 @@ def write_fused(circuit: QuantumCircuit, form: NormalForm, groups: Sequence[Sequ
     n_parameters = 0
     for block, cones in zip(blocks, groups, strict=True):
         wire = dict(zip(block.qubits, block.wires, strict=True))
+        # What the state can be before each run and what is read behind it, for all terms of a tile together.
         sets = flow(form, block.operations, [member.term for member in cones])
         for piece in split_runs(form, block.operations):
             if not isinstance(piece, tuple):
@@ -79,7 +81,9 @@ def write_fused(circuit: QuantumCircuit, form: NormalForm, groups: Sequence[Sequ
                 continue
             # phi is the last turn about Z, lambda the first one
             useless = (False, not sets.after[piece[-1]] & ~ONLY_IZ, not sets.before[piece[0]] & ~ONLY_IZ)
+            # A run without a rotation is one fixed gate, whatever the parameters are.
             free = any(isinstance(form.operations[number], Rotation) for number in piece)
+            # Counted in the order of drawing, which is the order in which Qiskit sorts a vector's elements.
             columns: list[int | None] = [None, None, None]
             for place in range(3):
                 if free and not useless[place]:
@@ -88,6 +92,7 @@ def write_fused(circuit: QuantumCircuit, form: NormalForm, groups: Sequence[Sequ
             steps = tuple(_step(form, block, number) for number in piece)
             run = Run(wire[_qubit(form, piece[0])], steps, (columns[0], columns[1], columns[2]))
             drafts.append(((run.wire,), run))
+    # A second pass, since only now the vector's length is known.
     angles = ParameterVector("angle", n_parameters)
     written = QuantumCircuit(sum(len(block.wires) for block in blocks))
     for wires, drawn in drafts:
@@ -130,6 +135,7 @@ def write_plain(circuit: QuantumCircuit, form: NormalForm, groups: Sequence[Sequ
     for cones in groups:
         instructions = {index for member in cones for index in member.instructions}
         needs.append([i for i, op in enumerate(form.operations) if op.instruction in instructions])
+        # All qubits of an instruction that is kept whole, though no cone may reach some of them.
         names = {name for index in instructions for name in form.instruction_names[index]}
         touched.append(names | {qubit for member in cones for qubit, _ in member.term.paulis})
     blocks = _blocks(form, needs, touched)
@@ -213,6 +219,7 @@ class _Slots:
         """The gate with a parameter for each rotation of its normal form, which it is written from."""
         alone = QuantumCircuit(operation.num_qubits)
         alone.append(operation, alone.qubits)
+        # From its own normal form, since its rotations are what the shift rule turns.
         form = normal_form(alone)
         inner = QuantumCircuit(operation.num_qubits)
         turned = 0
@@ -248,6 +255,7 @@ def _blocks(
 ) -> tuple[Block, ...]:
     """Wires and rotations counted through, block by block."""
     blocks = []
+    # Wires and rotations follow those of the blocks before, so that a tile's angles lie side by side.
     n_wires = n_rotations = 0
     for operations, qubits in zip(needs, touched, strict=True):
         turning = [number for number in operations if isinstance(form.operations[number], Rotation)]

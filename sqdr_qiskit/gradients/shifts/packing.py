@@ -56,6 +56,7 @@ def colour(readers: Sequence[frozenset[int]]) -> list[int]:
         Colours from 0.
     """
     fewest = fewest_colours(readers)
+    # Two starts, since neither is the better one for all circuits.
     best = min((_greedy(readers, range(len(readers))), _dsatur(readers)), key=_number)
     # A fixed seed: a circuit has the same plan in every process.
     rng = np.random.default_rng(0)
@@ -82,6 +83,8 @@ def _greedy(readers: Sequence[frozenset[int]], order: Sequence[int]) -> list[int
     colours = [0] * len(readers)
     seen: list[set[int]] = []
     for i in order:
+        # `seen` holds what each colour's shifts are seen by, so that a shift is held against colours and not
+        # against all other shifts.
         own = next((c for c, taken in enumerate(seen) if not taken & readers[i]), len(seen))
         if own == len(seen):
             seen.append(set())
@@ -96,6 +99,7 @@ def _dsatur(readers: Sequence[frozenset[int]]) -> list[int]:
     taken: list[set[int]] = [set() for _ in readers]
     left = set(range(len(readers)))
     while left:
+        # -j settles ties by the order given: nothing may depend on the order of a set.
         i = max(left, key=lambda j: (len(taken[j]), len(readers[j]), -j))
         left.remove(i)
         own = next(c for c in range(len(readers)) if c not in taken[i])
@@ -160,6 +164,7 @@ class ShiftPlan:
         """
         point = Point(self.tiled, parameters)
         first = int(with_values)
+        # One array for all executions, so that one broadcast PUB takes them.
         values = np.repeat(point.values[None], self.n_executions + first, axis=0)
         for pair, probes in enumerate(self.pairs):
             for place, sign in enumerate((1.0, -1.0)):
@@ -181,6 +186,7 @@ class ShiftPlan:
         for pair, terms, slopes in self._slopes(parameters):
             # Only the terms that see a probe: in the same execution other probes move other terms.
             single[:, terms] += differences[pair][:, terms, None] * slopes[:, None, :]
+        # Observables are sums of terms, and a term is measured once however many observables hold it.
         return np.asarray(np.einsum("ot,btp->bop", self.tiled.weights, single))
 
     def variance_shares(self, parameters: RealArray, gradient: RealArray | None = None) -> RealArray:
@@ -204,6 +210,7 @@ class ShiftPlan:
                 full = np.broadcast_to(slopes, (len(parameters), slopes.shape[1]))
                 along = np.einsum("bop,bp->bo", gradient, full)
                 shares[pair][:, terms] += (along @ self.tiled.weights[:, terms]) ** 2
+        # Where the gradient is 0 the shares are 0, and not 0 / 0.
         norm = 1.0 if gradient is None else max(float((gradient**2).sum()), 1e-300)
         return shares / norm
 
@@ -284,6 +291,7 @@ def pack(
             "Argument `unit` must be `rotation` where the circuit's own gates are kept, but is `gate`."
         )
     columns = tuple(range(tiled.depends.shape[1])) if wanted is None else tuple(wanted)
+    # A rotation counts if any parameter asked for turns it, be it through an expression.
     moving = {int(row) for row in np.flatnonzero(tiled.depends[:, columns].any(axis=1))}
     pairs: list[list[Probe]] = []
     n_probed = n_merged = fewest = 0
@@ -314,6 +322,7 @@ def pack(
         unit=unit,
         n_dead=tiled.n_rotations - n_probed,
         n_merged=n_merged,
+        # The stock rule asks for one observable at a time, and so for all shifts once for each of them.
         n_stock=2 * _n_turned(tiled) * len(tiled.observables),
         fewest=fewest,
     )
@@ -334,11 +343,14 @@ def _run_of(tiled: TiledCircuit) -> dict[int, int]:
 
 def _gate_probes(tiled: TiledCircuit, tile: Tile, moving: Collection[int], assume: Assumption) -> list[Probe]:
     """Probes of single gates: all axes that matter of each run, or its rotations where they are no more."""
+    # A gate's probe speaks of the axes of its own run, so no generator may leave the run.
     cuts = [number for number in tile.operations if isinstance(tiled.form.operations[number], CZ)]
     run_of = _run_of(tiled)
     by_run: dict[int, list[Piece]] = {}
     for piece in pieces_of(tiled, tile, wanted=moving, assume=assume, cuts=cuts):
         by_run.setdefault(run_of[piece.members[0][0]], []).append(piece)
+    # What can stand before and behind each run, over all terms of the tile: a Pauli that never does needs no
+    # probe.
     sets = flow(tiled.form, tile.operations, [cone.term for of in tile.cones for cone in of])
     inside: dict[int, tuple[int, ...]] = {}
     for numbers in split_runs(tiled.form, tile.operations):
@@ -351,9 +363,11 @@ def _gate_probes(tiled: TiledCircuit, tile: Tile, moving: Collection[int], assum
         numbers = inside[run]
         rotations = tuple(r for piece in pieces for r, _ in piece.members)
         before, after = _only(sets.before[numbers[0]]), _only(sets.after[numbers[-1]])
+        # Where it takes no fewer turns, the ordinary rule, whose factors are +-1 at every angle.
         if n_directions(before, after) >= len(pieces):
             probes += [_rotation_probe(tiled, piece) for piece in pieces]
             continue
+        # Whoever sees one rotation of a gate sees the gate turn.
         readers = frozenset().union(*(piece.readers for piece in pieces))
         for which in range(n_directions(before, after)):
             probes.append(GateProbe(run, rotations, before, after, which, readers))

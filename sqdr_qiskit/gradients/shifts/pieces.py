@@ -88,6 +88,7 @@ def pieces_of(
             if open_ is not None and open_.axis != op.axis:
                 del last[op.qubit]
                 open_ = None
+            # Only here: a turn that nobody asks for closes pieces of other axes all the same.
             if rotation not in wanted:
                 continue
             readers[rotation] = frozenset(
@@ -98,6 +99,7 @@ def pieces_of(
                 continue
             piece = Piece([(rotation, 1.0)])
             pieces.append(piece)
+            # On a chip all but changes of frame have pulses, whose noise would lie between the two.
             if assume != "virtual-rz" or op.axis == 3:
                 last[op.qubit] = _Open(piece, op.axis, 1.0)
         elif number in cuts:
@@ -110,6 +112,7 @@ def pieces_of(
         piece.readers = frozenset.intersection(*(readers[rotation] for rotation, _ in piece.members))
     kept = []
     for piece in pieces:
+        # Members may cancel along every parameter, though each of them alone would not.
         slope = sum(sign * tiled.coefficients[rotation] for rotation, sign in piece.members)
         if piece.readers and np.any(slope != 0.0):
             kept.append(piece)
@@ -119,6 +122,7 @@ def pieces_of(
 def _move(op: Operation, last: dict[int, _Open], assume: Assumption) -> None:
     """Move the open generators through `op`, closing those that it does not let through."""
     if isinstance(op, CZ):
+        # CZ makes a product of two Paulis of X and Y, which no single rotation has for its generator.
         for qubit in op.qubits:
             if qubit in last and last[qubit].axis != 3:
                 del last[qubit]
@@ -146,6 +150,7 @@ def _move(op: Operation, last: dict[int, _Open], assume: Assumption) -> None:
 
 def _image(ptm: RealArray, axis: int) -> tuple[int, float] | None:
     """What generator stands after a map if `axis` stands before it; None if no single Pauli does."""
+    # M G = +-G' M for the generators, so M exp(a G) = exp(+-a G') M: merging is exact at any angle.
     before = ptm @ _generator(axis)
     # The same axis first: for most gates nothing else needs to be tried.
     for after in (axis, *(other for other in (1, 2, 3) if other != axis)):

@@ -62,6 +62,7 @@ class PlanBook:
     ) -> None:
         self.assume, self.unit, self.noise = assume, unit, noise
         self._pass_manager = pass_manager
+        # Like noise, what a transpiler does depends on which qubits a circuit stands on.
         whole = noise is not None or pass_manager is not None
         self.tiling = not whole if tiling is None else tiling
         if self.tiling and noise is not None:
@@ -85,6 +86,7 @@ class PlanBook:
             tiled = self._lay_out(circuit, observables)
             return pack(tiled, assume=self.assume, unit=self.unit, wanted=columns)
 
+        # The columns belong to the key: a plan for some parameters must not be taken for that of others.
         return self._plans.get(circuit, observables, make, more=columns)
 
     def _lay_out(self, circuit: QuantumCircuit, observables: Sequence[SparsePauliOp]) -> TiledCircuit:
@@ -105,6 +107,7 @@ class PlanBook:
         if self._pass_manager is None:
             return tiled
         ready = self._pass_manager.run(tiled.circuit)
+        # Rows are bound by position: an angle that was simplified away would shift all others by one.
         if list(ready.parameters) != list(tiled.circuit.parameters):
             raise UnsupportedError(
                 "Argument `pass_manager` must keep all angles of a circuit, but drops some; take one of a "
@@ -128,6 +131,7 @@ def execute(
     shape = rows.shape[:-1]
     if not tiled.terms:
         return Results(np.zeros((0, *shape)), np.zeros((0, *shape)), None)
+    # An axis of length 1 for each axis of the rows, so that every term meets every row.
     nested: Callable[[object], object] = lambda one: one  # noqa: E731
     for _ in shape:
         nested = (lambda inner: lambda one: [inner(one)])(nested)

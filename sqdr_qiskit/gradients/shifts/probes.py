@@ -41,6 +41,7 @@ class Point:
         self.tiled = tiled
         self.angles = tiled.angles(parameters)
         self._parameters = parameters
+        # Composed once, since all probes of a run ask for it.
         self._gates: dict[int, RealArray] = {}
 
     def gate(self, run: int) -> RealArray:
@@ -104,11 +105,13 @@ class RotationProbe:
             return
         assert self.run is not None
         assert point.tiled.runs is not None
+        # A `u` gate has no parameter of a single rotation: the run is composed anew with the shift inside it.
         run = point.tiled.runs[self.run]
         write_run(run, run.compose(point.angles, {self.piece.members[0][0]: sign * _QUARTER}), values)
 
     def slopes(self, point: Point) -> RealArray:
         """See `Probe.slopes`."""
+        # Merged rotations share one derivative, so that their slopes along a parameter add up.
         rows = [sign * point.slopes[:, rotation] for rotation, sign in self.piece.members]
         return np.asarray(np.sum(rows, axis=0))
 
@@ -146,6 +149,7 @@ class GateProbe:
         assert point.tiled.runs is not None
         axis = self._axis(point)
         slopes = np.zeros((axis.shape[1], point.slopes.shape[2]))
+        # v_r . e_k of the formula above, which says how much of a turn about this axis rotation r makes.
         for number, vector in _axes_behind(point.tiled.runs[self.run], point.angles).items():
             if number in self.rotations:
                 slopes += np.sum(vector * axis, axis=0)[:, None] * point.slopes[:, number]
@@ -188,6 +192,7 @@ def _axes_behind(run: Run, angles: RealArray) -> dict[int, RealArray]:
     found: dict[int, RealArray] = {}
     later = np.zeros((4, len(angles)))
     later[0] = 1.0
+    # From the last step back, so that the product of all later ones is at hand at each.
     for step in reversed(run.steps):
         if isinstance(step, tuple):
             number, axis = step
