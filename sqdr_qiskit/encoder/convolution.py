@@ -167,6 +167,7 @@ def unpack_rows(layer, source, group, y, inputs):
                 word = load(source.words, start + right)
                 to = ((channel * rows + down + 1) * columns + right + 1) * n_planes
                 for plane in range(n_planes):
+                    # One word of bits between the layers in place of a float for each plane.
                     fired = nonzero(word & bit(plane))
                     store(inputs, to + plane, select(fired, floats(source.planes[plane]), zero))
 
@@ -183,6 +184,7 @@ def _unpack(builder, value, count):
 
 
 def _pack(builder, values):
+    # A tuple of vectors is an LLVM array of values and lives in registers: nothing is written to memory.
     packed = ir.Constant(ir.ArrayType(values[0].type, len(values)), ir.Undefined)
     for i, value in enumerate(values):
         packed = builder.insert_value(packed, value, i)
@@ -191,6 +193,7 @@ def _pack(builder, values):
 
 def _patch(context, builder, array_type, array, at, row, column):
     """The 4 x 4 inputs, one load at a time, each with the (window, tap) pairs that it joins."""
+    # One load at a time and all its uses at once: the 16 inputs of a patch never wait in registers together.
     for y in range(4):
         for x in range(4):
             steps = [(row, y), (column, x)]
@@ -225,6 +228,7 @@ def add_window(typingctx, window, inputs, at, row, column, weights, weights_at):
 
     def codegen(context, builder, signature, args):
         window, inputs, at, row, column, weights, weights_at = args
+        # Eight running sums, in registers through all 16 loads.
         sums = _unpack(builder, window, N_WINDOW)
         data = context.make_array(signature.args[5])(context, builder, weights).data
         first = builder.gep(data, [weights_at])
@@ -271,6 +275,7 @@ def add_taps(typingctx, taps, window, inputs, at, row, column):
 def _loader(kind, count):
     def typed(typingctx, array, index):
         def codegen(context, builder, signature, args):
+            # The address once; the vectors lie side by side behind it.
             base = element_address(context, builder, signature.args[0], *args)
             offsets = [ir.Constant(ir.IntType(64), i) for i in range(count)]
             return _pack(builder, [load_at(builder, builder.gep(base, [offset])) for offset in offsets])
@@ -292,6 +297,7 @@ def store_window(typingctx, array, at, channel, row, column, window):
         array, at, *strides, window = args
         for i, value in enumerate(_unpack(builder, window, N_WINDOW)):
             index = at
+            # Bits of i: channel, row, column.
             for stride, used in zip(strides, (i // 4, i // 2 % 2, i % 2), strict=True):
                 index = builder.add(index, stride) if used else index
             builder.store(value, element_address(context, builder, signature.args[0], array, index), align=4)

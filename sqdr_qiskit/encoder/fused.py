@@ -90,6 +90,7 @@ class _Plan:
                 kernel(start, stop, *(arg(space) if callable(arg) else arg for arg in args))
             self._free.append(space)
 
+        # Four chunks for each thread, so that one that is held up does not hold up all.
         run_chunks(part, n_groups, chunk=-(-n_groups // (4 * n_threads())))
 
     def take(self, name: str, n_vectors: int, dtype: type = np.float32) -> npt.NDArray[Any]:
@@ -115,6 +116,8 @@ class _Plan:
             array[:] = 0.0
             return array
 
+        # One thread works on one layer at a time: what lives no longer than a window is shared by all of
+        # them.
         membranes = vectors(8 * steps)
         shared = {
             "currents": vectors(8 * steps),
@@ -151,6 +154,7 @@ def _make_plan(
     """The plan for images of one size, one code and one way back, see `Layer`."""
     layers, planes = [], []
     n_planes = min(n_phases, n_steps)
+    # The first layer sees weighted bits of pixels, all others spikes of weight 1, a plane for each step.
     values = np.array([2.0 ** -(1 + phase) for phase in range(n_planes)], np.float32)
     for _ in range(3):
         layers.append(Layer(channels, 2 * channels, height, width, n_planes, n_steps, slope, to_largest))
@@ -196,6 +200,7 @@ def _forward(
     plan: _Plan,
 ) -> tuple[Floats, _Run]:
     n_images = len(images)
+    # Samples go in groups as wide as a vector.
     n_groups = -(-n_images // LANES)
     first, last = plan.layers[0], plan.layers[-1]
     sizes = [layer.n_in * layer.height * layer.width for layer in plan.layers]
@@ -218,6 +223,7 @@ def _forward(
         if training[i]:
             moments = tap_moments(terms.sum(axis=0))
             if i == 0:
+                # Whole numbers up to here: no order of adding can round.
                 inputs = edge_sums(sums.sum(axis=0)) / 2.0**plan.n_phases
                 moments /= 4.0**plan.n_phases
             else:
@@ -229,6 +235,7 @@ def _forward(
         sources.append(source)
         terms = slots(training[i + 1], layer.n_out, layer.n_out, N_TERMS)
         fire = (fire_layer, layer, source, words[i + 1], terms, lambda space, i=i: space.layers[i])
+        # The last layer waits for the readout, and both run in one pass over its groups.
         if layer is not last:
             plan.run(n_groups, fire)
     readout = Readout(_to_numpy(linear.weight), _to_numpy(linear.bias))
@@ -244,6 +251,7 @@ def _backward(run: _Run, gradient: Floats) -> list[npt.NDArray[np.float64]]:
     """Gradients of all parameters, in the order that `fused_rates` lists them."""
     plan, n_groups, layers = run.plan, run.n_groups, run.plan.layers
     n_features = len(run.readout.biases)
+    # The lanes that fill up the last group have no gradient.
     full = np.zeros((n_groups * LANES, n_features), np.float32)
     full[: run.n_images] = gradient
     received = np.ascontiguousarray(full.reshape(n_groups, LANES, n_features).transpose(0, 2, 1)).reshape(-1)

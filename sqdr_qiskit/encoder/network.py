@@ -87,6 +87,7 @@ class SpikingEncoder(nn.Module):
         self.path = path
         self.surrogate_slope = surrogate_slope
         self.pool_gradient: PoolGradient = pool_gradient
+        # No bias: batch norm would subtract it again.
         widths = [in_channels << layer for layer in range(N_LAYERS + 1)]
         self.convs = nn.ModuleList(
             nn.Conv2d(narrow, wide, 3, padding=1, bias=False) for narrow, wide in pairwise(widths)
@@ -107,6 +108,7 @@ class SpikingEncoder(nn.Module):
         Raises:
             ArgumentError: If `images` does not fit, or requires a gradient (bits have none).
         """
+        # Other shapes are refused by `quantise`, which knows what images may be.
         if images.ndim == 4 and images.shape[1] != self.in_channels:
             raise ArgumentError(
                 f"Argument `images` must have {self.in_channels} channels, but has {images.shape[1]} "
@@ -118,6 +120,7 @@ class SpikingEncoder(nn.Module):
                 f"{images.shape[2]} x {images.shape[3]}."
             )
         pixels = quantise(images)
+        # Bits, from here on: both paths see the same 8-bit pixels, whatever type the images had.
         rates = fused_rates if self._takes_kernels(pixels) else reference_rates
         return rates(
             pixels,

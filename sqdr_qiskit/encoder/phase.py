@@ -127,6 +127,7 @@ class PixelTables(NamedTuple):
 
 def pixel_tables(n_steps: int, n_phases: int) -> PixelTables:
     """The tables of a code of at most 3 steps for each phase."""
+    # Later phases than there are steps are never sent.
     phases = np.arange(min(n_phases, n_steps))
     sent = np.arange(256)[:, None] >> (N_BITS - 1 - phases) & 1
     times = np.bincount(np.arange(n_steps) % n_phases)
@@ -156,6 +157,8 @@ def pack_pixels(start, stop, images, tables, words, valid, sums, terms, energies
     """
     _, n_channels, height, width = images.shape
     for group in range(start, stop):
+        # The last group may not be full: its other lanes are black images, which `valid` keeps out of all
+        # sums.
         n = min(LANES, len(images) - group * LANES)
         for lane in range(LANES):
             valid[group * LANES + lane] = 0xFFFFFFFF if lane < n else 0
@@ -166,6 +169,7 @@ def pack_pixels(start, stop, images, tables, words, valid, sums, terms, energies
                     to = (group * n_channels * height * width + place) * LANES
                     level = 0
                     for lane in range(LANES):
+                        # From here on samples lie side by side.
                         pixel = images[group * LANES + lane, channel, y, x] if lane < n else np.uint8(0)
                         words[to + lane] = tables.bits[pixel]
                         energies[place * LANES + lane] = tables.energies[pixel]
@@ -173,6 +177,8 @@ def pack_pixels(start, stop, images, tables, words, valid, sums, terms, energies
                     if len(sums) > 0:
                         upper, lower, left, right = y == 0, y == height - 1, x == 0, x == width - 1
                         sums[group, channel, 0] += level
+                        # What a tap does not see lies in one row, one column or a corner: from these nine
+                        # sums each tap's own follows.
                         if upper:
                             sums[group, channel, 1] += level
                         if lower:

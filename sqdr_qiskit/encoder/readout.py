@@ -61,6 +61,7 @@ def _average_pool(layer, group, words, means):
     for channel in range(layer.n_out):
         at = (group * layer.n_out + channel) * area
         for step in range(layer.n_steps):
+            # Spikes are bits: an average is a count, and exact.
             count = zero
             for i in range(area):
                 count = count + select(nonzero(load(words, at + i) & bit(step)), one, zero)
@@ -131,12 +132,16 @@ def _pooled_gradient(layer, group, readout, received, sums, sent, sent_at, space
         store(space.gradient, i, zero)
     for feature in range(n_features):
         _membranes(layer, feature, readout, space)
+        # The rate is the mean of the steps' spikes, so each spike has this much of its gradient.
         given = load(received, group * n_features + feature) / floats(n_steps)
         gradient, whole = zero, zero
+        # Backward in time. The membrane passes its gradient on until the step where it fired: the reset
+        # carries none.
         for back in range(n_steps):
             step = n_steps - 1 - back
             u = load(space.membranes, step)
             far = k * (u - one)
+            # far: k (u - 1); the surrogate's derivative is (k / pi) / (1 + far^2), `peak` its largest value.
             gradient = select(u > one, zero, gradient) + peak * given / fma(far, far, one)
             whole = whole + gradient
             store(space.membranes, step, gradient)  # in the membrane's place, which is not needed any more
@@ -149,6 +154,7 @@ def _pooled_gradient(layer, group, readout, received, sums, sent, sent_at, space
                 part = fma(load(space.membranes, step), load(space.means, i), part)
                 store(space.gradient, i, fma(weight, load(space.membranes, step), load(space.gradient, i)))
             sums.weights[group, feature, channel] = total(part)
+    # Every place of a channel has the same share of its mean's gradient.
     rows, columns = high + high % 2, wide + wide % 2
     for channel in range(n_channels):
         for y in range(high):

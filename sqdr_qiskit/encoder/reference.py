@@ -22,6 +22,8 @@ PoolGradient = Literal["first", "largest"]
 
 
 def _neuron(device: torch.device, slope: float) -> nn.Module:
+    # snnTorch's alpha is 2 k / pi; beta = 1 leaks nothing, and a reset to zero drops what is above the
+    # threshold.
     spike_grad = surrogate.atan(alpha=2.0 * slope / math.pi)
     neuron = Leaky(beta=1.0, threshold=1.0, reset_mechanism="zero", spike_grad=spike_grad)
     # snnTorch lists every neuron it ever made and would keep this one, and its last graph, alive.
@@ -46,6 +48,8 @@ def integrate_and_fire(
     """
     neuron = _neuron(currents.device, surrogate_slope)
     membrane = torch.zeros_like(currents[0])
+    # Step by step as snnTorch does it: the neuron keeps the membrane before the reset, and resets at the next
+    # step.
     spikes, membranes = [], []
     for current in currents:
         spike, membrane = neuron(current, membrane)
@@ -66,6 +70,7 @@ def max_pool(spikes: torch.Tensor, membranes: torch.Tensor, pool_gradient: PoolG
     """
     if pool_gradient == "first":
         return functional.max_pool2d(spikes, 2)
+    # Which neuron is largest is a choice, not a function to be differentiated.
     pooled, places = functional.max_pool2d(membranes.detach(), 2, return_indices=True)
     return spikes.flatten(2).gather(2, places.flatten(2)).view_as(pooled)
 
@@ -130,12 +135,14 @@ def reference_spikes(
     layers = [phase_code(images, n_steps, n_phases).to(cast("torch.Tensor", linear.weight).dtype)]
     for conv, norm in zip(convs, norms, strict=True):
         spikes = layers[-1]
+        # Steps and batch as one axis: batch norm takes its statistics over both.
         currents = norm(conv(spikes.flatten(0, 1)))
         fired, membranes = integrate_and_fire(
             currents.unflatten(0, spikes.shape[:2]), surrogate_slope=surrogate_slope
         )
         pooled = max_pool(fired.flatten(0, 1), membranes.flatten(0, 1), pool_gradient)
         layers.append(pooled.unflatten(0, spikes.shape[:2]))
+    # The pool is linear, so that one average serves all features.
     currents = linear(layers[-1].mean(dim=(-2, -1)))
     layers.append(integrate_and_fire(currents, surrogate_slope=surrogate_slope)[0])
     return layers

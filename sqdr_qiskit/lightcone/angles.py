@@ -49,6 +49,7 @@ def affine(value: ParameterExpression) -> tuple[dict[Parameter, float], float] |
         return {value: 1.0}, 0.0
     slopes: dict[Parameter, float] = {}
     for parameter in value.parameters:
+        # Affine where no derivative holds a parameter any more; Qiskit's derivatives are symbolic.
         slope = value.gradient(parameter)
         if is_free(slope):
             return None
@@ -86,6 +87,7 @@ class AngleStage:
         self._computed = [
             (i, _compiled(expressions[p], column)) for i, p in enumerate(inner) if p in expressions
         ]
+        # Only the derivatives that are not 0 by their form.
         self._slopes = [
             (i, column[x], _compiled(expressions[p].gradient(x), column))
             for i, p in enumerate(inner)
@@ -110,6 +112,7 @@ class AngleStage:
             ArgumentError: An expression that is infinite or not a number there.
         """
         found = np.zeros((*parameters.shape[:-1], self.n_inner))
+        # What is infinite or not a number is refused below, in words, instead of warned of.
         with np.errstate(all="ignore"):
             for i, j in self._copied:
                 found[..., i] = parameters[..., j]
@@ -209,6 +212,7 @@ def _compiled(value: ParameterExpression | complex, column: Mapping[Parameter, i
         (result,) = stack
         return np.broadcast_to(result, parameters.shape[:-1])
 
+    # `_qpy_replay` is Qiskit's own affair: it is held against binding once, and left alone where they differ.
     rng = np.random.default_rng(7)
     points = rng.uniform(0.1, 0.9, (3, len(column)))
     try:
@@ -273,6 +277,7 @@ class _Writer:
         written = None if definition is None else self.circuit(definition)
         if written is None or written is definition:
             return None
+        # By the old name and label, since that is what noise follows.
         composite = Gate(
             operation.name, operation.num_qubits, list(written.parameters), label=operation.label
         )
@@ -282,6 +287,7 @@ class _Writer:
     def _value(self, value: ParameterExpression) -> ParameterExpression:
         if affine(value) is not None:
             return value
+        # With the parameters themselves: two of one name are told apart by identity alone.
         key = (str(value), frozenset(value.parameters))
         if key not in self._of:
             self._of[key] = Parameter(f"~angle {len(self._of)}")

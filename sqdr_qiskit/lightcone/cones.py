@@ -88,6 +88,8 @@ def pauli_terms(observable: SparsePauliOp, form: NormalForm) -> tuple[PauliTerm,
 
 def cone(form: NormalForm, term: PauliTerm) -> Cone:
     """The backward light cone of `term`; exact, never too small."""
+    # The observable in the Heisenberg picture, known by the Paulis that it may hold on each qubit: sets and
+    # not coefficients, so that nothing rests on numbers that happen to cancel.
     sets = dict.fromkeys(range(form.n_qubits), _I)
     for qubit, letter in term.paulis:
         sets[qubit] = 1 << letter
@@ -130,6 +132,7 @@ def pull(op: Operation, sets: dict[int, int]) -> tuple[int, ...]:
     sets.
     """
     if isinstance(op, Rotation):
+        # I and the axis itself commute with the turn; the other two become each other.
         turned = (_X | _Y | _Z) & ~(1 << op.axis)
         if not sets[op.qubit] & turned:
             return ()
@@ -137,6 +140,7 @@ def pull(op: Operation, sets: dict[int, int]) -> tuple[int, ...]:
         return (op.qubit,)
     if isinstance(op, Fixed):
         before = sets[op.qubit]
+        # Kept at the operation: few of the sixteen sets occur, and every cone asks again.
         if before not in op.pulled:
             rows = [a for a in range(4) if before >> a & 1]
             dead = np.array_equal(op.ptm[rows], np.eye(4)[rows])
@@ -148,6 +152,7 @@ def pull(op: Operation, sets: dict[int, int]) -> tuple[int, ...]:
     first, second = op.qubits
     pair = (sets[first], sets[second])
     if isinstance(op, PairChannel):
+        # All pairs that the two sets allow: which of them occur together is not kept.
         rows = [4 * a + b for a in range(4) if pair[0] >> a & 1 for b in range(4) if pair[1] >> b & 1]
         if np.array_equal(op.ptm[rows], np.eye(16)[rows]):
             return ()
@@ -155,6 +160,7 @@ def pull(op: Operation, sets: dict[int, int]) -> tuple[int, ...]:
         sets[first] = sum(1 << int(a) for a in np.flatnonzero(reached.any(axis=1)))
         sets[second] = sum(1 << int(b) for b in np.flatnonzero(reached.any(axis=0)))
         return (first, second)
+    # CZ is diagonal: where neither side can hold X or Y it commutes with all there is.
     if not (pair[0] | pair[1]) & _XY:
         return ()
     sets[first] = through_cz(pair[0], pair[1])
@@ -170,6 +176,7 @@ def through_cz(own: int, other: int) -> int:
     """The set on one side of a CZ: the other side's X or Y multiplies by Z."""
     kept = own if other & _IZ else 0
     if other & _XY:
+        # times Z: I <-> Z and X <-> Y, bit by bit; a set knows no signs
         kept |= (own & _I) << 3 | (own & _Z) >> 3 | (own & _X) << 1 | (own & _Y) >> 1
     return kept
 
@@ -209,6 +216,7 @@ def flow(form: NormalForm, operations: Sequence[int], terms: Sequence[PauliTerm]
         if isinstance(op, Rotation | Fixed):
             before[number] = sets[op.qubit]
         _push(op, sets)
+    # Term by term: the sets of all terms at once would allow pairs of Paulis that no term has.
     for term in terms:
         sets = _measured(form, term)
         for number in reversed(operations):
@@ -223,6 +231,7 @@ def tight_cone(form: NormalForm, term: PauliTerm) -> Cone:
     """The cone of `term` without the operations that do nothing to |0...0>."""
     found = cone(form, term)
     operations = found.operations
+    # What does nothing from one end, once gone, may leave something without an effect seen from the other.
     while True:
         sets = dict.fromkeys(range(form.n_qubits), ONLY_IZ)
         kept = [number for number in operations if _push(form.operations[number], sets)]

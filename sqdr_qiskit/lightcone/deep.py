@@ -96,6 +96,8 @@ class DeepCones:
 
     def announce(self, n_samples: int, *, with_jacobian: bool) -> None:
         """Write one line before work that will take long: how long, and what would be cheaper."""
+        # A derivative takes three sweeps for each output: the operator and the state back, and the state
+        # forth again.
         work = 0.0
         widest: tuple[int, ...] = ()
         for group, states in self._states:
@@ -124,6 +126,7 @@ class DeepCones:
         """
         for group, states in self._states:
             numbers = list(group.numbers)
+            # Sample after sample: each is work enough for a thread.
             expectations = np.zeros(len(numbers))
             slopes = np.zeros((len(numbers), len(angles)))
             for sample in range(angles.shape[1]):

@@ -74,6 +74,7 @@ def assemble(form: NormalForm, chains: Sequence[Chain], codes: Sequence[TapeCode
     parameters: list[int] = []
     n_instructions = 0
     for code in codes:
+        # Cones of one shape have the same words with other leaves: they share a tape.
         key = (
             code.code.tobytes() + code.coefficients.tobytes() + str((len(code.leaves), code.result)).encode()
         )
@@ -86,6 +87,8 @@ def assemble(form: NormalForm, chains: Sequence[Chain], codes: Sequence[TapeCode
         first = (numbers[key], len(leaves), len(slots), len(parameters))
         places = {chain: used.index(chain) for chain, _ in code.leaves}
         leaves += [(places[chain], component) for chain, component in code.leaves]
+        # An output's Jacobian is worked out on its own few parameters, and spread over all columns at the
+        # end.
         columns: dict[int, int] = {}
         found = []
         for row, (chain, component) in enumerate(code.leaves):
@@ -93,6 +96,7 @@ def assemble(form: NormalForm, chains: Sequence[Chain], codes: Sequence[TapeCode
                 for column in np.flatnonzero(form.coefficients[angle]).tolist():
                     local = columns.setdefault(column, len(columns))
                     found.append(((row, tangent, component, local), float(form.coefficients[angle, column])))
+        # By parameter, so that the kernel finishes one derivative after the other.
         found.sort(key=lambda item: item[0][3])
         slots += [slot for slot, _ in found]
         slopes += [slope for _, slope in found]
@@ -132,6 +136,8 @@ def _chain_tables(
                 steps.append((step[0], step[1], int(step[2])))
                 continue
             begin = len(entries)
+            # Most channels are diagonal but for one entry between I and Z (amplitude damping, forward or
+            # transposed): four numbers in place of sixteen.
             shifted = 3 if step[3, 0] else 0
             rest = step - np.diag(np.diag(step))
             rest[shifted, 3 - shifted] = 0.0
@@ -270,6 +276,7 @@ class ExactEngine:
         if dtype is not None:
             shape = (batch, self.n_outputs, self._n_params)
             jacobian = np.zeros(shape, dtype)
+        # Whole vectors of samples, and where the batch is small a chunk for each thread.
         share = -(-batch // (n_threads() * LANES)) * LANES
         chunk = max(LANES, min(share, _LARGEST_CHUNK))
         angles = _angles(self._form, parameters)

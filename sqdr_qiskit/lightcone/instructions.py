@@ -55,6 +55,7 @@ def kind_of(operation: Operation) -> str:
     A user's gate may be called `rx` or `swap` and do something else; open controls have names of their own
     (`cx_o0`).
     """
+    # Qiskit sets this for its own gates alone; a name proves nothing.
     if getattr(operation, "_standard_gate", None) is not None:
         return str(operation.name)
     if isinstance(operation, Barrier | Delay | Measure | Reset | UnitaryGate):
@@ -85,9 +86,11 @@ def definition_of(operation: Operation) -> QuantumCircuit | None:
         return None
     if isinstance(operation, Instruction):
         return operation.definition
+    # In a circuit of its own, since synthesis takes circuits.
     alone = QuantumCircuit(operation.num_qubits)  # an annotated gate, a Clifford: Qiskit's synthesis knows
     alone.append(operation, range(operation.num_qubits))
     synthesised: QuantumCircuit = HighLevelSynthesis()(alone)
+    # Synthesis leaves what it does not know as it is: taken for a definition it would never end.
     same = any(item.operation.name == operation.name for item in synthesised.data)
     return None if same else synthesised
 
@@ -105,6 +108,8 @@ def unmeasured(circuit: QuantumCircuit) -> QuantumCircuit:
     if not circuit.num_clbits and not any(isinstance(item.operation, special) for item in circuit.data):
         return circuit
     kept: list[tuple[Operation, tuple[int, ...]]] = []
+    # Qubits that something has acted on: until then a reset does nothing, and after a measurement nothing may
+    # come.
     touched: set[int] = set()
     measured: set[int] = set()
     for item in circuit.data:
@@ -183,6 +188,7 @@ def written_out(
             continue
         for part, where in _parts(operation, wires, stands):
             flat.append(labelled(part, PART), where)
+        # The noise of the whole gate goes behind its parts, on an identity of the same key.
         key = getattr(operation, "label", None) or operation.name
         if is_marked is not None and is_marked(key, wires):
             flat.append(_marker(len(wires), key), wires)

@@ -222,6 +222,7 @@ class _Writer:
         self._channels = channels
         self._column = {parameter: i for i, parameter in enumerate(circuit.parameters)}
         self._operations: list[Operation] = []
+        # Equal angles have one number: their cosines and sines are computed once for a sample.
         self._angles: dict[tuple[tuple[tuple[int, float], ...], float], int] = {}
         self._names = list(range(circuit.num_qubits))
 
@@ -229,6 +230,7 @@ class _Writer:
         names = []
         for index, item in enumerate(self._circuit.data):
             wires = tuple(self._circuit.find_bit(qubit).index for qubit in item.qubits)
+            # Before the gate is taken apart: a SWAP renames what comes after it.
             names.append(tuple(self._names[wire] for wire in wires))
             self._gate(item.operation, wires, index)
         coefficients = np.zeros((len(self._angles), len(self._column)))
@@ -250,6 +252,8 @@ class _Writer:
         """An instruction as it stands in the circuit, and what follows it; its parts have no noise of their
         own, as in Aer, which attaches noise to labels and else to names.
         """
+        # Asked for by wire, as noise models know qubits; acting under the name that the wire has behind the
+        # gate.
         channels = self._channels.after(getattr(gate, "label", None) or gate.name, wires)
         self._map(gate, wires, index)
         for channel in channels:
@@ -264,6 +268,7 @@ class _Writer:
         if kind in _NOTHING:
             return
         free = any(is_free(p) for p in getattr(gate, "params", ()))
+        # A turn by a constant is a fixed map further down, which needs no angle.
         if kind in _ROTATIONS and free:
             for axis, sign, which in _ROTATIONS[kind]:
                 value = gate.params[which] if isinstance(which, int) else which
@@ -280,6 +285,7 @@ class _Writer:
         if kind == "reset":
             self._operations.append(Fixed(self._names[wires[0]], _RESET, None, index))
             return
+        # Larger gates have matrices too, but no short way back to CZs: their definitions are taken.
         matrix = matrix_of(gate) if len(wires) <= 2 else None
         if matrix is not None:
             self._fixed(kind, matrix, wires, index)
@@ -300,6 +306,7 @@ class _Writer:
         if len(wires) == 1:
             self._operations.append(Fixed(self._names[wires[0]], unitary_ptm(matrix), matrix, index))
             return
+        # H CZ H as it stands: the general decomposition of a CX may have more one-qubit gates.
         if kind == "cx":
             hadamard = Fixed(
                 self._names[wires[1]], unitary_ptm(HGate().to_matrix()), HGate().to_matrix(), index
@@ -310,6 +317,7 @@ class _Writer:
                 hadamard,
             ]
             return
+        # At most three CZs (Vatan and Williams 2004), and one-qubit gates around them.
         for item in _decomposer()(matrix).data:
             wire = [wires[i] for i in (_qubit_index(q) for q in item.qubits)]
             if len(wire) == 2:
@@ -332,6 +340,7 @@ class _Writer:
             offset = sign * found[1]
         else:
             offset = sign * float(value)
+        # Sorted: an angle is the same sum in whatever order Qiskit lists its parameters.
         return self._angles.setdefault((tuple(sorted(terms)), offset), len(self._angles))
 
 

@@ -94,6 +94,7 @@ class PauliVectors:
         kept = np.empty((self._n_kept if with_jacobian else 0, self.size))
         state = self._start.copy()
         work = np.empty(self.size)
+        # Of whole angles, as Bloch vectors turn; amplitudes turn by half ones.
         cosines, sines = np.cos(angles), np.sin(angles)
         _forward(self._operations, self._ones, self._pairs, cosines, sines, state, kept)
         expectations[:] = [
@@ -123,6 +124,7 @@ class PauliVectors:
 @njit(nogil=True, cache=True, boundscheck=False, error_model="numpy")
 def _matrix(vector: Any, qubit: int, matrix: Any) -> None:
     """Multiply the qubit's four coefficients by `matrix` from the left."""
+    # Two bits of the index for a qubit: its four coefficients lie 4^qubit apart.
     step = 1 << 2 * qubit
     for block in range(0, vector.shape[0], 4 * step):
         for i in range(block, block + step):
@@ -139,6 +141,7 @@ def _matrix(vector: Any, qubit: int, matrix: Any) -> None:
 @njit(nogil=True, cache=True, boundscheck=False, error_model="numpy")
 def _turn(vector: Any, qubit: int, axis: int, cosine: float, sine: float) -> None:
     step = 1 << 2 * qubit
+    # I and the axis stay; the two other Paulis, in cyclic order, turn into each other.
     p = (axis % 3 + 1) * step
     q = ((axis + 1) % 3 + 1) * step
     for block in range(0, vector.shape[0], 4 * step):
@@ -241,6 +244,8 @@ def _reverse(
             state[:] = kept[n_kept]
             _pair(operator, a, b, pairs[c].T)
         else:
+            # The operator goes back by the transpose, whatever the map is; a state only through what can be
+            # undone.
             if kind == 7:
                 n_kept -= 1
                 state[:] = kept[n_kept]

@@ -44,6 +44,7 @@ class Run:
         Returns:
             Shape (4, ...).
         """
+        # Quaternions, and not matrices: four real numbers, and a global phase that nobody has to take out.
         total = np.zeros((4, *angles.shape[:-1]))
         total[0] = 1.0
         for step in self.steps:
@@ -57,6 +58,7 @@ class Run:
 
 def rotation(axis: int, angle: RealArray) -> RealArray:
     """exp(-i angle P / 2), shape (4, ...)."""
+    # (cos, sin times the axis): q stands for q0 - i (q1 X + q2 Y + q3 Z).
     found = np.zeros((4, *np.shape(angle)))
     found[0], found[axis] = np.cos(angle / 2), np.sin(angle / 2)
     return found
@@ -80,6 +82,7 @@ def rotate_vector(gate: RealArray, vector: RealArray) -> RealArray:
     """The Bloch vector `vector`, shape (3, ...), turned by `gate`, shape (4, ...)."""
     scalar, axis = gate[0], gate[1:]
     axis, vector = np.broadcast_arrays(axis, vector)
+    # q v q* without the two products: v + 2 (w (a x v) + a x (a x v)), for a quaternion (w, a).
     cross = np.cross(axis, vector, axis=0)
     return np.asarray(vector + 2.0 * (scalar * cross + np.cross(axis, cross, axis=0)))
 
@@ -93,6 +96,8 @@ def quaternion_of(unitary: ComplexArray) -> RealArray:
     determinant = np.linalg.det(unitary)
     if abs(abs(determinant) - 1.0) > 1e-9:
         raise ArgumentError(f"Argument `unitary` must be unitary, but has determinant {determinant:.3g}.")
+    # Of determinant 1, so that its parts along I, X, Y, Z are real or imaginary; the sign of the root is a
+    # phase.
     special = unitary / np.sqrt(determinant)
     parts = np.einsum("aij,ji->a", PAULIS, special) / 2
     return np.array([parts[0].real, *(-parts[1:].imag)])
@@ -101,6 +106,7 @@ def quaternion_of(unitary: ComplexArray) -> RealArray:
 def euler_angles(gate: RealArray) -> RealArray:
     """(theta, phi, lambda) with U(theta, phi, lambda) = `gate` up to a phase: (4, ...) -> (3, ...)."""
     q0, q1, q2, q3 = gate
+    # By atan2, since arccos loses half of its digits near 0 and pi.
     theta = 2.0 * np.arctan2(np.hypot(q1, q2), np.hypot(q0, q3))
     half_sum, half_difference = np.arctan2(q3, q0), np.arctan2(-q1, q2)
     return np.stack([theta, half_sum + half_difference, half_sum - half_difference])

@@ -95,6 +95,7 @@ class Statevectors:
 # `contract` allows fused multiply-adds and no reordering: a result is the same on every run.
 @njit(nogil=True, cache=True, boundscheck=False, error_model="numpy", fastmath={"contract"})
 def _one_qubit(state: Any, qubit: int, u00: complex, u01: complex, u10: complex, u11: complex) -> None:
+    # Amplitudes that differ in this qubit alone, in the order of memory: runs of 2^qubit neighbours.
     step = 1 << qubit
     for block in range(0, state.shape[0], 2 * step):
         for i in range(block, block + step):
@@ -110,6 +111,7 @@ def _apply(
 ) -> None:
     """Apply one operation or its inverse; kind 0 fixed, 1 to 3 rotation, 4 CZ."""
     if kind == 4:
+        # Its own inverse: the sign turns where both qubits are 1.
         mask = (1 << a) | (1 << b)
         for i in range(state.shape[0]):
             if i & mask == mask:
