@@ -151,6 +151,7 @@ class DeviceEstimator(BaseEstimatorV2):
         works = [self._work(EstimatorPub.coerce(pub, precision or None)) for pub in pubs]
         requests = _pack([part for work in works for parts in work.parts for part in parts])
         executions = [sum(part.executions for part in request) for request in requests]
+        # All before the first: a ceiling that would be exceeded stops the whole, not what is left of it.
         self.sender.announce(
             [
                 Request([part.pub for part in request], request[0].precision, number)
@@ -169,6 +170,7 @@ class DeviceEstimator(BaseEstimatorV2):
         observables, which = distinct_observables(pub.observables)
         program = self.program(pub.circuit, observables)
         values = pub.parameter_values.as_array(pub.circuit.parameters)
+        # One axis of samples, whatever shape the caller broadcasts; `result` folds it back.
         values = np.ascontiguousarray(values.reshape(-1, pub.circuit.num_parameters), dtype=np.float64)
         precision = precision_of(shots_of(pub.precision) if pub.precision else self.shots)
         inner = program.inner(values)
@@ -206,6 +208,7 @@ class _Work:
             for table, name in ((means, "evs"), (errors, "stds")):
                 together = np.concatenate([np.asarray(result[name]) for result in results], axis=1)
                 table[:, list(of.terms)] = of.unfold(together, self.batch)
+        # Observables broadcast against parameters by index: every pair was measured anyway.
         rows = np.arange(self.batch).reshape(self.pub.parameter_values.shape)
         chosen = self.program.observables(means)[rows, self.which]
         spread = self.program.spread(errors)[rows, self.which]
@@ -240,6 +243,7 @@ class DeviceJob(BasePrimitiveJob[PrimitiveResult[PubResult], JobStatus]):
         """
         if self._result is None:
             while self._sent:
+                # Dropped only when its results are here: an interruption loses nothing.
                 handle, request = self._sent[0]
                 results = self._sender.collect(handle)
                 self._found.update((id(part), results[i]) for i, part in enumerate(request))
@@ -286,6 +290,7 @@ def _parts(of: Round, rows: _Float, precision: float) -> list[_Part]:
         bound = BindingsArray({of.parameters: some}, shape=(len(some),))
         return EstimatorPub(of.circuit, column, bound, precision=precision)
 
+    # What one parameter set takes, so that no part has to be cut again.
     one = pub(np.zeros((1, len(of.parameters))))
     most = min(MOST_EXECUTIONS // executions_of([one], precision), MOST_INSTRUCTIONS // _instructions(one))
     parts = [pub(rows[start : start + max(1, most)]) for start in range(0, len(rows), max(1, most))]
@@ -306,6 +311,7 @@ def _pack(parts: Sequence[_Part]) -> list[list[_Part]]:
     requests: list[list[_Part]] = []
     for part in parts:
         last = requests[-1] if requests else []
+        # Only with the last one: packed in order, a run that is resumed makes the same requests again.
         if (
             last
             and last[0].precision == part.precision

@@ -97,10 +97,12 @@ def _path(vertices: set[int], edges: Mapping[frozenset[int], int]) -> list[int] 
         first, second = edge
         beside[first].append(second)
         beside[second].append(first)
+    # No end is a ring, three neighbours a branching: neither lies on a chain.
     ends = sorted(vertex for vertex, others in beside.items() if len(others) <= 1)
     if not ends or any(len(others) > 2 for others in beside.values()):
         return None
     order = [ends[0]]
+    # All neighbours but the one it came from.
     while following := [vertex for vertex in beside[order[-1]] if vertex not in order[-2:-1]]:
         order.append(following[0])
     return order if len(order) == len(vertices) else None
@@ -115,6 +117,7 @@ def chains_of(chip: Chip, length: int) -> list[tuple[int, ...]]:
 
     def extend(chain: list[int]) -> None:
         if len(chain) == length:
+            # Found from both ends; kept from one of them.
             if chain[0] < chain[-1]:
                 found.append(tuple(chain))
             return
@@ -141,6 +144,7 @@ def chain_cost(chip: Chip, needs: ChainNeeds, chain: tuple[int, ...]) -> float:
             if not chip.can_measure(qubit):
                 return math.inf
             cost -= math.log1p(-chip.readout_error(qubit))
+        # A turn is two pulses; RZ is a change of frame and costs nothing.
         cost -= 2 * needs.turns[place] * _log(chip.turn_error(qubit))
     for pair, count in zip(itertools.pairwise(chain), needs.entangles, strict=True):
         cost -= count * _log(chip.edges[frozenset(pair)].error)
@@ -199,11 +203,13 @@ def place(
     """
     kinds: dict[tuple[object, ...], list[int]] = {}
     for number, needs in enumerate(tiles):
+        # Tiles of one shape may change places: chains are chosen for a kind, and dealt out afterwards.
         kinds.setdefault(needs.shape, []).append(number)
     candidates: list[tuple[int, tuple[int, ...], float]] = []  # kind, chain, cost
     for kind, members in enumerate(kinds.values()):
         needs = tiles[members[0]]
         for chain in chains_of(chip, needs.length):
+            # A chain can be walked from either end; only the better way is a candidate.
             cost, way = min((chain_cost(chip, needs, way), way) for way in (chain, chain[::-1]))
             if math.isfinite(cost):
                 candidates.append((kind, way, cost))
@@ -214,6 +220,7 @@ def place(
     chains: list[list[tuple[int, ...]]] = [[()] * len(tiles) for _ in range(n_copies)]
     costs = [[0.0] * len(tiles) for _ in range(n_copies)]
     for kind, members in enumerate(kinds.values()):
+        # The best chains go to the first copy: a batch of one sample then stands on them.
         own = sorted((cost, chain) for of, chain, cost in (candidates[i] for i in chosen) if of == kind)
         for rank, (cost, chain) in enumerate(own):
             copy, member = divmod(rank, len(members))
@@ -258,11 +265,13 @@ def place_rounds(
     cost = 0.0
     for n_rounds in range(1, len(tiles) + 1):
         parts = [part.tolist() for part in np.array_split(np.arange(len(tiles)), n_rounds)]
+        # As many tiles in its first round as before: one round more would gain nothing.
         if chosen is not None and len(parts[0]) == len(chosen[0]):
             continue
         first = place(chip, [tiles[i] for i in parts[0]], n_copies=n_copies or 1, spacing=spacing)
         if first is None:
             continue
+        # Good enough as it was: every round costs the whole batch once more.
         if chosen is not None and first.mean_cost * MOST_COST > cost:
             break
         chosen, cost = parts, first.mean_cost
@@ -290,6 +299,7 @@ def _choose(
     exclusive = on_qubit
     if spacing:  # no two chains may touch one coupling
         exclusive = on_qubit + [set.union(*(on_qubit[qubit] for qubit in pair)) for pair in chip.edges]
+    # Set packing: each candidate is taken or not, every qubit (or coupling) by one of them at most.
     constraints = [scipy.optimize.LinearConstraint(_incidence(exclusive, len(candidates)), ub=1)]
     kinds = [{i for i, (of, _, _) in enumerate(candidates) if of == kind} for kind in range(len(wanted))]
     constraints.append(
@@ -302,6 +312,7 @@ def _choose(
         constraints=constraints,
         options={"mip_rel_gap": 0.01, "node_limit": _NODES},
     )
+    # Whole numbers up to rounding; a search that ended early has its best placement so far.
     return None if result.x is None else [int(i) for i in np.flatnonzero(result.x > 0.5)]
 
 

@@ -113,6 +113,7 @@ class Round:
             Shape (rows, len(parameters)), radians.
         """
         n_rows = -(-len(inner) // len(self.copies))
+        # Samples that fill up the last row repeat the last one; `unfold` drops them.
         inner = inner[np.minimum(np.arange(n_rows * len(self.copies)), len(inner) - 1)]
         parts = [copy.angles(inner[number :: len(self.copies)]) for number, copy in enumerate(self.copies)]
         return np.concatenate(parts, axis=1)
@@ -211,6 +212,7 @@ def measured_in(observables: Sequence[SparsePauliOp]) -> dict[int, bool]:
     for observable in observables:
         for letters, qubits, _ in observable.to_sparse_list():
             for letter, qubit in zip(letters, qubits, strict=True):
+                # One letter other than Z asks for a turn before the measurement.
                 found[int(qubit)] = found.get(int(qubit), True) and letter == "Z"
     return found
 
@@ -237,6 +239,7 @@ def write_isa(program: DeviceProgram, folder: Path, stem: str) -> list[Path]:
     paths = [records.write_bytes(folder / f"{stem}.qpy", buffer.getvalue())]
     for number, circuit in enumerate(circuits, start=1):
         name = f"{stem}.qasm" if len(circuits) == 1 else f"{stem}-{number}.qasm"
+        # The version's line must stay the first; what is read is told right behind it.
         head, body = qasm3.dumps(circuit).split("\n", 1)
         paths.append(records.write_text(folder / name, "\n".join((head, *_said(circuit), body))))
     return paths

@@ -90,6 +90,7 @@ class ShotSeeds:
         """The stream for what is asked, another one the next time; nothing that a resumed run would need."""
         if self._seed is None:
             return np.random.default_rng(secrets.randbits(128))
+        # A function of what is asked and how often it was: a kill or other questions change nothing.
         digest = hashlib.blake2b(np.ascontiguousarray(parameters).tobytes(), digest_size=16)
         digest.update(f"{self._seed} {shots} {circuit.num_qubits} {circuit.size()}".encode())
         key = digest.digest()
@@ -184,6 +185,7 @@ class _Exact:
         self._weights = np.zeros((len(observables), len(words)))
         for row, column, coefficient in entries:
             self._weights[row, column] += coefficient
+        # Word by word, since shots are drawn of words: a sum of several has no readings of its own.
         self._engine = chip_engine(pub.circuit, [SparsePauliOp([word]) for word in words], chip)
 
     def run(self, pub: EstimatorPub, shots: int | None, seeds: ShotSeeds) -> tuple[_Float, _Float]:
@@ -193,6 +195,7 @@ class _Exact:
         errors = np.zeros_like(terms)
         if shots is not None:
             terms = draw(terms, shots, seeds.next(parameters, pub.circuit, shots))
+            # Of readings of +-1; rounding may put an expectation a little beyond 1.
             errors = np.sqrt(np.maximum(0.0, 1.0 - terms**2) / shots)
         values = terms @ self._weights.T + self._constants
         spread = np.sqrt(errors**2 @ self._weights.T**2)
@@ -216,6 +219,7 @@ class _Aer:
                 for observable in pub.observables.ravel().tolist()
             ],
         ).reshape(pub.observables.shape)
+        # How many are drawn follows from the precision that each PUB asks for.
         shots = 1 if sampled else None
         self._estimator: BaseEstimatorV2 = AerConeEstimator(aer_noise(part, chip), shots=shots, seed=seed)
 
@@ -257,6 +261,7 @@ def part_in_use(circuit: QuantumCircuit, chip: Chip, measured: Sequence[int]) ->
         chip: The device.
         measured: Qubits that are measured.
     """
+    # A device has a hundred qubits and more; a simulation holds those that something happens on.
     used = {circuit.find_bit(qubit).index for item in circuit.data for qubit in item.qubits} | set(measured)
     qubits = tuple(sorted(used))
     unknown = [qubit for qubit in qubits if qubit not in chip.learnt] if chip.learnt else []
@@ -382,6 +387,7 @@ def aer_noise(part: PartInUse, chip: Chip) -> NoiseModel:
     for item in part.circuit.data:
         name = item.operation.label or item.operation.name
         where = tuple(part.circuit.find_bit(qubit).index for qubit in item.qubits)
+        # Aer adds up what is given twice.
         if (name, where) in known or name.startswith(_ZZ):
             continue
         known.add((name, where))

@@ -45,6 +45,7 @@ def compile_tiled(
     widest = max((len(tile.wires) for tile in tiled.tiles), default=0)
     if not tiled.tiles:
         return "No observable depends on the circuit"
+    # Then a tile is the whole circuit, once for each output: one whole circuit gives all of them.
     if len(tiled.tiles) > 1 and widest >= circuit.num_qubits:
         return f"A cone is as wide as the circuit ({widest} qubits)"
     read = measured_in(tiled.terms)
@@ -67,6 +68,7 @@ def compile_tiled(
     if placements is None:
         copies = "" if options.copies in (None, 1) else f"{options.copies} copies of "
         return f"{chip.name} has no room for {copies}a chain of {widest} qubits"
+    # Of the tiles' circuit and not of the original one: its wires are what stands on a chip's qubits.
     form = normal_form(tiled.circuit)
     rounds = tuple(_tiled_round(tiled, form, needs, members, placed, chip) for members, placed in placements)
     return DeviceProgram("tiled", tuple(checked(part, chip) for part in rounds), tiled)
@@ -89,8 +91,10 @@ def _tiled_round(
             for tile, chain in zip(members, chains, strict=True)
             for wire, qubit in zip(needs[tile].wires, chain, strict=True)
         }
+        # Each copy reads the same terms, on chains of its own.
         words.append(tuple(on_qubits(tiled.terms[term], where, chip.n_qubits) for term in terms))
         fused.append(
+            # Fused anew for its chain: neighbouring qubits may have other two-qubit gates there.
             fuse(
                 [_moved(operation, where) for operation in form.operations if _wire(operation) in where],
                 n_qubits=chip.n_qubits,
@@ -99,6 +103,7 @@ def _tiled_round(
                 measured=measured_in(words[-1]),
                 entanglers=chip.entanglers,
                 style=chip.one_qubit_gates,
+                # copies have angles of their own: other samples
                 prefix=f"s{number}",
             )
         )
