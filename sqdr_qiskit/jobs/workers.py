@@ -5,6 +5,7 @@ from __future__ import annotations
 import multiprocessing
 import os
 import signal
+import sys
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -44,9 +45,10 @@ class _Worker:
     """A process that carries out one run after the other."""
 
     def __init__(self, work: Work, threads: int) -> None:
-        # Threads and compiled kernels do not survive a fork. Where a system can, a server is forked that has
-        # loaded the libraries and done nothing with them: they are loaded, and held in memory, once for all.
-        forks = "forkserver" in multiprocessing.get_all_start_methods()
+        # Threads and compiled kernels do not survive a fork. On Linux a server is forked that has loaded the
+        # libraries and done nothing with them: they are loaded, and held in memory, once for all. Elsewhere
+        # libraries of the system may not be forked at all.
+        forks = sys.platform == "linux"
         context: Any = multiprocessing.get_context("forkserver" if forks else "spawn")
         if forks:
             context.set_forkserver_preload([work.__module__])
