@@ -81,7 +81,7 @@ def _texts(kind: str) -> list[str]:
     if kind == "layouts":
         tiles = (((((0, 1, 2)),),), (((2, 1, 0),),))
         spec = {"circuit": "2b-4q", "digest": "0" * 64, "device": "fake_manila", "layout": "tiled"}
-        return [LayoutSpec(**spec, lines=tiles, two_qubit_gates=8, title="t", source="s").text()]  # type: ignore[arg-type]
+        return [LayoutSpec(**spec, tiles=tiles, two_qubit_gates=8, title="t", source="s").text()]  # type: ignore[arg-type]
     return [find(kind, name).read_text(encoding="utf-8") for name in list_names(kind)]  # type: ignore[arg-type]
 
 
