@@ -178,7 +178,7 @@ def _probed(runs: list[Path], seconds: float | None, out: Path | None, resume: P
     folder = resume or out
     if folder is None:
         return None
-    from sqdr_qiskit.cli.waiting import on_hardware
+    from sqdr_qiskit.cli.console import on_hardware
     from sqdr_qiskit.jobs.noise_learning import plan_probes, planned_probes, send_probes
 
     if seconds is not None:
