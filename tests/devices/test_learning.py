@@ -45,7 +45,7 @@ def _truth(program: DeviceProgram, rng: np.random.Generator) -> DeviceSnapshot:
     """Hidden: rates 0.5 to 3 times the calibration's, gates that turn too far, tiles that are coupled."""
     tiles = {
         qubit: (c, t)
-        for c, copy in enumerate(program.rounds[0].lines)
+        for c, copy in enumerate(program.rounds[0].tiles)
         for t, tile in enumerate(copy)
         for qubit in tile
     }

@@ -69,8 +69,8 @@ def test_pairs_that_turn_too_far_and_crosstalk_equal_density_matrices(
     pub = (model.circuit, [[o] for o in model.observables], values)
     options = LayoutOptions(copies=copies)
     laid_out = DeviceEstimator(plain, LocalSender(plain), options=options)
-    lines = laid_out.program(model.circuit, model.observables).rounds[0].lines
-    tile = {qubit: (c, n) for c, copy in enumerate(lines) for n, line in enumerate(copy) for qubit in line}
+    tiles = laid_out.program(model.circuit, model.observables).rounds[0].tiles
+    tile = {qubit: (c, n) for c, copy in enumerate(tiles) for n, chain in enumerate(copy) for qubit in chain}
     pairs = [(min(pair), max(pair)) for pair in plain.edges if pair <= set(tile)]
     within = {pair: float(rng.uniform(-0.3, 0.3)) for pair in pairs if tile[pair[0]] == tile[pair[1]]}
     across = {pair: float(rng.uniform(-0.3, 0.3)) for pair in pairs if pair not in within}
