@@ -40,15 +40,29 @@ def cost(
     max_executions: Annotated[
         int | None, typer.Option(help="Fail if more executions (circuits x shots) would be needed.")
     ] = None,
+    mitigation: Annotated[
+        str | None,
+        typer.Option(
+            help="Compare the error of an output against quantum seconds, by the device's twin: all, or one "
+            "of none, readout, zne, pec, pea."
+        ),
+    ] = None,
     as_json: JsonOption = False,
 ) -> None:
     """Executions, shots, jobs and quantum seconds of a plan, beside what stock EstimatorQNN would need."""
     from sqdr_qiskit.errors import ArgumentError
-    from sqdr_qiskit.jobs.cost import plan_cost, within
+    from sqdr_qiskit.jobs.cost import OPEN_PLAN_S, plan_cost, within
+    from sqdr_qiskit.jobs.mitigation import methods_named, mitigation_of
     from sqdr_qiskit.runtime.budget import Ceiling
 
     if freeze not in (None, "encoder"):
         raise ArgumentError(f"Option `--freeze` must be encoder, but is {freeze!r}.")
+    if mitigation is not None:
+        methods_named(mitigation)
+        if device is None:
+            raise ArgumentError(
+                "Option `--mitigation` must come with --device, whose twin it is rehearsed on."
+            )
     ceiling = Ceiling(max_qpu_seconds=max_qpu_seconds, max_executions=max_executions)
     plan = plan_cost(
         circuit,
@@ -62,10 +76,19 @@ def cost(
         freeze=freeze is not None,
     )
     reason = within(plan, ceiling)
+    budget = max_qpu_seconds or OPEN_PLAN_S
+    rows = None if mitigation is None else mitigation_of(plan, circuit, mitigation, budget_s=budget)
     if as_json and reason is None:
-        print_json(plan.to_dict())
+        table = {} if rows is None else {"mitigation": [row.to_dict() for row in rows], "budget_s": budget}
+        print_json({**plan.to_dict(), **table})
     elif not as_json:
         print_text(_words(plan))
+        if rows is not None:
+            from sqdr_qiskit.reports.transpile_tables import mitigation_table, mitigation_words
+
+            plain = [row.to_dict() for row in rows]
+            print_text("\n" + mitigation_table(plain, budget).text().rstrip())
+            print_text(mitigation_words(plain, budget))
     if reason is not None:
         raise ArgumentError(
             f"This plan must be made smaller or its ceiling raised, because it needs {reason}."

@@ -47,6 +47,12 @@ def transpile(
             "--layout; one circuit, one device."
         ),
     ] = None,
+    mitigation: Annotated[
+        bool,
+        typer.Option(
+            "--mitigation", help="Rehearse error mitigation for each winner: error against quantum seconds."
+        ),
+    ] = False,
     as_json: JsonOption = False,
 ) -> None:
     """Lay circuits out on devices, tiled and whole, at every optimisation level; say which layout wins.
@@ -60,7 +66,13 @@ def transpile(
     from sqdr_qiskit.devices.study import choose_layout, require_layout_path, write_layout
     from sqdr_qiskit.jobs.transpile_report import catalogue_source, qasm_source, study_circuits
     from sqdr_qiskit.reports.transpile_page import transpile_markdown, transpile_page
-    from sqdr_qiskit.reports.transpile_tables import changes_table, transpile_table, verdicts
+    from sqdr_qiskit.reports.transpile_tables import (
+        changes_table,
+        mitigation_table,
+        mitigation_words,
+        transpile_table,
+        verdicts,
+    )
 
     names, devices = _sorted_out(circuits or [], backends or [], more or [], default=not qasm)
     if choose is not None:
@@ -82,7 +94,7 @@ def transpile(
         raise StorageError(f"The folder {str(out)!r} cannot be made: {error.strerror or error}.") from error
     record = {
         "subtitle": f"{', '.join(studied.sources)} on {', '.join(studied.chips)}, seeds 0 to {n_seeds - 1}",
-        **studied.record(out),
+        **studied.record(out, mitigation=mitigation),
         "made_by": {
             "command": " ".join(records.public_command(typed_command())),
             "seeds": f"0 to {n_seeds - 1}",
@@ -112,6 +124,12 @@ def transpile(
         for what, words in said.lines:
             print_text(f"{what}: {words}")
         print_text("")
+    for chosen in record["chosen"]:
+        if chosen["mitigation"]:
+            title = f"{chosen['circuit']} on {chosen['device']}, {chosen['layout']}"
+            budget = chosen["mitigation_budget_s"]
+            print_text(f"{title}:\n{mitigation_table(chosen['mitigation'], budget).text().rstrip()}")
+            print_text(f"{mitigation_words(chosen['mitigation'], budget)}\n")
     for line in studied.refused:
         print_note(f"left out: {line}")
     n_files = sum(len(chosen["files"]) for chosen in record["chosen"])

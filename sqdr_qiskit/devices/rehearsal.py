@@ -49,10 +49,12 @@ __all__ = [
     "draw",
     "LocalHandle",
     "LocalSender",
+    "Noise",
     "part_in_use",
     "PartInUse",
     "SIMULATORS",
     "ShotSeeds",
+    "twirled",
     "waiting_time",
 ]
 
@@ -320,14 +322,33 @@ def waiting_time(label: str) -> float | None:
     return int(label.removeprefix(_WAIT)) * 1e-9 if label.startswith(_WAIT) else None
 
 
+@dataclass(frozen=True, kw_only=True)
+class Noise:
+    """Which of a chip's noise there is.
+
+    Attributes:
+        gates: Of gates and waiting at all.
+        readout: Of the readout.
+        pairs: Power to which the noise of two-qubit gates is raised after twirling it into a Pauli channel:
+            0 for none, 3 for three times as much; None leaves it as it is.
+    """
+
+    gates: bool = True
+    readout: bool = True
+    pairs: float | None = None
+
+
 @dataclass(frozen=True)
 class _ChipChannels:
     """The device's noise as the engine's `ChannelModel`, on the qubits in use."""
 
     chip: Chip
     qubits: tuple[int, ...]
+    noise: Noise
 
     def after(self, gate: str, qubits: tuple[int, ...]) -> tuple[Channel, ...]:
+        if not self.noise.gates:
+            return ()
         where = tuple(self.qubits[qubit] for qubit in qubits)
         if gate.startswith(_ZZ):
             turn = ChannelSpec("zz_rotation", (("angle_rad", float(gate.removeprefix(_ZZ))),))
@@ -336,6 +357,9 @@ class _ChipChannels:
             channels = self.chip.channels_of_waiting(where[0], int(gate.removeprefix(_WAIT)))
         else:
             channels = self.chip.channels_after(gate, where)
+        if len(qubits) == 2 and self.noise.pairs is not None:
+            power = twirled(channels).reshape(16) ** self.noise.pairs
+            return () if self.noise.pairs == 0 else (Channel(qubits, np.diag(power)),)
         return tuple(Channel(tuple(qubits[i] for i in operands), _ptm(spec)) for spec, operands in channels)
 
 
@@ -344,13 +368,32 @@ def _ptm(channel: ChannelSpec) -> _Float:
     return without_rounding(kraus_to_ptm(kraus_operators(channel)))
 
 
-def chip_engine(circuit: QuantumCircuit, words: Sequence[SparsePauliOp], chip: Chip) -> ExactEngine:
+@lru_cache(maxsize=4096)
+def twirled(channels: PlacedChannels) -> _Float:
+    """Pauli fidelities of a two-qubit gate's noise: the diagonal of its transfer matrix, shape (4, 4),
+    first operand first.
+    """
+    whole: _Float = np.eye(16)
+    for channel, operands in channels:
+        ptm = _ptm(channel)
+        if len(operands) == 1:
+            ptm = np.asarray(
+                np.kron(ptm, np.eye(4)) if operands == (0,) else np.kron(np.eye(4), ptm), dtype=np.float64
+            )
+        whole = ptm @ whole
+    return np.ascontiguousarray(np.diag(whole).reshape(4, 4))
+
+
+def chip_engine(
+    circuit: QuantumCircuit, words: Sequence[SparsePauliOp], chip: Chip, noise: Noise | None = None
+) -> ExactEngine:
     """The exact engine for a device's circuit under the device's noise.
 
     Args:
         circuit: See `part_in_use`.
         words: What is read, on the device's qubits.
         chip: The device.
+        noise: Which of its noise there is; None for all.
 
     Returns:
         Gives the expectations of the readings, errors of the readout included; its parameters are the
@@ -360,9 +403,10 @@ def chip_engine(circuit: QuantumCircuit, words: Sequence[SparsePauliOp], chip: C
         UnsupportedError: A light cone is too wide and too deep for its noise.
     """
     part = part_in_use(circuit, chip, _looked_at(words))
+    present = noise or Noise()
 
     def readout(qubit: int) -> tuple[float, float]:
-        return chip.readout[part.qubits[qubit]]
+        return chip.readout[part.qubits[qubit]] if present.readout else (0.0, 0.0)
 
     observables = [
         read_terms(
@@ -371,7 +415,7 @@ def chip_engine(circuit: QuantumCircuit, words: Sequence[SparsePauliOp], chip: C
         for word in words
     ]
     try:
-        return ExactEngine(part.circuit, observables, _ChipChannels(chip, part.qubits))
+        return ExactEngine(part.circuit, observables, _ChipChannels(chip, part.qubits, present))
     except UnsupportedError as error:
         raise UnsupportedError(
             f"The circuit on {chip.name} must have light cones that the exact simulator can hold with their "

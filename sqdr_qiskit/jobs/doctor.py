@@ -162,7 +162,7 @@ def compare_with_twin(
     """
     record, kept = read_record(folder), read_expectations(folder)
     job = JobSpec.from_dict(record["inputs"]["job"], where=os.fspath(folder))
-    if kept is None or not kept.get("shots") or (is_hardware(kept["backend"]) and job.resilience != 0):
+    if kept is None or not kept.get("shots") or (is_hardware(kept["backend"]) and job.mitigated):
         raise ArgumentError(
             f"Run {os.fspath(folder)!r} must have expectation values in shots, without mitigation "
             "(`--resilience 0`), to be compared with a twin, but has not."

@@ -127,6 +127,12 @@ def backend_of(job: JobSpec, hardware: Hardware | None = None) -> Backend:
         return hardware.backend(job)
     rehearsed = hardware is not None and has_ledger(job)
     for option in job.feeding("runtime"):
+        if option == "mitigation":
+            raise ArgumentError(
+                f"Argument `mitigation` must be left out with backend {job.backend}, which has none: the "
+                "client mitigates on quantum computers only; `sqdr-qiskit cost --mitigation all` rehearses "
+                "it."
+            )
         if not (rehearsed and option in CEILINGS):
             raise ArgumentError(
                 f"Argument `{option}` must be left out with backend {job.backend}, where it has no effect, "

@@ -14,6 +14,7 @@ from sqdr_qiskit.circuits import build_circuit, variations
 from sqdr_qiskit.circuits.export import picture
 from sqdr_qiskit.circuits.qasm import read_qasm
 from sqdr_qiskit.devices.chip import Chip, chip_of
+from sqdr_qiskit.devices.estimator import DEFAULT_SHOTS
 from sqdr_qiskit.devices.names import is_hardware
 from sqdr_qiskit.devices.programs import DeviceProgram, write_isa
 from sqdr_qiskit.devices.study import (
@@ -27,8 +28,9 @@ from sqdr_qiskit.devices.study import (
     tasks_for,
     winner,
 )
-from sqdr_qiskit.errors import ArgumentError
-from sqdr_qiskit.jobs.cost import place_of, plan_cost
+from sqdr_qiskit.errors import ArgumentError, UnsupportedError
+from sqdr_qiskit.jobs.cost import OPEN_PLAN_S, place_of, plan_cost
+from sqdr_qiskit.jobs.mitigation import compare_methods
 
 __all__ = ["Studied", "catalogue_source", "chip_named", "qasm_source", "study_circuits"]
 
@@ -72,11 +74,12 @@ class Studied:
             )
         )
 
-    def record(self, folder: Path) -> dict[str, Any]:
+    def record(self, folder: Path, *, mitigation: bool = False) -> dict[str, Any]:
         """All of it as plain values, and the winners' circuits as files.
 
         Args:
             folder: Where the files go; it exists.
+            mitigation: Whether error mitigation is rehearsed for the winners.
 
         Returns:
             What `reports.transpile_page` reads, but for `subtitle` and `made_by`.
@@ -90,8 +93,36 @@ class Studied:
             },
             "devices": {name: _device_facts(chip) for name, chip in self.chips.items()},
             "drawings": {name: picture(source.circuit) for name, source in self.sources.items()},
-            "chosen": [self._chosen(finding, folder) for finding in self.winners.values()],
+            "chosen": [
+                {
+                    **self._chosen(finding, folder),
+                    "mitigation": self._mitigation(finding) if mitigation else [],
+                    "mitigation_budget_s": OPEN_PLAN_S,
+                }
+                for finding in self.winners.values()
+            ],
         }
+
+    def _mitigation(self, finding: Finding) -> list[dict[str, Any]]:
+        """Error against quantum seconds of every method; of a circuit that the twin cannot hold nothing."""
+        source, chip = self.sources[finding.task.circuit], self.chips[finding.task.device]
+        program = compile_task(source, chip, finding.task)
+        assert isinstance(program, DeviceProgram)
+        place = place_of(program, finding.task.device)
+        try:
+            rows = compare_methods(
+                source.circuit,
+                source.observables,
+                program,
+                chip,
+                circuits=place.rounds * -(-_BATCH // place.copies),
+                jobs=1,
+                shots=DEFAULT_SHOTS,
+                budget_s=OPEN_PLAN_S,
+            )
+        except UnsupportedError:
+            return []
+        return [row.to_dict() for row in rows]
 
     def _chosen(self, finding: Finding, folder: Path) -> dict[str, Any]:
         task = finding.task

@@ -17,6 +17,8 @@ from sqdr_qiskit.reports.transpile_tables import (
     best_of,
     best_rows,
     changes_table,
+    mitigation_table,
+    mitigation_words,
     percent_of,
     transpile_table,
     verdicts,
@@ -75,6 +77,10 @@ def transpile_markdown(record: Mapping[str, Any]) -> str:
         lines += ["One change at a time:", "", changes_table(own).markdown()]
         if chosen["cost"]:
             lines += [_cost(chosen["cost"]).markdown()]
+        if chosen.get("mitigation"):
+            budget = float(chosen["mitigation_budget_s"])
+            lines += [mitigation_table(chosen["mitigation"], budget).markdown()]
+            lines += [mitigation_words(chosen["mitigation"], budget), ""]
         lines += [f"The device's circuit: {', '.join(f'`{name}`' for name in chosen['files'])}", ""]
     lines += [*(f"- left out: {line}" for line in record["refused"]), "", _NOTE, ""]
     lines += [f"- {key}: {value}" for key, value in record["made_by"].items()]
@@ -114,6 +120,12 @@ def _part(said: Verdict, record: Mapping[str, Any]) -> dict[str, Any]:
         else None,
         "gates": _gates(rows),
         "cost": _cost(chosen["cost"]) if chosen["cost"] else None,
+        "mitigation": mitigation_table(chosen["mitigation"], float(chosen["mitigation_budget_s"]))
+        if chosen.get("mitigation")
+        else None,
+        "mitigation_words": mitigation_words(chosen["mitigation"], float(chosen["mitigation_budget_s"]))
+        if chosen.get("mitigation")
+        else "",
         "shots": chosen["cost"][0]["shots"] // chosen["cost"][0]["circuits"] if chosen["cost"] else 0,
         "budget": figure_img(
             error_budget_figure(budgets),

@@ -18,6 +18,8 @@ __all__ = [
     "best_of",
     "best_rows",
     "changes_table",
+    "mitigation_table",
+    "mitigation_words",
     "percent_of",
     "pulses",
     "spread",
@@ -312,3 +314,46 @@ def _chance(better: float, worse: float) -> str:
 def _pairs(rows: Iterable[Row]) -> list[tuple[str, str]]:
     """Circuits and devices, in order of appearance."""
     return list(dict.fromkeys((str(row["circuit"]), str(row["device"])) for row in rows))
+
+
+def mitigation_table(rows: Sequence[Mapping[str, Any]], budget_s: float) -> Table:
+    """Error mitigation compared: rows of `jobs.mitigation.MitigationRow` as plain values."""
+    headers = (
+        "mitigation",
+        "bias",
+        "by shots",
+        "error",
+        "executions",
+        "quantum time",
+        f"shots in {budget_s:g} s",
+        "error then",
+    )
+    cells = tuple(
+        (
+            str(row["method"]),
+            f"{row['bias']:.4f}",
+            f"{row['spread']:.4f}",
+            f"{row['rms_error']:.4f}",
+            f"{row['overhead']:.3g} x",
+            f"{row['qpu_seconds']:,.1f} s",
+            "–" if row["shots_at_budget"] is None else f"{row['shots_at_budget']:,}",
+            "–" if row["rms_error_at_budget"] is None else f"{row['rms_error_at_budget']:.4f}",
+        )
+        for row in rows
+    )
+    return Table(headers, cells, frozenset(range(1, 8)))
+
+
+def mitigation_words(rows: Sequence[Mapping[str, Any]], budget_s: float) -> str:
+    """Which method wins, in one line."""
+    best = next((row for row in rows if row["wins"]), None)
+    if best is None:
+        return f"{budget_s:g} s allow no method as much as 64 shots a circuit."
+    first = rows[0]["rms_error_at_budget"]
+    gain = ""
+    if best["method"] != "none" and rows[0]["method"] == "none" and first is not None:
+        gain = f", {first / best['rms_error_at_budget']:.2f} times less than without"
+    return (
+        f"{best['method']} wins at {budget_s:g} s: error {best['rms_error_at_budget']:.4f} (root mean square "
+        f"of an output){gain}. By the calibration, at random angles; what it does not hold is not in it."
+    )

@@ -9,14 +9,26 @@ from dataclasses import asdict, dataclass
 from typing import Any, TypeAlias
 
 from qiskit.primitives.containers.estimator_pub import EstimatorPub
+from qiskit.quantum_info import PauliLindbladMap
 from qiskit_ibm_runtime import Batch, IBMBackend
 from qiskit_ibm_runtime.utils.validations import validate_isa_circuits
 
+from sqdr_qiskit.devices.chip import Chip
+from sqdr_qiskit.devices.mitigation import Mitigation, pauli_rates
 from sqdr_qiskit.errors import ArgumentError, UnsupportedError
 from sqdr_qiskit.runtime.budget import Ceiling
 from sqdr_qiskit.runtime.waiting import quiet_client
 
-__all__ = ["DECOUPLING", "ESTIMATORS", "MODES", "RuntimeSettings", "check_isa", "make_estimator"]
+__all__ = [
+    "DECOUPLING",
+    "ESTIMATORS",
+    "MODES",
+    "RuntimeSettings",
+    "add_noise",
+    "check_isa",
+    "make_estimator",
+    "values_of",
+]
 
 MODES = ("job", "batch")
 DECOUPLING = ("XX", "XpXm", "XY4")
@@ -30,6 +42,7 @@ class RuntimeSettings:
         mode: `job` sends each job by itself; `batch` sends those that belong together in one batch. (A
             session would bill the time between jobs too, and is not on the Open plan.)
         resilience: 0 no mitigation, 1 readout mitigation, 2 gate twirling and zero-noise extrapolation too.
+        mitigation: The method by name with its settings, in place of `resilience`; None leaves it to that.
         dynamical_decoupling: Pulse sequence on idle qubits, `XX`, `XpXm` or `XY4`; None for none.
         twirling: Whether two-qubit gates are twirled; None leaves it to `resilience`.
         max_execution_s: Quantum seconds after which IBM ends a job; None is IBM's own limit.
@@ -43,12 +56,18 @@ class RuntimeSettings:
 
     mode: str = "job"
     resilience: int = 1
+    mitigation: Mitigation | None = None
     dynamical_decoupling: str | None = None
     twirling: bool | None = None
     max_execution_s: int | None = None
     job_tags: tuple[str, ...] = ()
     max_qpu_seconds: float = 60.0
     max_executions: int | None = None
+
+    @property
+    def draws_paulis(self) -> bool:
+        """Whether Pauli operations are drawn by a model of the noise."""
+        return self.mitigation is not None and self.mitigation.method in ("pec", "pea")
 
     @property
     def ceiling(self) -> Ceiling:
@@ -65,11 +84,14 @@ class RuntimeSettings:
                 f"Argument `dynamical_decoupling` must be one of {', '.join(DECOUPLING)}, but is "
                 f"{self.dynamical_decoupling!r}."
             )
-        if self.twirling is not None and self.twirling == (self.resilience == 2):
-            state = "already on" if self.twirling else "off anyway"
+        if self.mitigation is not None:
+            object.__setattr__(self, "resilience", int(self.mitigation.method != "none"))
+        how = f"resilience {self.resilience}" if self.mitigation is None else self.mitigation.method
+        if self.twirling is not None and (self.twirling == (self.resilience == 2) or self.draws_paulis):
+            state = "already on" if self.twirling else "needed" if self.draws_paulis else "off anyway"
             raise ArgumentError(
-                f"Argument `twirling` must be left out with resilience {self.resilience}, where it is "
-                f"{state}, but is {self.twirling}."
+                f"Argument `twirling` must be left out with {how}, where it is {state}, but is "
+                f"{self.twirling}."
             )
         if self.max_execution_s is not None and self.max_execution_s < 1:
             raise ArgumentError(
@@ -85,9 +107,29 @@ class RuntimeSettings:
     def facts(self) -> dict[str, Any]:
         """What changes the numbers that come back: part of a request's digest."""
         values = asdict(self)
-        for name in ("mode", "job_tags", "max_qpu_seconds", "max_executions", "max_execution_s"):
+        for name in (
+            "mitigation",
+            "mode",
+            "job_tags",
+            "max_qpu_seconds",
+            "max_executions",
+            "max_execution_s",
+        ):
             del values[name]
-        return values
+        return {**values, **values_of(self.mitigation)}
+
+
+def values_of(mitigation: Mitigation | None) -> dict[str, Any]:
+    """What of a mitigation's settings acts, by name; without one there is nothing to say."""
+    if mitigation is None:
+        return {}
+    acting = {"zne": ("noise_factors", "extrapolator"), "pea": ("noise_factors", "extrapolator")}
+    names = acting.get(mitigation.method, ("max_overhead",) if mitigation.method == "pec" else ())
+    plain = asdict(mitigation)
+    found = {name: plain[name] for name in names}
+    if "noise_factors" in found:
+        found["noise_factors"] = list(found["noise_factors"])
+    return {"mitigation": mitigation.method, **found}
 
 
 _Mode: TypeAlias = "IBMBackend | Batch"
@@ -107,7 +149,46 @@ def _client_side(mode: _Mode, settings: RuntimeSettings, tags: list[str]) -> Any
     if settings.max_execution_s is not None:
         options.max_execution_time = settings.max_execution_s
     options.environment.job_tags = tags
+    chosen, resilience = settings.mitigation, options.resilience
+    if chosen is not None and chosen.method in ("zne", "pea"):
+        resilience.zne_mitigation = True
+        resilience.zne.amplifier = "pea" if chosen.method == "pea" else "gate_folding"
+        resilience.zne.noise_factors = list(chosen.noise_factors)
+        resilience.zne.extrapolator = chosen.extrapolator
+    if chosen is not None and chosen.method == "pec":
+        resilience.pec_mitigation = True
+        resilience.pec.max_overhead = chosen.max_overhead
+    if settings.draws_paulis:  # as rehearsed: shots that share a draw share its error
+        options.twirling.shots_per_randomization = 1
     return estimator
+
+
+def add_noise(estimator: Any, pubs: Sequence[EstimatorPub], chip: Chip) -> None:
+    """Tell an estimator the noise of its circuits' layers of two-qubit gates, by the chip's calibration.
+
+    A layer's noise is its gates' own, twirled; the client wants it as a Pauli-Lindblad map for each layer.
+    """
+    number = {qubit: i for pub in pubs for i, qubit in enumerate(pub.circuit.qubits)}
+    estimator.options.resilience.layer_noise_model = [
+        (layer, _layer_noise(layer, [number[qubit] for qubit in layer.qubits], chip))
+        for layer in estimator.find_unique_layers(pubs)
+    ]
+
+
+def _layer_noise(layer: Any, device: Sequence[int], chip: Chip) -> PauliLindbladMap:
+    body = layer.operation.body
+    place = {qubit: number for number, qubit in enumerate(sorted(device))}
+    terms = []
+    for item in body.data:
+        if len(item.qubits) != 2:
+            continue
+        where = tuple(device[body.find_bit(qubit).index] for qubit in item.qubits)
+        for word, rate in pauli_rates(chip.channels_after(item.operation.name, where)).items():
+            acting = [
+                (letter, place[qubit]) for letter, qubit in zip(word, where, strict=True) if letter != "I"
+            ]
+            terms.append(("".join(letter for letter, _ in acting), [qubit for _, qubit in acting], rate))
+    return PauliLindbladMap.from_sparse_list(terms, num_qubits=len(device))
 
 
 def _server_side(mode: _Mode, settings: RuntimeSettings, tags: list[str]) -> Any:
@@ -116,6 +197,11 @@ def _server_side(mode: _Mode, settings: RuntimeSettings, tags: list[str]) -> Any
     except ImportError:
         from qiskit_ibm_runtime import EstimatorV2
 
+    if settings.mitigation is not None and settings.mitigation.method not in ("none", "readout"):
+        raise UnsupportedError(
+            f"Mitigation {settings.mitigation.method} must go through the client-side estimator of "
+            "qiskit-ibm-runtime, which this version lacks; install a version that pyproject.toml names."
+        )
     options: dict[str, Any] = {
         "resilience_level": settings.resilience,
         "environment": {"job_tags": tags},

@@ -8,24 +8,28 @@ and a row without a job's id is looked for by its tag before anything is sent ag
 
 from __future__ import annotations
 
+import math
 import time
 import warnings
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import cached_property
 from typing import Any
 
 from qiskit.primitives import PrimitiveResult, PubResult
 from qiskit.primitives.containers.estimator_pub import EstimatorPub
 from qiskit_ibm_runtime import Batch, IBMBackend
 
+from sqdr_qiskit.devices.chip import Chip, chip_of
+from sqdr_qiskit.devices.mitigation import gamma_of, overhead_of
 from sqdr_qiskit.devices.sender import Handle, Request, executions_of, planned_seconds, shots_of
 from sqdr_qiskit.errors import BackendError
 from sqdr_qiskit.runtime.accounts import Connection
 from sqdr_qiskit.runtime.budget import Budget
 from sqdr_qiskit.runtime.errors import Kind, Unreadable, is_no, kind_of, one_line, translated
-from sqdr_qiskit.runtime.estimators import RuntimeSettings, check_isa, make_estimator
+from sqdr_qiskit.runtime.estimators import RuntimeSettings, add_noise, check_isa, make_estimator
 from sqdr_qiskit.runtime.ledger import UNDER_WAY, Entry, Ledger
 from sqdr_qiskit.runtime.service import (
     JobService,
@@ -90,7 +94,12 @@ class RuntimeSender:
             BackendError: The run's ceiling would be exceeded.
         """
         self._total, self._done = len(requests), 0
-        self._budget.announce(requests)
+        self._budget.announce(
+            [
+                Request(request.pubs, request.precision, self._executions(request.pubs, request.precision))
+                for request in requests
+            ]
+        )
 
     def send(self, pubs: Sequence[EstimatorPub], *, precision: float, label: str) -> Handle:
         """See `Sender.send`. A request that the ledger knows is not sent again.
@@ -138,7 +147,7 @@ class RuntimeSender:
         ledger, device = self._ledger, self._connection.device
         check_isa(pubs, device)
         self._warn_of_faults(pubs)
-        executions = executions_of(pubs, precision)
+        executions = self._executions(pubs, precision)
         self._budget.check([executions], label)  # again: a group need not have been announced
         calibrated = self._calibrated()
         ledger.kept("device", self._connection.name)
@@ -160,6 +169,24 @@ class RuntimeSender:
                 "executions": executions,
                 "pubs": len(pubs),
             },
+        )
+
+    @cached_property
+    def _chip(self) -> Chip:
+        return chip_of(self._connection.device)
+
+    def _executions(self, pubs: Sequence[EstimatorPub], precision: float) -> int:
+        """Executions of a request, what its mitigation takes included."""
+        plain, chosen = executions_of(pubs, precision), self._settings.mitigation
+        if chosen is None or chosen.method == "none":
+            return plain
+        calibrating = shots_of(precision)  # one circuit of no gates tells the readout
+        return calibrating + sum(
+            math.ceil(
+                executions_of([pub], precision)
+                * overhead_of(gamma_of(pub.circuit, self._chip) if chosen.method == "pec" else 1.0, chosen)
+            )
+            for pub in pubs
         )
 
     def _calibrated(self) -> str | None:
@@ -272,6 +299,8 @@ class RuntimeSender:
             with warnings.catch_warnings(record=True) as heard:
                 warnings.simplefilter("always", UserWarning)
                 estimator = make_estimator(self._mode(), self._settings, tags, which=self._estimator)
+                if self._settings.draws_paulis:
+                    add_noise(estimator, plain, self._chip)
                 job = estimator.run(plain, precision=precision)
             said.extend(heard)
             return job.job_id()

@@ -65,6 +65,7 @@ _MOST_ASKED = 20  # jobs whose cost is asked for again before one group
 # How far beyond its observable's bound an estimate may be, by resilience: sample means only by rounding,
 # while mitigation divides by a readout fidelity (1) or extrapolates to no noise (2).
 _BEYOND = {0: 1 + 1e-6, 1: 3.0, 2: 30.0}
+_MITIGATED = {"zne": 30.0, "pea": 30.0, "pec": 300.0}  # by name
 
 
 @dataclass(frozen=True)
@@ -493,7 +494,8 @@ def _checked(result: Any, facts: Mapping[str, Any]) -> PrimitiveResult[PubResult
     n_pubs = len(shapes) if isinstance(shapes, list) else facts.get("pubs", len(result))
     if len(result) != n_pubs:
         raise Unreadable(f"It has {len(result)} parts where {n_pubs} were asked for.")
-    beyond = _BEYOND.get(int(facts.get("resilience", 0)), _BEYOND[2])
+    level = _BEYOND.get(int(facts.get("resilience", 0)), _BEYOND[2])
+    beyond = _MITIGATED.get(str(facts.get("mitigation")), level)
     for number, pub in enumerate(result):
         values = np.asarray(pub.data.evs, dtype=float)
         if isinstance(shapes, list) and values.shape != tuple(shapes[number]):

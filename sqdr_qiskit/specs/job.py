@@ -70,6 +70,20 @@ def _sweep_at(table: Table, key: str) -> str | None:
     return str(text)
 
 
+def _factors_at(table: Table, key: str) -> str | None:
+    """The text of noise factors that a key has, checked to be numbers."""
+    if key not in table:
+        return table.value(key, default=None)
+    text = table.value(key)
+    try:
+        numbers = [float(part) for part in text.split(",")]
+    except (AttributeError, ValueError):
+        numbers = []
+    if not numbers or not all(1 <= number < 100 for number in numbers):
+        table.refuse(key, f"must be numbers from 1 to below 100, such as 1,3,5, but is {text!r}")
+    return str(text)
+
+
 @dataclass(frozen=True, kw_only=True)
 class JobSpec:
     """One run: its task, and its options, each explained at its field.
@@ -471,6 +485,40 @@ class JobSpec:
         tasks=_ON_HARDWARE,
         feeds="runtime",
     )
+    mitigation: str | None = option(
+        help="Error mitigation by name, in place of --resilience: of readout, zero-noise extrapolation by "
+        "repeated gates, probabilistic error cancellation or amplification by the calibration's noise.",
+        group="hardware",
+        usual="as --resilience says",
+        choices=("none", "readout", "zne", "pec", "pea"),
+        tasks=_ON_HARDWARE,
+        feeds="runtime",
+    )
+    noise_factors: str | None = option(
+        help="Strengths of the noise that are extrapolated from: odd numbers (zne), any from 1 (pea).",
+        group="hardware",
+        metavar="A,B,...",
+        usual="1,3,5",
+        tasks=_ON_HARDWARE,
+        feeds="runtime",
+        reader=_factors_at,
+    )
+    extrapolator: str | None = option(
+        help="What is fitted to them (zne, pea).",
+        group="hardware",
+        usual="linear",
+        choices=("linear", "polynomial_degree_2"),
+        tasks=_ON_HARDWARE,
+        feeds="runtime",
+    )
+    max_overhead: float | None = option(
+        help="Executions for one that pec may take; beyond that noise is undone in part.",
+        group="hardware",
+        usual="100",
+        above=1,
+        tasks=_ON_HARDWARE,
+        feeds="runtime",
+    )
     dynamical_decoupling: str | None = option(
         help="Pulse sequence on idle qubits.",
         group="hardware",
@@ -553,6 +601,7 @@ class JobSpec:
             ("epochs", "steps", "which counts otherwise"),
             *((name, "checkpoint", "which says it") for name in ("circuit", "angle_scale", "initialisation")),
             ("noise", "noise_sweep", "which makes its own noise"),
+            ("resilience", "mitigation", "which says it by name"),
             *((name, "input", "where it has no effect") for name in ("dataset", "limit")),
         ]
         if self.task != "train":
@@ -560,11 +609,23 @@ class JobSpec:
         for name, other, why in contradictions:
             if getattr(self, name) not in (None, "") and getattr(self, other) is not None:
                 raise ArgumentError(f"Argument `{name}` must be left out with `{other}`, {why}.")
+        users = {"noise_factors": ("zne", "pea"), "extrapolator": ("zne", "pea"), "max_overhead": ("pec",)}
+        for name, methods in users.items():
+            if getattr(self, name) is not None and self.mitigation not in methods:
+                raise ArgumentError(
+                    f"Argument `{name}` must come with `mitigation` {' or '.join(methods)}, but that is "
+                    f"{self.mitigation}."
+                )
         for name, usual in (("head", True), ("model", "circuit")):
             if getattr(self, name) != usual and self.checkpoint is not None and self.task == "train":
                 raise ArgumentError(f"Argument `{name}` must be left out with `checkpoint`, which says it.")
         if self.channel and self.noise_sweep is None:
             raise ArgumentError("Argument `channel` must come with `noise_sweep`, but there is none.")
+
+    @property
+    def mitigated(self) -> bool:
+        """Whether values that a quantum computer brings back are mitigated."""
+        return self.resilience != 0 if self.mitigation is None else self.mitigation != "none"
 
     def to_dict(self) -> dict[str, Any]:
         """All fields as JSON values; `from_dict` reads them back."""

@@ -1,10 +1,12 @@
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from typing import Any
 
 import pytest
 
+from sqdr_qiskit.cli import main
 from sqdr_qiskit.errors import ArgumentError
 from sqdr_qiskit.jobs.cost import COST_GRADIENTS, forecast_training, plan_cost, within
 from sqdr_qiskit.runtime.budget import Ceiling
@@ -141,3 +143,22 @@ def test_it_says_that_the_ceiling_will_be_reached() -> None:
 )
 def test_what_cannot_be_said_is_not_said(unsaid: dict[str, Any]) -> None:
     assert forecast_training(replace(JOB, **unsaid), _inputs(8)) is None
+
+
+def test_methods_are_compared_at_a_budget(capsys: pytest.CaptureFixture[str]) -> None:
+    words = ["cost", "--circuit", "2b-5q", "--task", "infer", "--batch-size", "20", "--mitigation", "readout"]
+    assert main([*words, "--device", "fake_kingston", "--max-qpu-seconds", "60", "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    none, readout = found["mitigation"]
+    assert [none["method"], readout["method"]] == ["none", "readout"]
+    assert none["qpu_seconds"] == pytest.approx(found["packed"]["qpu_seconds"])
+    assert readout["qpu_seconds"] == pytest.approx(none["qpu_seconds"] + 0.00035 * 4096)
+    assert [row["wins"] for row in found["mitigation"]] == [False, True]
+    assert readout["bias"] < none["bias"]
+    rows = found["packed"]["circuits"]
+    assert none["shots_at_budget"] == int((60 - 2) / (0.00035 * rows))
+    assert none["rms_error_at_budget"] ** 2 == pytest.approx(
+        none["bias"] ** 2 + none["spread"] ** 2 * 4096 / none["shots_at_budget"], rel=1e-3
+    )
+    assert main(words) == 2
+    assert "`--mitigation` must come with --device" in capsys.readouterr().err
