@@ -205,18 +205,11 @@ def runtime_settings(job: JobSpec) -> Any:
     Raises:
         ArgumentError: A setting is out of range or has no effect.
     """
-    from sqdr_qiskit.devices.mitigation import Mitigation
     from sqdr_qiskit.runtime.estimators import RuntimeSettings
 
     given = job.feeding("runtime")
-    if job.mitigation is not None:
-        chosen = {"method": given.pop("mitigation")}
-        for name in ("noise_factors", "extrapolator", "max_overhead"):
-            if name in given:
-                chosen[name] = given.pop(name)
-        if "noise_factors" in chosen:
-            chosen["noise_factors"] = tuple(float(part) for part in chosen["noise_factors"].split(","))
-        given["mitigation"] = Mitigation(**chosen)
+    if job.noise_factors is not None:
+        given["noise_factors"] = tuple(float(part) for part in job.noise_factors.split(","))
     if job.job_tags is not None:
         given["job_tags"] = tuple(tag.strip() for tag in job.job_tags.split(","))
     return RuntimeSettings(**given)

@@ -31,6 +31,7 @@ __all__ = [
 ]
 
 MODES = ("job", "batch")
+_OF_METHODS = ("noise_factors", "extrapolator", "max_overhead")
 DECOUPLING = ("XX", "XpXm", "XY4")
 
 
@@ -42,7 +43,10 @@ class RuntimeSettings:
         mode: `job` sends each job by itself; `batch` sends those that belong together in one batch. (A
             session would bill the time between jobs too, and is not on the Open plan.)
         resilience: 0 no mitigation, 1 readout mitigation, 2 gate twirling and zero-noise extrapolation too.
-        mitigation: The method by name with its settings, in place of `resilience`; None leaves it to that.
+        mitigation: A method of `devices.mitigation`, in place of `resilience`; None leaves it to that.
+        noise_factors: Of the method, see there, as for the next two; None is its default.
+        extrapolator: What is fitted to them.
+        max_overhead: Of `pec`.
         dynamical_decoupling: Pulse sequence on idle qubits, `XX`, `XpXm` or `XY4`; None for none.
         twirling: Whether two-qubit gates are twirled; None leaves it to `resilience`.
         max_execution_s: Quantum seconds after which IBM ends a job; None is IBM's own limit.
@@ -56,7 +60,10 @@ class RuntimeSettings:
 
     mode: str = "job"
     resilience: int = 1
-    mitigation: Mitigation | None = None
+    mitigation: str | None = None
+    noise_factors: tuple[float, ...] | None = None
+    extrapolator: str | None = None
+    max_overhead: float | None = None
     dynamical_decoupling: str | None = None
     twirling: bool | None = None
     max_execution_s: int | None = None
@@ -67,7 +74,15 @@ class RuntimeSettings:
     @property
     def draws_paulis(self) -> bool:
         """Whether Pauli operations are drawn by a model of the noise."""
-        return self.mitigation is not None and self.mitigation.method in ("pec", "pea")
+        return self.mitigation in ("pec", "pea")
+
+    @property
+    def method(self) -> Mitigation | None:
+        """The method with its settings, if one is named."""
+        if self.mitigation is None:
+            return None
+        given = {name: getattr(self, name) for name in _OF_METHODS}
+        return Mitigation(method=self.mitigation, **{n: v for n, v in given.items() if v is not None})
 
     @property
     def ceiling(self) -> Ceiling:
@@ -84,9 +99,10 @@ class RuntimeSettings:
                 f"Argument `dynamical_decoupling` must be one of {', '.join(DECOUPLING)}, but is "
                 f"{self.dynamical_decoupling!r}."
             )
-        if self.mitigation is not None:
-            object.__setattr__(self, "resilience", int(self.mitigation.method != "none"))
-        how = f"resilience {self.resilience}" if self.mitigation is None else self.mitigation.method
+        method = self.method  # checks its settings
+        if method is not None:
+            object.__setattr__(self, "resilience", int(method.method != "none"))
+        how = self.mitigation or f"resilience {self.resilience}"
         if self.twirling is not None and (self.twirling == (self.resilience == 2) or self.draws_paulis):
             state = "already on" if self.twirling else "needed" if self.draws_paulis else "off anyway"
             raise ArgumentError(
@@ -109,6 +125,7 @@ class RuntimeSettings:
         values = asdict(self)
         for name in (
             "mitigation",
+            *_OF_METHODS,
             "mode",
             "job_tags",
             "max_qpu_seconds",
@@ -116,7 +133,7 @@ class RuntimeSettings:
             "max_execution_s",
         ):
             del values[name]
-        return {**values, **values_of(self.mitigation)}
+        return {**values, **values_of(self.method)}
 
 
 def values_of(mitigation: Mitigation | None) -> dict[str, Any]:
@@ -149,7 +166,7 @@ def _client_side(mode: _Mode, settings: RuntimeSettings, tags: list[str]) -> Any
     if settings.max_execution_s is not None:
         options.max_execution_time = settings.max_execution_s
     options.environment.job_tags = tags
-    chosen, resilience = settings.mitigation, options.resilience
+    chosen, resilience = settings.method, options.resilience
     if chosen is not None and chosen.method in ("zne", "pea"):
         resilience.zne_mitigation = True
         resilience.zne.amplifier = "pea" if chosen.method == "pea" else "gate_folding"
@@ -197,9 +214,9 @@ def _server_side(mode: _Mode, settings: RuntimeSettings, tags: list[str]) -> Any
     except ImportError:
         from qiskit_ibm_runtime import EstimatorV2
 
-    if settings.mitigation is not None and settings.mitigation.method not in ("none", "readout"):
+    if settings.mitigation not in (None, "none", "readout"):
         raise UnsupportedError(
-            f"Mitigation {settings.mitigation.method} must go through the client-side estimator of "
+            f"Mitigation {settings.mitigation} must go through the client-side estimator of "
             "qiskit-ibm-runtime, which this version lacks; install a version that pyproject.toml names."
         )
     options: dict[str, Any] = {

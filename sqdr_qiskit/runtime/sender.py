@@ -177,7 +177,7 @@ class RuntimeSender:
 
     def _executions(self, pubs: Sequence[EstimatorPub], precision: float) -> int:
         """Executions of a request, what its mitigation takes included."""
-        plain, chosen = executions_of(pubs, precision), self._settings.mitigation
+        plain, chosen = executions_of(pubs, precision), self._settings.method
         if chosen is None or chosen.method == "none":
             return plain
         calibrating = shots_of(precision)  # one circuit of no gates tells the readout

@@ -40,7 +40,9 @@ def test_a_method_comes_back_within_its_rehearsed_error_and_is_planned_for(
     with Ledger(tmp_path) as ledger:
         connection = Connection("ibm_fez")
         chip = chip_of(connection.device)
-        sender = RuntimeSender(connection, ledger, RuntimeSettings(mitigation=chosen))
+        sender = RuntimeSender(
+            connection, ledger, RuntimeSettings(mitigation=method, noise_factors=(1.0, 3.0))
+        )
         estimator = DeviceEstimator(chip, sender, shots=SHOTS, options=LayoutOptions(copies=1))
         found = np.ravel(estimator.run([(model.circuit, first, values[0])]).result()[0].data.evs)
         (entry,) = ledger.entries()
@@ -117,6 +119,6 @@ def test_what_cannot_be_is_refused_in_one_line(
 
 def test_settings_that_clash_are_refused() -> None:
     with pytest.raises(ArgumentError, match="`twirling` must be left out with pec, where it is already on"):
-        RuntimeSettings(mitigation=Mitigation(method="pec"), twirling=True)
+        RuntimeSettings(mitigation="pec", twirling=True)
     with pytest.raises(ArgumentError, match="odd whole numbers for zne"):
         runtime_settings(JobSpec(task="infer", backend="ibm_fez", mitigation="zne", noise_factors="1,2"))
