@@ -326,3 +326,36 @@ def test_an_inference_rehearsed_under_a_ceiling_keeps_a_folder(
     assert "fake_manila would have taken 1 jobs" in said.err
     assert main([*words[:-1], "b", "--mode", "job", "--max-executions", "9"]) == 2
     assert "Option `--mode` must be left out with backend fake_manila" in capsys.readouterr().err
+
+
+def test_noise_is_learnt_with_probes_that_are_paid_once(
+    stub: StubServer, trained: Path, here: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """From a run's ledger alone, then with probes whose first job fails; taken up again, one job more."""
+    run = ["infer", "--backend", "ibm_kingston", "--limit", "12", "--shots", "100", "--resilience", "0"]
+    assert main([*run, str(trained), "--out", "run", "--json"]) == 0
+    capsys.readouterr()
+    assert main(["noise", "learn", "run", "--json"]) == 0
+    alone = _json(capsys)
+    assert (alone["backend"], alone["n_samples"], alone["n_probes"]) == ("ibm_kingston", 12, 0)
+    assert stub.service.n_jobs == 1
+    stub.service.faults.order("job-fails")
+    words = ["noise", "learn", "run", "--probe-seconds", "3", "--out", "probes", "--force"]
+    assert main(words) == 1
+    assert "gave no result" in capsys.readouterr().err
+    assert main(["noise", "learn", "--resume", "probes", "--force", "--json"]) == 0
+    found = _json(capsys)
+    assert found["n_probes"] > 5
+    assert stub.service.n_jobs == 3
+    kept = json.loads((here / "probes" / "probes.json").read_text())
+    assert kept["hardware"]["device"] == "ibm_kingston"
+    assert kept["hardware"]["planned_s"] <= 3
+    assert sum(e["told"] for e in found["estimates"]) > sum(e["told"] for e in alone["estimates"])
+    assert main(["noise", "learn", "--resume", "probes", "--force", "--json"]) == 0
+    assert _json(capsys) == found
+    assert stub.service.n_jobs == 3
+    # rehearsed on the device of that name, which has other qubits
+    assert main(["infer", str(trained), "--backend", "fake_kingston", "--noise", found["file"]]) == 2
+    assert (
+        "must be of device fake_kingston (156 qubits), but is of ibm_kingston (7" in capsys.readouterr().err
+    )
