@@ -103,9 +103,8 @@ def _study(arguments: argparse.Namespace) -> None:
     backend = fake_backend(arguments.device)
     chip, calibration = chip_of(backend), snapshot(backend)
     options, shots = LayoutOptions(copies=arguments.copies), arguments.shots
-    program = DeviceEstimator(chip, LocalSender(chip), options=options).program(
-        model.circuit, model.observables
-    )
+    estimator = DeviceEstimator(chip, LocalSender(chip), shots=shots, options=options)
+    program = estimator.program(model.circuit, model.observables)
     n_copies = len(program.rounds[0].copies)
     tiles = {
         qubit: (c, t)
@@ -119,8 +118,7 @@ def _study(arguments: argparse.Namespace) -> None:
         return int((seconds - planned_seconds(0)) / (planned_seconds(shots) - planned_seconds(0)))
 
     def measure(noise: Chip, values: np.ndarray, seed: int | None) -> Measured:
-        sender = LocalSender(noise, seed=seed, sampled=seed is not None)
-        estimator = DeviceEstimator(chip, sender, shots=shots, options=options)
+        estimator.sender = LocalSender(noise, seed=seed, sampled=seed is not None)
         pub = (model.circuit, [[o] for o in model.observables], values)
         found = np.asarray(estimator.run([pub]).result()[0].data.evs.T)
         return Measured(values, found, np.arange(len(values)), shots)

@@ -180,7 +180,7 @@ def learn_noise(
         held_out: Share of the samples that is not fitted but predicted.
 
     Raises:
-        UnsupportedError: A tile of more than 4 qubits, or outputs that are not one qubit's readings.
+        UnsupportedError: A tile of more than 7 qubits, or outputs that are not one qubit's readings.
         ArgumentError: Too few samples.
     """
     _require_readings(program)

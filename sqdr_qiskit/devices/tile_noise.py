@@ -40,7 +40,8 @@ _Int = NDArray[np.int64]
 Key = tuple[str, tuple[int, ...]]
 """What, and on which of the device's qubits (pairs ascending)."""
 
-_WIDEST = 4  # qubits of a tile: 4^n coefficients a sample
+_WIDEST = 7  # qubits of a tile: 4^n coefficients a sample
+_HELD = 2**24  # coefficients that are held at once for slopes, 128 MB
 _Moment = tuple[float, int, int]  # seconds to the measurement, negative; copy, place in its circuit
 _NOISY = ("depolarize", "relax", "twist", "cross")
 
@@ -55,7 +56,7 @@ def tiles_of(program: DeviceProgram, chip: Chip, inner: _Float, places: _Int) ->
         places: Each sample's number within the PUB that it is sent in, which starts at 0.
 
     Raises:
-        UnsupportedError: A tile of more than 4 qubits, or one not read on one qubit.
+        UnsupportedError: A tile of more than 7 qubits, or one not read on one qubit.
     """
     pubs = np.cumsum(places == 0)
     at = {(int(pub), int(place)): s for s, (pub, place) in enumerate(zip(pubs, places, strict=True))}
@@ -93,7 +94,8 @@ def tiles_of(program: DeviceProgram, chip: Chip, inner: _Float, places: _Int) ->
             for q, qubit in enumerate(tile.qubits):
                 times: dict[tuple[int, int], list[_Moment]] = {}
                 for other, moment in couplings.get(qubit, ()):
-                    times.setdefault((other, tile.turns_before(q, moment)), []).append(moment)
+                    if tile.minds(q, moment):
+                        times.setdefault((other, tile.turns_before(q, moment)), []).append(moment)
                 for (other, _), moments in times.items():
                     its = owner[other]
                     beside_it = inner[beside(tile, its.copy)]
@@ -181,7 +183,7 @@ class Tile:
         part = part_in_use(circuit, chip, sorted({qubit for qubit, _ in read}))
         if len(part.qubits) > _WIDEST:
             raise UnsupportedError(
-                f"Noise can be learnt on tiles of at most {_WIDEST} qubits (two blocks), but one has "
+                f"Noise can be learnt on tiles of at most {_WIDEST} qubits (four blocks), but one has "
                 f"{len(part.qubits)}."
             )
         self.qubits, self.terms, self.samples, self.copy = part.qubits, terms, samples, copy
@@ -269,6 +271,11 @@ class Tile:
             if q in step.where and step.moment <= moment
         )
 
+    def minds(self, q: int, moment: _Moment) -> bool:
+        """Whether a turn of a qubit about Z at a moment can reach a reading."""
+        read = any(own == q and letter != 3 for own, letter, _ in self._read)
+        return read or self.turns_before(q, moment) < self.turns_before(q, (np.inf, 0, 0))
+
     def couple(self, q: int, key: Key, z: _Float, moments: Sequence[_Moment]) -> None:
         """Let crosstalk turn a qubit, between two of its own turns.
 
@@ -318,6 +325,19 @@ class Tile:
             Shapes (samples, n_terms) and (samples, n_terms, len(keys)).
         """
         rates = {key: rates[key] if key in rates else calibrated(self._chip, key) for key in self.keys}
+        numbers = np.flatnonzero(chosen)
+        n_noisy = 1 + sum(step.kind in _NOISY for step in self.steps)
+        most = max(1, _HELD // (n_noisy * 4**self._n)) if keys else max(1, _HELD // 4**self._n)
+        parts = [
+            self._predict(rates, numbers[start : start + most], keys)
+            for start in range(0, max(1, len(numbers)), most)
+        ]
+        return np.concatenate([values for values, _ in parts]), np.concatenate([along for _, along in parts])
+
+    def _predict(
+        self, rates: Mapping[Key, float], chosen: _Int, keys: Sequence[Key]
+    ) -> tuple[_Float, _Float]:
+        """The same for some of them, by number, whose states are held at once."""
         cosines, sines = self._cosines[chosen], self._sines[chosen]
         state = self._start(len(cosines))
         kept: list[_Float] = []

@@ -84,6 +84,25 @@ def test_tiles_are_those_of_the_engine_with_their_slopes(rng: np.random.Generato
                 np.testing.assert_allclose(slopes[:, :, i] * scale, slope * scale, atol=1e-8)
 
 
+def test_tiles_of_four_blocks_are_those_of_the_engine(
+    rng: np.random.Generator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Seven qubits, in as many pieces as fit in the memory that is allowed."""
+    chip, model = snapshot(_DEVICE), build_circuit("4b-9q")
+    values = rng.uniform(-3, 3, (3, model.circuit.num_parameters))
+    estimator = DeviceEstimator(chip, LocalSender(chip, sampled=False), options=LayoutOptions(copies=1))
+    exact = estimator.run([(model.circuit, [[o] for o in model.observables], values)]).result()[0].data.evs.T
+    program = estimator.program(model.circuit, model.observables)
+    monkeypatch.setattr("sqdr_qiskit.devices.tile_noise._HELD", 1)
+    tile = tiles_of(program, chip, program.inner(values), np.arange(3))[0]
+    assert len(tile.qubits) == 7
+    key = next(key for key in sorted(tile.keys) if key[0] == "p10")
+    found, slopes = tile.predict({}, np.ones(3, dtype=bool), [key])
+    np.testing.assert_allclose(found, exact[np.ix_(tile.samples, tile.terms)], atol=1e-9)
+    up = tile.predict({key: calibrated(chip, key) + 1e-4}, np.ones(3, dtype=bool))[0]
+    np.testing.assert_allclose(slopes[:, :, 0], (up - found) / 1e-4, atol=1e-8)
+
+
 def test_crosstalk_comes_from_the_sample_beside(rng: np.random.Generator) -> None:
     """Against the whole chip: taking the neighbour by its mean leaves out far less than the effect."""
     plain, values = snapshot(_DEVICE), _values(rng, 20)
@@ -168,12 +187,15 @@ def test_what_cannot_be_learnt_from_is_refused(rng: np.random.Generator) -> None
     program = estimator.program(_MODEL.circuit, _MODEL.observables)
     with pytest.raises(ArgumentError, match="at least 10 samples, 2 side by side, but holds 3"):
         learn_noise(program, chip, _seen(values[:3], measured[:3]))
-    whole, seen = _measured(chip, values, options=LayoutOptions(layout="whole", seeds=(1,)))
-    with pytest.raises(UnsupportedError, match="tiles of at most 4 qubits"):
-        learn_noise(whole.program(_MODEL.circuit, _MODEL.observables), chip, _seen(values, seen))
+    wide = build_circuit("2b-9q")
+    options = LayoutOptions(layout="whole", seeds=(1,), level=1)
+    whole = DeviceEstimator(chip, LocalSender(chip), options=options)
+    angles = np.zeros((20, wide.circuit.num_parameters))
+    with pytest.raises(UnsupportedError, match="tiles of at most 7 qubits"):
+        learn_noise(whole.program(wide.circuit, wide.observables), chip, _seen(angles, np.zeros((20, 9))))
     both = [SparsePauliOp(["IIIIZ", "IIIZI"], [1.0, 1.0])]
     with pytest.raises(UnsupportedError, match="each output is one reading"):
-        learn_noise(estimator.program(_MODEL.circuit, both), chip, _seen(values, seen[:, :1]))
+        learn_noise(estimator.program(_MODEL.circuit, both), chip, _seen(values, measured[:, :1]))
 
 
 def test_noise_of_another_device_is_refused() -> None:
