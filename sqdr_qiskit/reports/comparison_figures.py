@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 from sqdr_qiskit.reports.figures import accuracy_axis, column, line_style, percent_axis, standard_error
-from sqdr_qiskit.reports.style import COLOURS, COLUMN, PAGE, house_style, new_figure
+from sqdr_qiskit.reports.style import COLOURS, COLUMN, PAGE, PALE, house_style, new_figure
 from sqdr_qiskit.reports.tables import channel_name
 from sqdr_qiskit.reports.variance import log_axis, training_variance_figure
 
@@ -122,46 +122,71 @@ def _differences(comparison: Comparison) -> Figure | None:
 
 
 def _curves(comparison: Comparison) -> Figure | None:
+    """Loss and accuracy, of many groups in a row of panels for each data set and seven of its groups: the
+    row's own in colours, the data set's others pale behind them.
+    """
     groups = [group for group in comparison.groups if any(_history(run) for run in group.runs)]
     if not groups:
         return None
     steps = all("step" in _history(run)[0] for group in groups for run in group.runs if _history(run))
-    unit = "step" if steps else "epoch"
+    rows, fits = [groups], len(groups) <= len(COLOURS)
+    if not fits:
+        data = list(dict.fromkeys(str(group.runs[0]["dataset"]) for group in groups))
+        of = [[group for group in groups if str(group.runs[0]["dataset"]) == name] for name in data]
+        size = len(COLOURS)
+        rows = [own[first : first + size] for own in of for first in range(0, len(own), size)]
     with house_style():
-        figure = new_figure(PAGE, 2.9 + 0.17 * math.ceil(len(groups) / (1 if _long(groups) else 2)), "")
-        panels = figure.subplots(1, 2)
-        for axes, key, words in zip(
-            panels, ("loss", "accuracy"), ("Loss (cross entropy)", "Accuracy"), strict=True
-        ):
-            held_out = False
-            for number, group in enumerate(groups):
-                rows = [_history(run) if steps else run["history"] for run in group.runs if run["history"]]
-                name = (
-                    f"validation_{key}"
-                    if any(rows[0][0].get(f"validation_{key}") is not None for _ in rows)
-                    else key
-                )
-                held_out = held_out or name != key
-                length = max(map(len, rows))
-                values = np.full((len(rows), length), math.nan)
-                for row, own in zip(values, rows, strict=True):
-                    row[: len(own)] = column(own, name)
-                with np.errstate(invalid="ignore"):
-                    mean = np.nanmean(values, axis=0)
-                    sd = np.nanstd(values, axis=0, ddof=1) if len(rows) > 1 else np.zeros(length)
-                places = np.arange(1, length + 1)
-                style = line_style(number, marked=length <= 12)
-                axes.plot(places, mean, label=group.label if key == "loss" else None, **style)
-                axes.fill_between(places, mean - sd, mean + sd, color=style["color"], alpha=0.15, linewidth=0)
-            axes.set_title(words + (", validation" if held_out else ", training"))
-            axes.set_xlabel(unit)
-            axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1, steps=[1, 2, 5, 10]))
-            if key == "loss":
-                axes.set_ylim(0.0, axes.get_ylim()[1])
-            else:
-                accuracy_axis(axes, label="")
-        figure.legend(loc="outside lower center", ncols=1 if _long(groups) else 2)
+        below = 0.17 * math.ceil(len(groups) / (1 if _long(groups) else 2)) if fits else 0.0
+        figure = new_figure(PAGE, 2.9 + below if fits else 2.1 * len(rows), "")
+        ratios = [3.0, 3.0] if fits else [3.0, 3.0, 2.6]
+        panels = figure.subplots(
+            len(rows), len(ratios), squeeze=False, sharex="col", width_ratios=ratios, sharey="col"
+        )
+        for row, (loss, accuracy, *legend) in zip(rows, panels, strict=True):
+            own_data = {str(group.runs[0]["dataset"]) for group in row}
+            behind = [] if fits else [g for g in groups if str(g.runs[0]["dataset"]) in own_data]
+            for axes, key in ((loss, "loss"), (accuracy, "accuracy")):
+                for group in behind:
+                    if group not in row:
+                        mean, _, _ = _mean_curve(group, key, steps=steps)
+                        axes.plot(np.arange(1, len(mean) + 1), mean, color=PALE, linewidth=0.8, zorder=1)
+                held_out = False
+                for number, group in enumerate(row):
+                    mean, sd, validated = _mean_curve(group, key, steps=steps)
+                    held_out = held_out or validated
+                    places = np.arange(1, len(mean) + 1)
+                    style = line_style(number, marked=len(mean) <= 12)
+                    axes.plot(places, mean, label=group.label if key == "loss" else None, **style)
+                    low, high = mean - sd, mean + sd
+                    axes.fill_between(places, low, high, color=style["color"], alpha=0.15, linewidth=0)
+                if row is rows[0]:
+                    words = "Loss (cross entropy)" if key == "loss" else "Accuracy"
+                    axes.set_title(words + (", validation" if held_out else ", training"))
+                if row is rows[-1]:
+                    axes.set_xlabel("step" if steps else "epoch")
+                axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1, steps=[1, 2, 5, 10]))
+            for place in legend:
+                place.axis("off")
+                place.legend(*loss.get_legend_handles_labels(), loc="center left", borderaxespad=0.0)
+        for loss, accuracy, *_ in panels:  # they share their scales
+            loss.set_ylim(0.0, loss.get_ylim()[1])
+            accuracy_axis(accuracy, label="")
+        if fits:
+            figure.legend(loc="outside lower center", ncols=1 if _long(groups) else 2)
     return figure
+
+
+def _mean_curve(group: Group, key: str, *, steps: bool) -> tuple[np.ndarray, np.ndarray, bool]:
+    """Mean and standard deviation over a group's runs, of the validation where there is one, and whether."""
+    rows = [_history(run) if steps else run["history"] for run in group.runs if run["history"]]
+    held_out = rows[0][0].get(f"validation_{key}") is not None
+    values = np.full((len(rows), max(map(len, rows))), math.nan)
+    for row, own in zip(values, rows, strict=True):
+        row[: len(own)] = column(own, f"validation_{key}" if held_out else key)
+    with np.errstate(invalid="ignore"):
+        mean = np.nanmean(values, axis=0)
+        sd = np.nanstd(values, axis=0, ddof=1) if len(rows) > 1 else np.zeros(values.shape[1])
+    return mean, sd, held_out
 
 
 def _sweeps(comparison: Comparison) -> Figure | None:

@@ -331,7 +331,7 @@ def line_style(number: int, *, marked: bool) -> dict[str, Any]:
     """Colour, dash and marker of the line of that number."""
     return {
         "color": COLOURS[number % len(COLOURS)],
-        "linestyle": DASHES[number % len(DASHES)],
+        "linestyle": DASHES[(number + number // len(COLOURS)) % len(DASHES)],  # no pair twice among 49
         "marker": MARKERS[number % len(MARKERS)] if marked else "",
     }
 

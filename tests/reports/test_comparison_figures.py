@@ -53,3 +53,32 @@ def test_short_runs_show_their_steps() -> None:
     assert figure.axes[0].get_xlabel() == "step"
     heights = np.asarray(figure.axes[0].lines[0].get_ydata(), dtype=float)
     np.testing.assert_allclose(heights, [1, 1 / 2, 1 / 3, 1 / 4])
+
+
+def test_many_groups_have_rows_of_their_own_and_lines_that_differ() -> None:
+    models = (
+        "circuit",
+        "features",
+        "convnet",
+        "local-cosines",
+        "grouped-tanh",
+        "plain-encoder",
+        "a",
+        "b",
+        "c",
+    )
+    data = ("mnist", "fashion-mnist")
+    many = [run(0, 0.9, dataset=name, model=model) for name in data for model in models]
+    _, figure = comparison_figures(compare_runs(many))["curves"]
+    figure.savefig("/dev/null", format="png")
+    assert figure.get_tightbbox().x1 <= figure.get_figwidth() + 0.01
+    told = []
+    for loss, _, legend in np.reshape(np.array(figure.axes), (4, 3)):
+        words = [text.get_text() for text in legend.get_legend().get_texts()]
+        drawn = [line for line in loss.lines if line.get_label() in words]
+        assert len({(line.get_color(), str(line.get_linestyle())) for line in drawn}) == len(drawn) <= 7
+        assert len(loss.lines) == len(models)  # the data set's others, pale
+        told += words
+    assert told == [f"{name}, model {model}" for name in data for model in models]
+    _, figure = comparison_figures(compare_runs(many[:8]))["curves"]  # eight of one data set
+    assert len(figure.axes) == 6
