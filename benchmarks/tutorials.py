@@ -1,8 +1,9 @@
 """The circuits of Qiskit's tutorials: forward and backward beside the stock `EstimatorQNN`, same results.
 
 Run `python -m benchmarks.tutorials` (`make bench` does). The stock class sends one circuit for each sample,
-observable and shift, so its time is measured on few samples and multiplied: it is proportional to them. Both
-run in this process, on the same threads, turn and turn about; the table shows medians.
+observable and shift, so its time is measured on few samples and multiplied: it is proportional to them. All
+run in this process, on the same threads, turn and turn about; the table shows medians. Two of the circuits
+also run in PennyLane and TensorCircuit-NG where these are installed (the environment of `make bench`).
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import statistics
 import sys
 import time
 from collections.abc import Callable, Mapping
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
@@ -100,6 +102,10 @@ CIRCUITS: Mapping[str, Callable[[int], Parts]] = {
 }
 
 
+PEERS = ("zz_feature_map, real_amplitudes", "QCNN")
+"""Circuits that other libraries compute too."""
+
+
 def tutorial(name: str, n_qubits: int) -> EstimatorQNN:
     """The stock network of a tutorial's circuit, exact."""
     circuit, inputs, weights, observables = CIRCUITS[name](n_qubits)
@@ -129,6 +135,23 @@ def _seconds(
     return time.perf_counter() - start
 
 
+def _peers(
+    network: EstimatorQNN, inputs: NDArray[np.float64], weights: NDArray[np.float64], expected: float
+) -> dict[str, Callable[[], object]]:
+    """Library -> its forward and backward of the batch, compiled and compared."""
+    try:
+        from benchmarks.peers.any_circuit_jax import LIBRARIES, prepare
+    except ImportError:
+        return {}
+    found: dict[str, Callable[[], object]] = {}
+    for library in LIBRARIES:
+        run = prepare(network, library)
+        total = sum(float(np.abs(part).sum()) for part in run(inputs, weights))
+        assert abs(total - expected) < 1e-6 * expected, f"{library}: {total} instead of {expected}"
+        found[library] = partial(run, inputs, weights)
+    return found
+
+
 def main() -> None:
     """Print one row a circuit and size."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -136,8 +159,8 @@ def main() -> None:
     parser.add_argument("--batch", type=int, default=64)
     parser.add_argument("--stock-samples", type=int, default=1, help="samples that the stock class is given")
     arguments = parser.parse_args()
-    print("| circuit | qubits | stock, ms | ours, ms | times | largest difference |")
-    print("| --- | --- | --- | --- | --- | --- |")
+    print("| circuit | qubits | stock, ms | ours, ms | times | largest difference | peers, ms |")
+    print("| --- | --- | --- | --- | --- | --- | --- |")
     for name in CIRCUITS:
         for n_qubits in arguments.qubits:
             print(f"{name}, {n_qubits} qubits", file=sys.stderr)
@@ -152,14 +175,24 @@ def main() -> None:
                 for network in (quick, stock)
             )
             difference = float(np.abs(ours - theirs).max())
+            peers: dict[str, Callable[[], object]] = {}
+            if name in PEERS and inputs is not None:
+                total = sum(float(np.abs(part).sum()) for part in _results(quick, inputs, weights))
+                peers = _peers(stock, inputs, weights, total)
             slow, fast = [], []
+            theirs_s: dict[str, list[float]] = {library: [] for library in peers}
             for _ in range(3):
+                for library, run in peers.items():
+                    start = time.perf_counter()
+                    run()
+                    theirs_s[library].append(time.perf_counter() - start)
                 slow.append(_seconds(stock, few, weights) / (1 if few is None else len(few)))
                 fast.append(_seconds(quick, inputs, weights) / (1 if inputs is None else len(inputs)))
             batch = 1 if inputs is None else arguments.batch
             before, after = (1e3 * batch * statistics.median(one) for one in (slow, fast))
             times = f"{before:.0f} | {after:.2f} | {before / after:.0f}"
-            print(f"| {name} | {n_qubits} | {times} | {difference:.0e} |", flush=True)
+            told = ", ".join(f"{lib} {1e3 * statistics.median(own):.1f}" for lib, own in theirs_s.items())
+            print(f"| {name} | {n_qubits} | {times} | {difference:.0e} | {told} |", flush=True)
 
 
 if __name__ == "__main__":

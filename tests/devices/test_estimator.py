@@ -2,6 +2,9 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
+from qiskit.circuit import Parameter
+from qiskit.circuit.library import zz_feature_map
 from qiskit.quantum_info import SparsePauliOp
 
 from sqdr_qiskit.backends import make_backend
@@ -11,6 +14,7 @@ from sqdr_qiskit.devices.estimator import DeviceEstimator
 from sqdr_qiskit.devices.programs import LayoutOptions
 from sqdr_qiskit.devices.sender import shots_of
 from sqdr_qiskit.errors import ArgumentError
+from sqdr_qiskit.gradients import ExactGradient, PackedParameterShift, make_gradient
 from sqdr_qiskit.model.quantum_layer import quantum_layer
 from sqdr_qiskit.simulators.exact import ExactEstimator
 from tests.devices.devices_for_tests import IdealSender, snapshot
@@ -141,3 +145,38 @@ def test_a_snapshot_is_a_backend_by_name(rng: np.random.Generator) -> None:
 def test_an_unknown_snapshot_is_refused_with_the_likely_one() -> None:
     with pytest.raises(ArgumentError, match=r"fake_brisban.*fake_brisbane"):
         make_backend("fake_brisban")
+
+
+def test_angles_that_are_functions_of_parameters_reach_the_device(rng: np.random.Generator) -> None:
+    a, b = Parameter("a"), Parameter("b")
+    circuit = zz_feature_map(3, reps=1)  # (pi - x) (pi - y)
+    circuit.ry(a.sin() * b, 0)
+    circuit.rx((b / 3).exp(), 2)
+    observables = [SparsePauliOp("ZIZ"), SparsePauliOp(["IXI", "IIZ"], [0.5, -1.0])]
+    values = rng.uniform(-1, 1, (2, circuit.num_parameters))
+    pub = (circuit, [[o] for o in observables], values)
+    estimator, sender = _ideal()
+    exact = ExactEstimator()
+    expected = exact.run([pub]).result()[0].data.evs
+    np.testing.assert_allclose(estimator.run([pub]).result()[0].data.evs, expected, atol=1e-10)
+    jacobian = ExactGradient(exact).jacobian(circuit, observables, values)
+    for unit in ("rotation", "gate"):
+        shifted = PackedParameterShift(estimator, unit=unit).jacobian(circuit, observables, values)
+        np.testing.assert_allclose(shifted, jacobian, atol=1e-8)
+    assert sender.sent
+
+
+def test_a_snapshot_s_exact_gradient_knows_the_chain_rule(rng: np.random.Generator) -> None:
+    backend = make_backend("fake_sherbrooke", shots=0)
+    circuit, z = zz_feature_map(2, reps=1), SparsePauliOp("ZX")
+    circuit.h([0, 1])
+    values = rng.uniform(-1, 1, (1, 2))
+
+    def value(row: NDArray[np.float64]) -> NDArray[np.float64]:
+        return np.ravel(backend.estimator.run([(circuit, [z], row)]).result()[0].data.evs)
+
+    found = make_gradient("exact", backend).jacobian(circuit, [z], values)[0, 0]
+    step = 1e-4
+    for column, direction in enumerate(step * np.eye(2)):
+        slope = (value(values + direction) - value(values - direction)) / (2 * step)
+        np.testing.assert_allclose(found[column], slope[0], atol=1e-6)
