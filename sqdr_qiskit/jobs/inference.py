@@ -22,7 +22,7 @@ from sqdr_qiskit.model.checkpoint import restore
 from sqdr_qiskit.model.network import SQDRCNN
 from sqdr_qiskit.records import RunRecord
 from sqdr_qiskit.specs.job import JobSpec
-from sqdr_qiskit.training.metrics import class_probabilities
+from sqdr_qiskit.training.metrics import BATCH_SIZE, class_probabilities
 
 __all__ = [
     "ANSWERS",
@@ -177,8 +177,16 @@ def carry_out_inference(
     with run.opened(inputs, defining, *parts, keep=hardware is not None, prepare=prepare) as path:
         if started is not None:
             started(path)
+
+        def asked(done: int) -> None:
+            if hardware is not None:
+                hardware.ledger.images = question.titles[done : done + BATCH_SIZE]
+            if progress is not None and done:
+                progress(done)
+
+        asked(0)
         with recorded(model) as values:
-            answers = _answers(model, question, job, progress)
+            answers = _answers(model, question, job, asked)
         listed = [answer.to_dict() for answer in answers]
         records.write_json(path / ANSWERS, {"schema": 1, "answers": listed})
         keep_expectations(path, values, backend, images=question.titles, truths=question.truths)

@@ -140,9 +140,13 @@ class Ledger:
     Args:
         folder: The run's folder; None leaves it to `open`.
         read_only: For looking on while another process writes.
+
+    Attributes:
+        images: What the images are called that requests from now on are about; each row notes them.
     """
 
     def __init__(self, folder: str | os.PathLike[str] | None = None, *, read_only: bool = False) -> None:
+        self.images: tuple[str, ...] = ()
         self._folder: Path | None = None
         self._file: sqlite3.Connection | None = None
         self._claim: int | None = None
@@ -299,6 +303,8 @@ class Ledger:
     ) -> Entry:
         """Write a row with a new unique tag, before anything is sent."""
         now = _now()
+        if self.images:
+            facts = {**facts, "images": list(self.images)}
         with self._open() as file:
             done = file.execute(
                 "insert into request (digest, number, tag, label, device, state, planned_s, calibrated, "

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from sqdr_qiskit.cli import main
+from sqdr_qiskit.runtime.ledger import Ledger
 from tests.stub.fixtures import stub
 from tests.stub.server import StubServer
 
@@ -322,8 +323,11 @@ def test_an_inference_rehearsed_under_a_ceiling_keeps_a_folder(
     assert "above --max-qpu-seconds 2; nothing more was sent" in capsys.readouterr().err
     assert main(["infer", "--resume", "a", "--max-qpu-seconds", "60", "--json"]) == 0
     said = capsys.readouterr()
-    assert len(json.loads(said.out)["answers"]) == 6
+    answers = json.loads(said.out)["answers"]
+    assert len(answers) == 6
     assert "fake_manila would have taken 1 jobs" in said.err
+    with Ledger("a", read_only=True) as ledger:  # which images a request was about
+        assert [entry.facts["images"] for entry in ledger.entries()] == [[one["image"] for one in answers]]
     assert main([*words[:-1], "b", "--mode", "job", "--max-executions", "9"]) == 2
     assert "Option `--mode` must be left out with backend fake_manila" in capsys.readouterr().err
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from qiskit import transpile
-from qiskit.primitives import StatevectorEstimator
+from qiskit.primitives import BaseEstimatorV2, StatevectorEstimator
 from qiskit.quantum_info import SparsePauliOp
 from qiskit_aer.primitives import EstimatorV2
 from qiskit_machine_learning.gradients import ParamShiftEstimatorGradient
@@ -83,7 +83,9 @@ def test_many_qubits_are_as_matrix_product_states_say(
     expected = states.run([(bound, [observable])], precision=0).result()[0].data.evs
     exact = ExactEstimator()
     # Aer's cones of the ring hold all of it: their sets of Paulis lose what a rotation of two qubits keeps.
-    estimators = [exact] if qubit is None and n_qubits > 20 else [exact, AerConeEstimator()]
+    estimators: list[BaseEstimatorV2] = (
+        [exact] if qubit is None and n_qubits > 20 else [exact, AerConeEstimator()]
+    )
     for estimator in estimators:
         found = estimator.run([(circuit, [[observable]], row)]).result()[0].data.evs
         np.testing.assert_allclose(np.ravel(found), expected, atol=1e-9)
