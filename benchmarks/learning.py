@@ -125,7 +125,7 @@ def _study(arguments: argparse.Namespace) -> None:
 
     inside: dict[str, list[bool]] = {}
     told: dict[str, list[bool]] = {}
-    errors: list[tuple[float, float]] = []
+    errors: list[list[float]] = []
     squares: list[tuple[float, float, bool]] = []
     n_probes = rows(arguments.probes) if arguments.probes else 0
     probes = np.zeros((0, model.circuit.num_parameters))
@@ -153,12 +153,13 @@ def _study(arguments: argparse.Namespace) -> None:
             runs.append(measure(truth, probes, draw + 1))
         found = learn_noise(program, chip, runs)
         learnt = chip.under(found.applied_to(calibration, chip))
-        fresh = rng.uniform(-3, 3, (100, model.circuit.num_parameters)) if n_probes else angles(100)
-        right, before, after = (measure(one, fresh, None).expectations for one in (truth, chip, learnt))
-        noise = np.sqrt((1 - right**2) / shots)
-        errors.append(
-            (float(np.mean(((before - right) / noise) ** 2)), float(np.mean(((after - right) / noise) ** 2)))
-        )
+        kinds = (angles(100), rng.uniform(-3, 3, (100, model.circuit.num_parameters)))
+        found_errors = []
+        for fresh in kinds:
+            right, *guesses = (measure(one, fresh, None).expectations for one in (truth, chip, learnt))
+            noise = np.sqrt((1 - right**2) / shots)
+            found_errors += [float(np.mean(((guess - right) / noise) ** 2)) for guess in guesses]
+        errors.append(found_errors)
         squares.append((found.before, found.after, found.fits))
         _count(found, truth, inside, told)
     seconds = (time.perf_counter() - started) / arguments.draws
@@ -167,20 +168,17 @@ def _study(arguments: argparse.Namespace) -> None:
         f"hidden truths, {arguments.seconds:.0f} quantum seconds each ({n_samples} samples and {len(probes)} "
         f"probes in {shots} shots); {seconds:.1f} s a draw here"
     )
-    prior, learnt_square = (float(np.mean([e[i] for e in errors])) for i in (0, 1))
     print("\n| | by the calibration | as learnt |\n| --- | ---: | ---: |")
     print(
         f"| chi-square per value held out | {np.mean([s[0] for s in squares]):.2f} | "
         f"{np.mean([s[1] for s in squares]):.2f} |"
     )
-    print(
-        f"| error of a prediction for fresh angles, in shot noise | {prior**0.5:.2f} | "
-        f"{learnt_square**0.5:.2f} |"
-    )
-    print(
-        f"| the same with a measurement's own shot noise | {(1 + prior) ** 0.5:.2f} | "
-        f"{(1 + learnt_square) ** 0.5:.2f} |"
-    )
+    mean = np.mean(errors, axis=0)
+    for (before, after), which in zip(mean.reshape(2, 2), ("fresh data", "any angles"), strict=True):
+        print(
+            f"| error of a prediction for {which}, in shot noise | {before**0.5:.2f} | {after**0.5:.2f} |\n"
+            f"| the same with a measurement's own | {(1 + before) ** 0.5:.2f} | {(1 + after) ** 0.5:.2f} |"
+        )
     print(f"\nfits: {sum(s[2] for s in squares)} of {len(squares)}\n")
     print("| parameter | inside 95 % | of those told | number told |\n| --- | ---: | ---: | ---: |")
     for what in [*sorted(inside), "all"]:

@@ -11,7 +11,7 @@ import typer
 from sqdr_qiskit.cli.console import JsonOption, print_json, print_note, print_text
 from sqdr_qiskit.cli.help import HelpCommand
 from sqdr_qiskit.errors import ArgumentError, SpecError, UnsupportedError
-from sqdr_qiskit.specs.device import DeviceSnapshot
+from sqdr_qiskit.specs.device import COHERENT, DeviceSnapshot
 from sqdr_qiskit.specs.noise import NoiseSpec, noise_spec
 
 __all__ = ["app", "from_device", "learn", "show"]
@@ -230,6 +230,10 @@ def _device_facts(device: DeviceSnapshot) -> dict[str, Any]:
         "n_qubits": device.n_qubits,
         "medians": {key: median(values) for key, values in known.items() if values},
         "median_gate_errors": {name: device.median_error(name) for name in device.gate_names()},
+        "learnt": list(device.learnt),
+        "rotations": {
+            kind: [[*pair, angle] for pair, angle in device.angles(kind).items()] for kind in COHERENT
+        },
     }
 
 
@@ -247,6 +251,12 @@ def _page(spec: NoiseSpec, facts: dict[str, Any]) -> str:
         lines += ["", "Median gate errors (average infidelity):"]
         for name, error in device["median_gate_errors"].items():
             lines.append(f"  {name:<10}{'unknown' if error is None else format(error, '.4g'):>12}")
+        if device["learnt"]:
+            lines += ["", f"Learnt on qubits {', '.join(map(str, device['learnt']))}."]
+        for kind, turned in device["rotations"].items():
+            if turned:
+                lines += ["", f"Pairs that turn too far ({kind}, mrad):"]
+                lines += [f"  {f'{a}-{b}':<10}{1e3 * angle:>12.3g}" for a, b, angle in turned]
         return "\n".join(lines)
     for channel in facts["channels"]:
         lines += ["", f"{channel['description']} after {', '.join(channel['after'])}{_where(channel)}"]

@@ -142,6 +142,10 @@ def test_noise_is_learnt_from_a_run(
     assert learnt.angles("over_rotation")
     assert learnt.learnt == (2, 3, 4)
     html = Path("fake-manila-learnt.html").read_text(encoding="utf-8")
+    assert main(["noise", "show", "fake-manila-learnt.toml"]) == 0
+    shown = capsys.readouterr().out
+    assert "Learnt on qubits 2, 3, 4." in shown
+    assert "Pairs that turn too far (over_rotation, mrad):" in shown
     assert "What was learnt explains what was held out" in html
     assert "reads 0 for 1" in html
     assert main(["noise", "learn", "run"]) == 2

@@ -198,6 +198,19 @@ def test_what_cannot_be_learnt_from_is_refused(rng: np.random.Generator) -> None
         learn_noise(estimator.program(_MODEL.circuit, both), chip, _seen(values, measured[:, :1]))
 
 
+def test_noise_learnt_on_other_qubits_is_said(
+    rng: np.random.Generator, caplog: pytest.LogCaptureFixture
+) -> None:
+    calibration, values = calibration_of(fake_backend(_DEVICE)), _values(rng, 1)
+    program = _measured(snapshot(_DEVICE), values, seed=None)[0].program(_MODEL.circuit, _MODEL.observables)
+    in_use = program.rounds[0].qubits
+    for learnt, n_unknown in ((in_use, 0), (in_use[4:], 4)):
+        caplog.clear()
+        _measured(snapshot(_DEVICE).under(replace(calibration, learnt=learnt)), values)
+        said = f"learnt on other qubits: {n_unknown} of the {len(in_use)} in use here"
+        assert (said in caplog.text) == bool(n_unknown)
+
+
 def test_noise_of_another_device_is_refused() -> None:
     with pytest.raises(
         SpecError, match=r"must be of device fake_kingston \(156 qubits\), but is of fake_manila"
