@@ -25,8 +25,8 @@ _WORDS = {
 _NOTE = (
     "Intervals are the posterior's 95 %: the likelihood of the counts with a prior around the calibration. A "
     "parameter is told if its interval is clearly narrower than the prior's. Chi-square is per held-out "
-    "value, in units of shot noise; 1 is what shots alone would give. Its p-value counts in how uncertain the "
-    "prediction itself is."
+    "value, in units of shot noise; 1 is what shots alone would give. Its p-value counts in how uncertain "
+    "the prediction itself is."
 )
 Row = Mapping[str, Any]
 
