@@ -79,7 +79,8 @@ def _aer(name: str, options: BackendOptions) -> Backend:
 
 
 def _fake(name: str, options: BackendOptions) -> Backend:
-    from sqdr_qiskit.backends.devices import make_fake
+    from sqdr_qiskit.backends.devices import twin_backend
+    from sqdr_qiskit.devices.chip import chip_of, fake_backend
     from sqdr_qiskit.devices.layout_file import layout_options
 
     layout = layout_options(options.layout)
@@ -89,8 +90,9 @@ def _fake(name: str, options: BackendOptions) -> Backend:
             f"Argument `noise` must be the calibration of a device (a file of kind `device`, by `noise "
             f"from-device` or `noise learn`) with backend {name}, but is {noise.name!r}."
         )
-    return make_fake(
-        name,
+    return twin_backend(
+        chip_of(fake_backend(name)),
+        name=name,
         noise=None if noise is None else noise.device,
         shots=options.shots,
         seed=options.seed,

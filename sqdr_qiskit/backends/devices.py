@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from sqdr_qiskit.backends.interface import Backend
-from sqdr_qiskit.devices.chip import Chip, chip_of, fake_backend, median_noise
+from sqdr_qiskit.devices.chip import Chip, chip_of, median_noise
 from sqdr_qiskit.devices.estimator import DEFAULT_SHOTS, DeviceEstimator
 from sqdr_qiskit.devices.rehearsal import LocalSender
 from sqdr_qiskit.devices.sender import Sender
@@ -17,56 +15,42 @@ from sqdr_qiskit.runtime.errors import translated
 from sqdr_qiskit.simulators.noise import noisy_engine
 from sqdr_qiskit.specs.device import DeviceSnapshot
 
-__all__ = ["make_fake", "runtime_backend", "twin_backend"]
-
-
-def make_fake(
-    name: str,
-    *,
-    shots: int | None = None,
-    seed: int | None = None,
-    layout: LayoutOptions | None = None,
-    simulator: str = "exact",
-    noise: DeviceSnapshot | None = None,
-) -> Backend:
-    """The backend `fake_<device>`: laid out as on the device, computed here with its snapshot's noise.
-
-    Args:
-        name: Such as `fake_brisbane`.
-        shots: Samples per expectation value; 4096 if None; 0 gives expectations without shot noise.
-        seed: Makes samples repeatable; None draws fresh ones.
-        layout: How circuits are laid out.
-        simulator: `exact` or `aer`, see `LocalSender`.
-        noise: The device's noise in place of its snapshot's, as it was learnt say. Circuits stand where the
-            snapshot's calibration puts them, as they would on the device.
-
-    Raises:
-        ArgumentError: No such snapshot, or fewer than 0 shots.
-        SpecError: The layout or the noise is that of a file for another device.
-    """
-    chip = chip_of(fake_backend(name))
-    return replace(
-        twin_backend(chip, shots=shots, seed=seed, layout=layout, simulator=simulator, noise=noise), name=name
-    )
+__all__ = ["runtime_backend", "twin_backend"]
 
 
 def twin_backend(
     chip: Chip,
     *,
+    name: str | None = None,
     shots: int | None = None,
     seed: int | None = None,
     layout: LayoutOptions | None = None,
     simulator: str = "exact",
     noise: DeviceSnapshot | None = None,
 ) -> Backend:
-    """A chip computed on this machine, as it is calibrated or under other noise; see `make_fake`."""
+    """A device computed on this machine: laid out as there, with the noise that it is calibrated to have.
+
+    Args:
+        chip: The device, or its snapshot.
+        name: What the backend is called, such as `fake_brisbane`; the chip's own name if None.
+        shots: Samples per expectation value; 4096 if None; 0 gives expectations without shot noise.
+        seed: Makes samples repeatable; None draws fresh ones.
+        layout: How circuits are laid out.
+        simulator: `exact` or `aer`, see `LocalSender`.
+        noise: The device's noise in place of the chip's, as it was learnt say. Circuits stand where the
+            chip's calibration puts them, as they would on the device.
+
+    Raises:
+        ArgumentError: Fewer than 0 shots.
+        SpecError: The layout or the noise is that of a file for another device.
+    """
     samples = DEFAULT_SHOTS if shots is None else shots
     noisy = chip if noise is None else chip.under(noise)
     sender = LocalSender(noisy, seed=seed, simulator=simulator, sampled=samples != 0)
     estimator = DeviceEstimator(chip, sender, shots=samples or DEFAULT_SHOTS, options=layout)
     twin = Twin(estimator, sender) if simulator == "exact" else None
     return Backend(
-        chip.name,
+        name or chip.name,
         estimator,
         default_gradient="parameter-shift" if twin is None else "exact",
         maker=noisy_engine(median_noise(noisy)),
