@@ -140,15 +140,25 @@ def test_a_queue_that_does_not_move_is_not_repeated(capsys: pytest.CaptureFixtur
     ]
 
 
+@pytest.fixture(scope="module")
+def start(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """The folder of a small training."""
+    folder = str(tmp_path_factory.mktemp("work") / "start")
+    assert main(["train", "--circuit", "2b-3q", "--limit", "60", "--epochs", "1", "--out", folder]) == 0
+    return folder
+
+
 def test_ctrl_c_detaches_a_whole_run_which_is_collected_and_resumed_later(
-    stub: StubServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    stub: StubServer,
+    start: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    words = ["train", "--circuit", "2b-3q", "--limit", "60", "--epochs", "1", "--out", "start"]
-    assert main(words) == 0
     stub.service.held.set()  # jobs stay in the queue
     words = [
-        *(sys.executable, "-m", "sqdr_qiskit", "infer", "start", "--backend", "ibm_fez", "--out", "run"),
+        *(sys.executable, "-m", "sqdr_qiskit", "infer", start, "--backend", "ibm_fez", "--out", "run"),
         *("--limit", "4", "--shots", "20", "--resilience", "0"),
     ]
     here = {**os.environ, "PYTHONPATH": str(Path(__file__).resolve().parents[2])}
@@ -175,14 +185,12 @@ def test_ctrl_c_detaches_a_whole_run_which_is_collected_and_resumed_later(
 
 @pytest.mark.parametrize("fault", ["status-hangs", "post-hangs", "results-hang"])
 def test_ctrl_c_works_while_an_answer_does_not_come(
-    stub: StubServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fault: str
+    stub: StubServer, start: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fault: str
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    words = ["train", "--circuit", "2b-3q", "--limit", "60", "--epochs", "1", "--out", "start"]
-    assert main(words) == 0
     stub.service.faults.order(fault)
     words = [
-        *(sys.executable, "-m", "sqdr_qiskit", "infer", "start", "--backend", "ibm_fez", "--out", "run"),
+        *(sys.executable, "-m", "sqdr_qiskit", "infer", start, "--backend", "ibm_fez", "--out", "run"),
         *("--limit", "4", "--shots", "20", "--resilience", "0"),
     ]
     here = {**os.environ, "PYTHONPATH": str(Path(__file__).resolve().parents[2])}
