@@ -28,6 +28,7 @@ MOST_UNASKED = 500
 """Runs of a grid that are carried out without `--yes`."""
 
 _WORK = "grid"
+_PARTS = "parts"
 
 
 def run(
@@ -81,11 +82,27 @@ def run(
         bool,
         typer.Option("--yes", help=f"Carry out more than {MOST_UNASKED} runs.", rich_help_panel=_WORK),
     ] = False,
+    backend: Annotated[
+        str | None,
+        typer.Option(
+            help="Of a list of parts: another device, or fake_<device> to rehearse it for nothing.",
+            show_default="the file's",
+            rich_help_panel=_PARTS,
+        ),
+    ] = None,
+    max_qpu_seconds: Annotated[
+        float | None,
+        typer.Option(
+            help="Of a list of parts: quantum seconds that all of them may use together.",
+            show_default="the file's",
+            rich_help_panel=_PARTS,
+        ),
+    ] = None,
     out: OutOption = None,
     resume: ResumeOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Carry out a job file: one run, or a grid of runs.
+    """Carry out a job file: one run, a grid of runs, or a list of parts.
 
     What is finished is never done again; a run that fails is tried once more, reported, and does not stop the
     others. Killed at any moment, --resume FOLDER goes on. Any number of runners may work on one folder.
@@ -112,6 +129,16 @@ def run(
     if len(chosen) > 1:
         raise ArgumentError(f"Option `{chosen[0]}` must be left out with {chosen[1]}.")
     file = read_job(catalog.find("jobs", job))
+    if file.parts:
+        for name in [*chosen, *["--workers"] * (workers > 1), *["--smoke"] * smoke]:
+            raise ArgumentError(f"Option `{name}` must be left out for a list of parts.")
+        _run_parts(file, backend, max_qpu_seconds, out=out, resume=resume, as_json=as_json)
+        return
+    for name, value in (("--backend", backend), ("--max-qpu-seconds", max_qpu_seconds)):
+        if value is not None:
+            raise ArgumentError(
+                f"Option `{name}` must come with a list of parts ([[part]]), but {job} is none."
+            )
     if smoke:
         from sqdr_qiskit.jobs.grid import smoke as cut
 
@@ -140,6 +167,44 @@ def run(
                 "says what they take."
             )
         _run_grid(file, job, out=out, resume=resume, workers=workers, dask=dask, as_json=as_json)
+
+
+def _run_parts(
+    file: JobFile,
+    backend: str | None,
+    max_qpu_seconds: float | None,
+    *,
+    out: Path | None,
+    resume: Path | None,
+    as_json: bool,
+) -> None:
+    """Carry out parts one after the other, and write one page about all of them."""
+    print_note("loading PyTorch and Qiskit")
+    from sqdr_qiskit import records
+    from sqdr_qiskit.cli.console import on_hardware
+    from sqdr_qiskit.jobs.parts import PARTS_RECORD, carry_out_parts, on_backend
+    from sqdr_qiskit.reports.parts_page import parts_markdown
+
+    if max_qpu_seconds is not None and not 0 < max_qpu_seconds < float("inf"):
+        raise ArgumentError(f"Argument `max_qpu_seconds` must be above 0, but is {max_qpu_seconds:g}.")
+    wanted = file if backend is None else on_backend(file, backend)
+    folder = carry_out_parts(
+        wanted,
+        resume or out,
+        on_hardware,
+        resume=resume is not None,
+        ceiling_s=max_qpu_seconds,
+        command=typed_command(),
+        notice=print_note,
+    )
+    record = records.read_json(folder / PARTS_RECORD, "report of parts")
+    page = parts_markdown(record)
+    records.write_text(folder / "report.md", page)
+    if as_json:
+        print_json({"folder": str(folder), **record})
+    else:
+        print_text(page.rstrip())
+        print_note(f"in {folder}: report.md, report.json, and each part's folder")
 
 
 def _run_one(job: JobSpec, *, out: Path | None, resume: Path | None, as_json: bool) -> None:

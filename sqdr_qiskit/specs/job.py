@@ -9,6 +9,16 @@ dataset = ["mnist", "fashion-mnist"]
 seed = [0, 1, 2]
 
 Several grids stand in one file as [[grid]].
+
+[[part]]                # or parts, carried out in order in one folder, under one ceiling
+name = "tiled"
+title = "100 images in tiles"
+task = "infer"
+limit = 100
+
+[[part]]
+name = "noise"
+learn_from = ["tiled"]  # nothing is sent: the device's noise from what that part measured
 """
 
 from __future__ import annotations
@@ -16,6 +26,7 @@ from __future__ import annotations
 import itertools
 import math
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, Literal, TypeAlias, get_args
@@ -23,9 +34,9 @@ from typing import Any, Literal, TypeAlias, get_args
 from sqdr_qiskit.errors import ArgumentError, SpecError
 from sqdr_qiskit.specs.layout import LayoutSpec, layout_at
 from sqdr_qiskit.specs.options import Option, option, options_of
-from sqdr_qiskit.specs.reader import Table, read_document
+from sqdr_qiskit.specs.reader import Document, Table, read_document
 
-__all__ = ["JOB_OPTIONS", "JobFile", "JobSpec", "TASKS", "Task", "parse_sweep", "read_job"]
+__all__ = ["JOB_OPTIONS", "JobFile", "JobSpec", "Part", "TASKS", "Task", "parse_sweep", "read_job"]
 
 Task: TypeAlias = Literal["train", "evaluate", "infer"]
 TASKS: tuple[str, ...] = get_args(Task)
@@ -669,6 +680,27 @@ JOB_OPTIONS: Mapping[str, Option] = options_of(JobSpec)
 
 
 @dataclass(frozen=True)
+class Part:
+    """One of the parts of a job file.
+
+    Attributes:
+        name: Of its folder.
+        title: One line; may be empty.
+        job: The run; None where noise is learnt.
+        learn_from: Names of the earlier parts that noise is learnt from.
+    """
+
+    name: str
+    title: str = ""
+    job: JobSpec | None = None
+    learn_from: tuple[str, ...] = ()
+
+    def defining(self) -> dict[str, Any]:
+        """What makes it another part, as JSON values."""
+        return {"learn_from": list(self.learn_from), **({} if self.job is None else self.job.defining())}
+
+
+@dataclass(frozen=True)
 class JobFile:
     """A job file: a name, a line about it, its runs in order, and what varies among them.
 
@@ -678,6 +710,7 @@ class JobFile:
         source: Where it comes from.
         jobs: The runs.
         axes: Options that a grid varies, in the file's order.
+        parts: Of a list of parts, these; `jobs` are then their runs.
     """
 
     name: str
@@ -685,18 +718,25 @@ class JobFile:
     source: str
     jobs: tuple[JobSpec, ...]
     axes: tuple[str, ...] = ()
+    parts: tuple[Part, ...] = ()
 
 
 def read_job(path: str | os.PathLike[str]) -> JobFile:
     """Read a job file; the lists of a table `grid` multiply into single runs, the last key varying fastest.
 
-    Several grids (`[[grid]]`) follow each other.
+    Several grids (`[[grid]]`) follow each other. Parts (`[[part]]`) each say a run, or what noise is learnt
+    from; table `job` says what they share.
 
     Raises:
         SpecError: The file says something that cannot be, names a key in `job` and `grid`, has the same run
             twice, or more than `MOST_RUNS`.
     """
     document = read_document(path, kinds=("job",))
+    if "part" in document.top:
+        parts = _parts(document)
+        document.finish()
+        runs = tuple(part.job for part in parts if part.job is not None)
+        return JobFile(document.path.stem, document.title, document.source, runs, parts=parts)
     job = document.table("job")
     fixed = _read(job)
     several = isinstance(document.top.value("grid", default=None), list)
@@ -729,6 +769,35 @@ def read_job(path: str | os.PathLike[str]) -> JobFile:
         _require_use(job, fixed["task"])
     document.finish()
     return JobFile(document.path.stem, document.title, document.source, tuple(jobs.values()), tuple(axes))
+
+
+def _parts(document: Document) -> tuple[Part, ...]:
+    """The parts of a file that has some."""
+    shared = document.table("job", optional=True)
+    common = _read(shared, task_needed=False)
+    parts: dict[str, Part] = {}
+    for table in document.top.tables("part"):
+        name = table.text("name")
+        if not _PART_NAME.fullmatch(name) or name in parts:
+            table.refuse("name", f"must be a word of letters, digits and dashes, each once, but is {name!r}")
+        title, sources = table.text("title", default=""), table.texts("learn_from", default=())
+        if not sources:
+            read = {**common, **_read(table, task_needed="task" not in common)}
+            _require_use(table, read["task"])
+            parts[name] = Part(name, title, JobSpec(**read))
+            continue
+        for source in sources:
+            if source not in parts or parts[source].job is None:
+                table.refuse("learn_from", f"must name earlier parts that are runs, but names {source!r}")
+        parts[name] = Part(name, title, learn_from=sources)
+    backends = sorted({part.job.backend for part in parts.values() if part.job is not None})
+    if len(backends) != 1:
+        told = ", ".join(backends) or "none"
+        raise SpecError(f"{document.top.file}: must have parts on one backend, but they have {told}.")
+    return tuple(parts.values())
+
+
+_PART_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9-]{0,39}")
 
 
 def _axes(job: Table, grid: Table) -> dict[str, list[Any]]:

@@ -87,6 +87,7 @@ class Service:
         plan: Name of the account's plan, and how it is paid for.
         usage: What the instance is said to have used, in place of what jobs took.
         paused: Device -> why it takes no jobs.
+        truth: Device -> the backend that computes its jobs, where that is not what its calibration says.
         closing: Set when the service ends.
     """
 
@@ -109,6 +110,7 @@ class Service:
     plan: tuple[str, str] = ("Open", "free")
     usage: dict[str, Any] | None = None
     paused: dict[str, str] = field(default_factory=dict)
+    truth: dict[str, Any] = field(default_factory=dict)
     closing: threading.Event = field(default_factory=threading.Event)
 
     def __post_init__(self) -> None:
@@ -218,7 +220,7 @@ class Service:
         from tests.stub.compute import compute
 
         try:
-            result = compute(job.program, job.params, self._backends[job.device])
+            result = compute(job.program, job.params, self.truth.get(job.device, self._backends[job.device]))
         except Exception:  # the service's own fault is a failed job, as at IBM
             job.result = traceback.format_exc()
             job.reason, job.reason_code = "Internal error.", 9999
