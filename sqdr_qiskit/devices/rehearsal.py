@@ -16,7 +16,7 @@ import hashlib
 import logging
 import secrets
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 
 import numpy as np
@@ -33,8 +33,10 @@ from sqdr_qiskit.devices.chip import Chip, PlacedChannels
 from sqdr_qiskit.devices.sender import Handle, Request, shots_of
 from sqdr_qiskit.devices.success import schedule
 from sqdr_qiskit.errors import ArgumentError, UnsupportedError
+from sqdr_qiskit.lightcone.angles import prepared
+from sqdr_qiskit.lightcone.cones import cone, pauli_terms
 from sqdr_qiskit.lightcone.engine import ExactEngine
-from sqdr_qiskit.lightcone.operations import Channel
+from sqdr_qiskit.lightcone.operations import Channel, normal_form
 from sqdr_qiskit.noise_models.channels import kraus_operators, kraus_to_ptm, without_rounding
 from sqdr_qiskit.noise_models.convert import read_terms
 from sqdr_qiskit.simulators.aer import AerConeEstimator
@@ -313,6 +315,7 @@ def crosstalk(
     return [(q, other, angle) for q in gate for other, angle in near.get(q, ()) if other not in gate]
 
 
+_WIDEST_JOINED = 8  # qubits: beyond, only whole states would hold a cone that crosstalk joins to others
 _WAIT = "wait~"
 _ZZ = "zz~"
 
@@ -397,13 +400,23 @@ def chip_engine(
 
     Returns:
         Gives the expectations of the readings, errors of the readout included; its parameters are the
-        circuit's, in their order.
+        circuit's, in their order. Crosstalk joins light cones: where one has more than 8 qubits with it, it
+        is left out, and a warning says so.
 
     Raises:
         UnsupportedError: A light cone is too wide and too deep for its noise.
     """
     part = part_in_use(circuit, chip, _looked_at(words))
     present = noise or Noise()
+    if chip.zz and _widest_cone(part, words, chip) > _WIDEST_JOINED:
+        _log.warning(
+            "ZZ coupling between neighbouring tiles on %s is left out: it joins light cones to more qubits "
+            "than %d here.",
+            chip.name,
+            _WIDEST_JOINED,
+        )
+        chip = replace(chip, zz={})
+        part = part_in_use(circuit, chip, _looked_at(words))
 
     def readout(qubit: int) -> tuple[float, float]:
         return chip.readout[part.qubits[qubit]] if present.readout else (0.0, 0.0)
@@ -422,6 +435,18 @@ def chip_engine(
             f"noise, but one is too wide and too deep; sample it with `--simulator aer`, or lay it out with "
             f"`--layout tiled` where that can be."
         ) from error
+
+
+def _widest_cone(part: PartInUse, words: Sequence[SparsePauliOp], chip: Chip) -> int:
+    """Qubits of the widest light cone, crosstalk included."""
+    form = normal_form(prepared(part.circuit)[0], _ChipChannels(chip, part.qubits, Noise()))
+    terms = [
+        term
+        for word in words
+        for label in word.paulis.to_labels()
+        for term in pauli_terms(SparsePauliOp([part.word(label)]), form)
+    ]
+    return max((len(cone(form, term).qubits) for term in terms), default=0)
 
 
 def aer_noise(part: PartInUse, chip: Chip) -> NoiseModel:

@@ -11,7 +11,7 @@ from qiskit_aer.noise import NoiseModel, ReadoutError
 from scipy import stats
 
 from sqdr_qiskit.circuits import build_circuit
-from sqdr_qiskit.devices.chip import fake_backend
+from sqdr_qiskit.devices.chip import Chip, fake_backend
 from sqdr_qiskit.devices.estimator import DeviceEstimator
 from sqdr_qiskit.devices.programs import LayoutOptions
 from sqdr_qiskit.devices.rehearsal import LocalSender, aer_noise, part_in_use
@@ -65,7 +65,7 @@ def test_pairs_that_turn_too_far_and_crosstalk_equal_density_matrices(
 ) -> None:
     """CZs and ECRs that turn too far, and neighbouring tiles that are coupled, against Aer's RZZ gates."""
     model, plain = build_circuit(name), snapshot(device)
-    values = rng.uniform(-4, 4, (2, model.circuit.num_parameters))
+    values = rng.uniform(-4, 4, (1, model.circuit.num_parameters))
     pub = (model.circuit, [[o] for o in model.observables], values)
     options = LayoutOptions(copies=copies)
     laid_out = DeviceEstimator(plain, LocalSender(plain), options=options)
@@ -92,6 +92,28 @@ def test_pairs_that_turn_too_far_and_crosstalk_equal_density_matrices(
     np.testing.assert_allclose(found[0], found[1], atol=1e-9)
     assert (np.abs(found[0] - found[3]).max() > 1e-3) == bool(across)
     assert np.abs(found[3] - found[2]).max() > 1e-3
+
+
+def test_crosstalk_that_joins_wide_cones_is_left_out_and_said(
+    rng: np.random.Generator, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model, plain = build_circuit("2b-5q"), snapshot("fake_kingston")
+    pub = (
+        model.circuit,
+        [[o] for o in model.observables],
+        rng.uniform(-4, 4, (1, model.circuit.num_parameters)),
+    )
+    coupled = replace(plain, zz={(min(pair), max(pair)): 0.3 for pair in plain.edges}, _found={})
+
+    def values(chip: Chip) -> np.ndarray:
+        estimator = DeviceEstimator(plain, LocalSender(chip, sampled=False), options=LayoutOptions(copies=1))
+        return np.asarray(estimator.run([pub]).result()[0].data.evs)
+
+    assert np.abs(values(coupled) - values(plain)).max() > 1e-3
+    assert "left out" not in caplog.text
+    monkeypatch.setattr("sqdr_qiskit.devices.rehearsal._WIDEST_JOINED", 2)
+    np.testing.assert_array_equal(values(coupled), values(plain))
+    assert "ZZ coupling between neighbouring tiles on fake_kingston is left out" in caplog.text
 
 
 @pytest.mark.parametrize("simulator", ["exact", "aer"])
