@@ -13,7 +13,7 @@ either set as they are changes no expectation value: RZ before a measurement of 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -26,6 +26,7 @@ __all__ = [
     "Cone",
     "common_cone",
     "cone",
+    "cones_together",
     "Flow",
     "flow",
     "ONLY_IZ",
@@ -233,19 +234,51 @@ def tight_cone(form: NormalForm, term: PauliTerm) -> Cone:
     operations = found.operations
     # What does nothing from one end, once gone, may leave something without an effect seen from the other.
     while True:
-        sets = dict.fromkeys(range(form.n_qubits), ONLY_IZ)
-        kept = [number for number in operations if _push(form.operations[number], sets)]
+        kept = _lively(form, operations)
         sets = _measured(form, term)
         alive = tuple(number for number in reversed(kept) if pull(form.operations[number], sets))[::-1]
         if alive == operations:
             break
         operations = alive
-    qubits = {qubit for qubit, _ in term.paulis}
+    qubits = {qubit for qubit, _ in term.paulis} | _acted_on(form, operations)
+    instructions = sorted({form.operations[number].instruction for number in operations})
+    return Cone(term, tuple(sorted(qubits)), operations, tuple(instructions))
+
+
+def cones_together(form: NormalForm, cones: Sequence[Cone]) -> list[Cone]:
+    """Tight cones of terms that are read from one circuit, the union of all their operations.
+
+    A tight cone lacks what does nothing to |0...0>. Another's operation before it may let it do something: an
+    S that follows no RX in its own cone, but does in the other's. Then such operations are taken back, and
+    only what does nothing in the union is left out.
+    """
+    shared = {number for member in cones for number in member.operations}
+    whole = [cone(form, member.term) for member in cones if set(member.operations) != shared]
+    if all(shared.issuperset(_lively(form, shared.union(own.operations))) for own in whole):
+        return list(cones)
+    whole = [cone(form, member.term) for member in cones]
+    kept = set(_lively(form, {number for own in whole for number in own.operations}))
+    found = []
+    for own in whole:
+        operations = tuple(number for number in own.operations if number in kept)
+        instructions = sorted({form.operations[number].instruction for number in operations})
+        qubits = {qubit for qubit, _ in own.term.paulis} | _acted_on(form, operations)
+        found.append(Cone(own.term, tuple(sorted(qubits)), operations, tuple(instructions)))
+    return found
+
+
+def _lively(form: NormalForm, operations: Collection[int]) -> list[int]:
+    """Those of a circuit's operations that do something to |0...0>; the others may be left out together."""
+    sets = dict.fromkeys(range(form.n_qubits), ONLY_IZ)
+    return [number for number in sorted(operations) if _push(form.operations[number], sets)]
+
+
+def _acted_on(form: NormalForm, operations: Collection[int]) -> set[int]:
+    qubits: set[int] = set()
     for number in operations:
         op = form.operations[number]
         qubits |= {op.qubit} if isinstance(op, Rotation | Fixed) else set(op.qubits)
-    instructions = sorted({form.operations[number].instruction for number in operations})
-    return Cone(term, tuple(sorted(qubits)), operations, tuple(instructions))
+    return qubits
 
 
 def _measured(form: NormalForm, term: PauliTerm) -> dict[int, int]:

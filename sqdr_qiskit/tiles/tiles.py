@@ -16,7 +16,7 @@ from qiskit.quantum_info import SparsePauliOp
 
 from sqdr_qiskit.errors import ArgumentError, UnsupportedError
 from sqdr_qiskit.lightcone.angles import AngleStage, prepared
-from sqdr_qiskit.lightcone.cones import Cone, PauliTerm, cone, pauli_terms, tight_cone
+from sqdr_qiskit.lightcone.cones import Cone, PauliTerm, cone, cones_together, pauli_terms, tight_cone
 from sqdr_qiskit.lightcone.operations import ChannelModel, NormalForm, Rotation, normal_form
 from sqdr_qiskit.lightcone.paulis import RealArray
 from sqdr_qiskit.lightcone.runs import Run, euler_angles
@@ -199,6 +199,9 @@ def tile_circuit(
     else:
         chosen = [tuple(group) for group in groups]
     _check_groups(chosen, terms, one_basis=one_basis)
+    for group in chosen:
+        for number, member in zip(group, cones_together(form, [cones[i] for i in group]), strict=True):
+            cones[number] = member
     if fuse:
         written = write_fused(flat, form, [[cones[i] for i in group] for group in chosen])
     else:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from qiskit.circuit import Parameter, QuantumCircuit
+from qiskit.primitives import StatevectorEstimator
 from qiskit.quantum_info import SparsePauliOp
 
 from sqdr_qiskit.circuits import build_circuit
@@ -251,3 +252,22 @@ def test_what_cannot_be_taken_is_refused_by_name() -> None:
         pack(whole_register(model.circuit, model.observables), unit="gate")
     with pytest.raises(ArgumentError, match="must hold each of the 3 terms once"):
         tile_circuit(model.circuit, model.observables, groups=[[0], [1]])
+
+
+@pytest.mark.parametrize("one_basis", [False, True])
+@pytest.mark.parametrize("groups", [None, [[0, 1]]])
+def test_what_does_nothing_in_a_term_s_own_cone_is_kept_beside_another(
+    one_basis: bool, groups: list[list[int]] | None, rng: np.random.Generator
+) -> None:
+    a, b = Parameter("a"), Parameter("b")
+    circuit = QuantumCircuit(3)
+    circuit.rx(a, 0)  # which <ZYX> does not see, so that the S follows |0> in its cone
+    circuit.ch(0, 1)
+    circuit.ry(b, 2)
+    circuit.s(0)
+    observables = [SparsePauliOp("ZYX"), SparsePauliOp("ZYI" if one_basis else "XZI")]
+    tiled = tile_circuit(circuit, observables, one_basis=one_basis, groups=groups)
+    rows = rng.uniform(-3, 3, (3, 2))
+    pub = (tiled.circuit, [[o] for o in tiled.observables], tiled.bind(tiled.angles(rows)))
+    expected = StatevectorEstimator().run([(circuit, [[o] for o in observables], rows)]).result()[0].data.evs
+    np.testing.assert_allclose(StatevectorEstimator().run([pub]).result()[0].data.evs, expected, atol=1e-12)
