@@ -35,7 +35,7 @@ __all__ = [
     "runtime_settings",
 ]
 
-CEILINGS = tuple(name for name, one in JOB_OPTIONS.items() if one.may_change)
+CEILINGS = tuple(name for name, one in JOB_OPTIONS.items() if one.may_change and one.group == "hardware")
 """Options of a job that bound what a run may spend; they may change when it is taken up again."""
 
 

@@ -1,4 +1,4 @@
-"""Which checkpoint an argument means."""
+"""Which checkpoint an argument means, and how much data a job takes."""
 
 from __future__ import annotations
 
@@ -9,9 +9,11 @@ import pytest
 
 from sqdr_qiskit.errors import CheckpointError
 from sqdr_qiskit.jobs import settings
-from sqdr_qiskit.jobs.settings import choose_checkpoint
+from sqdr_qiskit.jobs.hardware import has_ledger
+from sqdr_qiskit.jobs.settings import HARDWARE_TEST, choose_checkpoint, data_of
 from sqdr_qiskit.jobs.training import TrainedRun
 from sqdr_qiskit.records import BEST, LAST
+from sqdr_qiskit.specs.job import JobSpec
 
 
 @pytest.fixture
@@ -66,3 +68,14 @@ def test_weights_are_what_the_run_wrote(run: TrainedRun, tmp_path: Path) -> None
     for named in (folder, folder / BEST):
         with pytest.raises(CheckpointError, match=r"has another SHA-256 than run\.json says"):
             choose_checkpoint(str(named))
+
+
+def test_a_rehearsal_takes_all_images_unless_it_is_held_to_a_ceiling() -> None:
+    free = JobSpec(dataset="digits", backend="fake_kingston")
+    held = JobSpec(dataset="digits", backend="fake_kingston", max_executions=10**9)
+    assert (has_ledger(free), has_ledger(held)) == (False, True)
+    every, few = data_of(free), data_of(held)
+    assert every.validation is not None
+    assert len(every.test) == 359
+    assert few.validation is None
+    assert len(few.test) == HARDWARE_TEST
