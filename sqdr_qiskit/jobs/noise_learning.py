@@ -289,10 +289,11 @@ def _run(folder: Path) -> tuple[dict[str, Any], JobSpec, np.ndarray]:
             "not."
         )
     job = JobSpec.from_dict(record["inputs"]["job"], where=str(folder))
-    if is_hardware(str(kept["backend"])) and job.resilience != 0:
+    if is_hardware(str(kept["backend"])) and job.mitigated:
+        how = f"mitigation {job.mitigation}" if job.mitigation else f"resilience {job.resilience or 1}"
         raise ArgumentError(
             f"Run {str(folder)!r} must be without error mitigation (`--resilience 0`) to learn noise from, "
-            f"but ran with resilience {1 if job.resilience is None else job.resilience}."
+            f"but ran with {how}."
         )
     return kept, job, np.arange(len(kept["angles"])) % BATCH_SIZE
 

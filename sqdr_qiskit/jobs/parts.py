@@ -17,12 +17,17 @@ from pathlib import Path
 from typing import Any
 
 from sqdr_qiskit import records
+from sqdr_qiskit.circuits import build_circuit
+from sqdr_qiskit.devices.chip import Chip, chip_of, fake_backend
+from sqdr_qiskit.devices.estimator import DeviceEstimator
+from sqdr_qiskit.devices.layout_file import layout_options
 from sqdr_qiskit.devices.names import is_hardware
-from sqdr_qiskit.errors import BackendError, CheckpointError
+from sqdr_qiskit.devices.rehearsal import LocalSender
+from sqdr_qiskit.errors import ArgumentError, BackendError, CheckpointError
 from sqdr_qiskit.jobs.doctor import compare_with_twin
 from sqdr_qiskit.jobs.expectations import agreement, read_expectations
 from sqdr_qiskit.jobs.folders import is_finished, locked, make_folder, read_record
-from sqdr_qiskit.jobs.hardware import CEILINGS, Hardware
+from sqdr_qiskit.jobs.hardware import CEILINGS, Hardware, runtime_settings
 from sqdr_qiskit.jobs.inference import carry_out_inference
 from sqdr_qiskit.jobs.noise_learning import learn_from_runs
 from sqdr_qiskit.jobs.run_report import checkpoint_of_run
@@ -30,6 +35,7 @@ from sqdr_qiskit.jobs.settings import choose_checkpoint
 from sqdr_qiskit.jobs.training import carry_out_training
 from sqdr_qiskit.model.checkpoint import restore
 from sqdr_qiskit.runtime.ledger import LEDGER, Ledger
+from sqdr_qiskit.specs.circuit import CircuitSpec
 from sqdr_qiskit.specs.job import JOB_OPTIONS, JobFile, JobSpec, Part
 from sqdr_qiskit.specs.noise import NoiseSpec, noise_text
 
@@ -96,6 +102,7 @@ def carry_out_parts(
         ceiling_s = ceiling_s or float(known["max_qpu_seconds"])
     else:
         ceiling_s = ceiling_s or max((j.max_qpu_seconds or 0.0 for j in file.jobs), default=0.0) or _CEILING_S
+        _judge(file.parts)
         root = make_folder(root, "parts", file.name)
     with locked(root, inside=True):
         facts = {"schema": 1, "job": file.name, "digest": digest, "max_qpu_seconds": ceiling_s}
@@ -121,6 +128,41 @@ def carry_out_parts(
                 _run(part.job, left, places[part.name], opened, command, notice)
             records.write_json(root / PARTS_RECORD, parts_record(file, root))
     return root
+
+
+def _judge(parts: Sequence[Part]) -> None:
+    """Refuse parts of which one cannot be, before anything is paid for another."""
+    chip = None
+    for part in parts:
+        job = part.job
+        if job is None:
+            continue
+        if is_hardware(job.backend):
+            assert runtime_settings(job)  # checks them
+        elif not job.backend.startswith("fake_"):
+            raise ArgumentError(
+                f"Argument `backend` must be a device or its snapshot for a list of parts, but part "
+                f"{part.name} has {job.backend}."
+            )
+        circuit: str | CircuitSpec = job.circuit
+        if job.checkpoint is not None or job.task != "train":
+            chosen = choose_checkpoint(job.checkpoint, dataset=job.dataset or None)
+            circuit = chosen.checkpoint.settings.circuit
+        model = build_circuit(circuit)
+        if chip is None:
+            chip = _chip(job.backend)
+        layout = layout_options(job.layout)
+        assert DeviceEstimator(chip, LocalSender(chip), options=layout).program(
+            model.circuit, model.observables
+        )
+
+
+def _chip(backend: str) -> Chip:
+    if not is_hardware(backend):
+        return chip_of(fake_backend(backend))
+    from sqdr_qiskit.runtime.accounts import Connection
+
+    return chip_of(Connection(backend).device)
 
 
 def _is_done(part: Part, place: Path) -> bool:

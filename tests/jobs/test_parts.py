@@ -245,6 +245,20 @@ def test_parts_that_cannot_be_are_refused(tmp_path: Path, text: str, told: str) 
         read_job(path)
 
 
+def test_nothing_is_made_or_sent_where_a_later_part_cannot_be(
+    stub: StubServer, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "mine.toml"  # nine qubits do not stand whole on seven
+    path.write_text(_HEAD + _PARTS.format(checkpoint="digits-2b-9q", ceiling=60))
+    for backend in ("ibm_kingston", "fake_nairobi"):
+        assert main(["run", str(path), "--backend", backend, "--out", str(tmp_path / "all")]) == 2
+        assert "The circuit needs 9 qubits" in capsys.readouterr().err
+        assert not (tmp_path / "all").exists()
+    assert main(["run", str(path), "--backend", "exact", "--out", str(tmp_path / "all")]) == 2
+    assert "must be a device or its snapshot" in capsys.readouterr().err
+    assert stub.service.n_jobs == 0
+
+
 def test_options_of_grids_and_of_parts_do_not_mix(
     written: Callable[[float], Path], capsys: pytest.CaptureFixture[str]
 ) -> None:
