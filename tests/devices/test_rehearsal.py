@@ -65,7 +65,7 @@ def test_pairs_that_turn_too_far_and_crosstalk_equal_density_matrices(
 ) -> None:
     """CZs and ECRs that turn too far, and neighbouring tiles that are coupled, against Aer's RZZ gates."""
     model, plain = build_circuit(name), snapshot(device)
-    values = rng.uniform(-4, 4, (1, model.circuit.num_parameters))
+    values = rng.uniform(-4, 4, (copies, model.circuit.num_parameters))
     pub = (model.circuit, [[o] for o in model.observables], values)
     options = LayoutOptions(copies=copies)
     laid_out = DeviceEstimator(plain, LocalSender(plain), options=options)
