@@ -1,6 +1,6 @@
 """Write the drawings of the README from what they show: `python -m docs.figures [RUN]`.
 
-accuracy.svg and speed.svg are drawn from the tables of results.md and speed.md. one-image.svg and
+accuracy.svg is drawn from runs.csv, speed.svg from the table of speed.md. one-image.svg and
 run-page.png show RUN, a finished training, as its page does; without RUN they stay as they are. The picture
 of the page is taken by Chromium. model.svg is drawn by hand.
 """
@@ -20,10 +20,11 @@ from typing import Any
 import numpy as np
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
+from docs.results import SIZES, one_group
 from sqdr_qiskit.reports.drawings import example_ways, spike_strip
 from sqdr_qiskit.reports.style import COLOURS, PAGE, figure_svg, house_style, new_figure, pixels_img
 
-__all__ = ["accuracy_figure", "main", "one_image", "read_accuracies", "read_speeds", "speed_figure"]
+__all__ = ["accuracy_figure", "main", "one_image", "read_speeds", "speed_figure"]
 
 _DOCS = Path(__file__).parent
 
@@ -48,61 +49,37 @@ def _tables(page: str) -> dict[str, list[dict[str, str]]]:
 
 # ---- accuracy ----------------------------------------------------------------------------------------------
 
-_PANELS = {  # heading of results.md -> title, data set and backend
-    "MNIST, noiseless": ("MNIST", "mnist", "exact"),
-    "Fashion-MNIST, noiseless": ("Fashion-MNIST", "fashion-mnist", "exact"),
-    "MNIST under noise `paper`": ("MNIST, noisy", "mnist", "exact_noisy"),
-    "Fashion-MNIST under noise `paper`": ("Fashion-MNIST, noisy", "fashion-mnist", "exact_noisy"),
+_PANELS = {  # title -> grid, data set
+    "MNIST": ("table-3", "mnist"),
+    "Fashion-MNIST": ("table-3", "fashion-mnist"),
+    "MNIST, noisy": ("table-4", "mnist"),
+    "Fashion-MNIST, noisy": ("table-4", "fashion-mnist"),
 }
 
 
-def read_accuracies(page: str) -> dict[str, list[dict[str, Any]]]:
-    """Panel -> for each circuit its `name` and its test accuracies in per cent.
-
-    `paper` is Luu et al.'s; `ours` what the row says: the run chosen by validation, or "mean ± standard
-    deviation", the latter as `spread`; `seeds` are all that the page has of single runs.
-    """
-    seeds = {
-        (line[1], line[2], line[3]): [float(value) for value in re.findall(r"test ([\d.]+)", line[4])]
-        for line in re.finditer(r"^- ([\w-]+), ([\w-]+), backend (\w+): (.*)$", page, flags=re.MULTILINE)
-    }
-    found: dict[str, list[dict[str, Any]]] = {}
-    for heading, rows in _tables(page).items():
-        if heading not in _PANELS:
-            continue
-        title, dataset, backend = _PANELS[heading]
-        for row in rows:
-            ours = [float(number) for number in re.findall(r"\d+\.\d+", row["test %"])]
-            found.setdefault(title, []).append(
-                {
-                    "name": row["circuit"],
-                    "paper": float(row["paper, test %"]),
-                    "ours": ours[0],
-                    "spread": ours[1] if len(ours) > 1 else 0.0,
-                    "seeds": seeds.get((dataset, row["circuit"], backend), []),
-                }
-            )
-    return found
-
-
-def accuracy_figure(found: Mapping[str, Sequence[Mapping[str, Any]]]) -> str:
+def accuracy_figure() -> str:
     """Our test accuracy beside the paper's, every seed a point, as SVG."""
     with house_style():
         figure = new_figure(PAGE, 2.5, "")
-        for axes, (title, rows) in zip(figure.subplots(1, len(found)), found.items(), strict=True):
-            places = np.arange(len(rows))
-            for place, row in zip(places, rows, strict=True):
-                single = axes.plot([place] * len(row["seeds"]), row["seeds"], "o", c=COLOURS[5], mec="none")
-            ours = axes.errorbar(
-                places, [row["ours"] for row in rows], [row["spread"] for row in rows], fmt="o", c=COLOURS[0]
-            )
-            paper = axes.plot(places, [row["paper"] for row in rows], "D", c=COLOURS[1])
-            axes.set_xticks(places, [row["name"] for row in rows], rotation=40, ha="right")
-            axes.set_xlim(-0.6, len(rows) - 0.4)
+        for axes, (title, (grid, dataset)) in zip(
+            figure.subplots(1, len(_PANELS)), _PANELS.items(), strict=True
+        ):
+            for place, name in enumerate(SIZES):
+                group = one_group(grid, circuit=name, dataset=dataset)
+                if group is None or group.spread is None:
+                    continue
+                seeds = [100 * value for value in group.by_seed.values()]
+                single = axes.plot([place] * len(seeds), seeds, "o", c=COLOURS[5], mec="none")
+                sd = 100 * (group.spread.sd or 0)
+                ours = axes.errorbar(place, 100 * group.spread.mean, sd, fmt="o", c=COLOURS[0])
+                if group.paper is not None:
+                    paper = axes.plot(place, 100 * group.paper["accuracy"], "D", c=COLOURS[1])
+            axes.set_xticks(range(len(SIZES)), SIZES, rotation=40, ha="right")
+            axes.set_xlim(-0.6, len(SIZES) - 0.4)
             axes.set_title(title)
             axes.yaxis.set_major_locator(MaxNLocator(5, integer=True))
         figure.axes[0].set_ylabel("test accuracy, %")
-        words = ["ours", "ours, single seeds", "Luu et al."]
+        words = ["ours, mean ± standard deviation", "ours, single seeds", "Luu et al."]
         figure.legend([ours, *single, *paper], words, loc="outside lower center", ncols=3)
         return figure_svg(figure)
 
@@ -256,8 +233,8 @@ def _take_picture(page: Path, picture: Path) -> None:
 
 def main(arguments: Sequence[str]) -> None:
     """Write the drawings."""
-    results, speed = ((_DOCS / name).read_text(encoding="utf-8") for name in ("results.md", "speed.md"))
-    (_DOCS / "accuracy.svg").write_text(accuracy_figure(read_accuracies(results)), encoding="utf-8")
+    speed = (_DOCS / "speed.md").read_text(encoding="utf-8")
+    (_DOCS / "accuracy.svg").write_text(accuracy_figure(), encoding="utf-8")
     (_DOCS / "speed.svg").write_text(speed_figure(read_speeds(speed)), encoding="utf-8")
     for run in arguments:
         with tempfile.TemporaryDirectory() as folder:

@@ -2,7 +2,7 @@
 
 The reader of a file asks for each key by name, type, bounds and default. Here it is given a table that notes
 what it is asked for, so a table of files.md cannot say other than what is read; the controls are those of
-`MODELS`. tests/test_docs.py compares.
+`MODELS`, and the accuracies those of runs.csv (docs/results.py). tests/test_docs.py compares.
 """
 
 from __future__ import annotations
@@ -11,9 +11,11 @@ import math
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+from docs import results
 from sqdr_qiskit.model.network import MODELS
 from sqdr_qiskit.specs import channels, circuit, noise
 from sqdr_qiskit.specs.job import JOB_OPTIONS, TASKS
@@ -23,7 +25,10 @@ from sqdr_qiskit.training.recipes import RECIPES
 
 __all__ = ["PAGES", "updated"]
 
-PAGES = tuple(Path(__file__).with_name(name) for name in ("files.md", "what-the-circuit-does.md"))
+PAGES = tuple(
+    Path(__file__).parent / name
+    for name in ("files.md", "results.md", "what-the-circuit-does.md", "../README.md")
+)
 _TYPES = {"integer": "whole number", "number": "number", "flag": "true or false", "text": "text"}
 _KINDS = {int: "whole number", float: "number", bool: "true or false", str: "text", tuple: "list of texts"}
 
@@ -213,6 +218,10 @@ def _controls() -> str:
     )
 
 
+def _accuracies(name: str) -> str:
+    return _table(*results.tables[name]())
+
+
 def _value(value: Any) -> str:
     """A recipe's setting; multiples of pi as such."""
     if isinstance(value, float) and value and value % math.pi == 0:
@@ -227,6 +236,7 @@ _TABLES: dict[str, Callable[[], str]] = {
     "readout": _readout,
     "jobs": _jobs,
     "controls": _controls,
+    **{name: partial(_accuracies, name) for name in results.tables},
 }
 
 

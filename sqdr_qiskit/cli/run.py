@@ -29,6 +29,7 @@ MOST_UNASKED = 500
 
 _WORK = "grid"
 _PARTS = "parts"
+_NAMED = 5  # runs that are still to do, in one line
 
 
 def run(
@@ -355,9 +356,12 @@ def _show_grid(file: JobFile, result: GridResult, *, as_json: bool) -> None:
     elif not as_json:
         if result.rows:
             print_text(results_table(result.rows, tuple(result.rows[0]), title=file.title).text())
-        print_text(f"in {result.folder}: {len(result.rows)} runs, {result.skipped} of them finished before")
+        before = f", {result.skipped} of them before" if result.skipped else ""
+        print_text(f"in {result.folder}: {len(result.rows)} of {len(file.jobs)} runs are finished{before}")
         if result.missing:
-            print_note(f"not finished: {', '.join(result.missing)}")
+            first = ", ".join(result.missing[:_NAMED])
+            more = len(result.missing) - _NAMED
+            print_note(f"not finished: {first}" + (f" and {more} more" if more > 0 else ""))
     if result.failed:
         told = "; ".join(f"{name}: {error}" for name, error in result.failed)
         raise RunError(f"{len(result.failed)} of {len(file.jobs)} runs failed: {told}")

@@ -142,7 +142,7 @@ def test_run_carries_out_a_job_file_and_goes_on_with_it(
     assert said(capsys)["record"]["digests"] == first["record"]["digests"]
     Path("grid.toml").write_text(JOB + "\n[grid]\nseed = [1, 2]\n")
     assert main(["run", "grid.toml", "--out", "many"]) == 0
-    assert "2 runs, 0 of them finished before" in capsys.readouterr().out
+    assert "2 of 2 runs are finished" in capsys.readouterr().out
     assert main(["run", "grid.toml", "--resume", "many", "--json"]) == 0
     answer = said(capsys)
     assert answer["skipped"] == 2
