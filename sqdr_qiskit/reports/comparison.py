@@ -75,9 +75,11 @@ class Group:
 
     @cached_property
     def validation(self) -> Spread | None:
-        """Of the best validation accuracy."""
+        """Of the best validation accuracy of the finished runs."""
         known = [
-            float(run["validation_accuracy"]) for run in self.runs if run["validation_accuracy"] is not None
+            float(run["validation_accuracy"])
+            for run in self.runs
+            if run["accuracy"] is not None and run["validation_accuracy"] is not None
         ]
         return spread_of(known) if known else None
 
@@ -89,7 +91,8 @@ class Comparison:
     Attributes:
         groups: In the order of their first runs.
         pairs: (reference, other) -> the paired difference, None without a shared seed; a group is compared
-            with the first of its data set, or with the one that was asked for.
+            with the first of its data set (where models differ, of its circuit, too), or with the one that
+            was asked for.
     """
 
     groups: tuple[Group, ...]
@@ -367,10 +370,13 @@ def _pairs(groups: Sequence[Group], reference: str | None) -> dict[tuple[str, st
         if chosen is None:
             names = "; ".join(group.label for group in groups)
             raise ArgumentError(f"Argument `reference` must be one of {names}, but is {reference!r}.")
-    by_data: dict[str, list[Group]] = {}
+    by_data: dict[tuple[str, ...], list[Group]] = {}
     for group in groups:
         if group.by_seed:
-            by_data.setdefault(str(group.runs[0]["dataset"]), []).append(group)
+            of = (
+                ("dataset", "circuit") if "model" in group.settings else ("dataset",)
+            )  # controls of a circuit
+            by_data.setdefault(tuple(str(group.runs[0][key]) for key in of), []).append(group)
     found: dict[tuple[str, str], Paired | None] = {}
     for own in by_data.values():
         first = chosen if chosen in own else own[0]

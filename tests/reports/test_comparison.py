@@ -89,6 +89,29 @@ def test_data_sets_are_not_compared_with_each_other() -> None:
     assert [group.label for group in found.groups] == ["mnist", "kmnist"]
 
 
+def test_a_control_is_compared_with_its_own_circuit() -> None:
+    found = compare_runs(
+        [
+            run(seed, 0.9, circuit=circuit, model=model)
+            for circuit in ("2b-9q", "4b-9q")
+            for model in ("circuit", "grouped-tanh")
+            for seed in range(3)
+        ]
+    )
+    assert list(found.pairs) == [
+        ("2b-9q, model circuit", "2b-9q, model grouped-tanh"),
+        ("4b-9q, model circuit", "4b-9q, model grouped-tanh"),
+    ]
+
+
+def test_a_run_that_goes_on_does_not_count_in_the_validation() -> None:
+    (group,) = compare_runs(
+        [run(0, 0.9), {**run(1, 0.8), "accuracy": None, "validation_accuracy": 0.1}]
+    ).groups
+    assert group.validation is not None
+    assert group.validation.n == 1
+
+
 def test_one_kind_of_run_is_called_what_it_is() -> None:
     (group,) = compare_runs([run(0, 0.9), run(1, 0.8)]).groups
     assert group.label == "2b-9q on mnist"
