@@ -586,8 +586,8 @@ class JobSpec:
 
     def __post_init__(self) -> None:
         given = {name: value for name, value in asdict(self).items() if name in JOB_OPTIONS}
-        # None and, of what depends on the rest, "" are nothing said.
-        said = {n: v for n, v in given.items() if v is not None and not v == "" == JOB_OPTIONS[n].default}
+        # None says nothing; nor does "" where it is the default, which depends on other options then.
+        said = {n: v for n, v in given.items() if v is not None and (v != "" or JOB_OPTIONS[n].default != "")}
         table = Table(said)
         Table({"task": self.task}).text("task", choices=TASKS)
         for name, one in JOB_OPTIONS.items():

@@ -140,14 +140,14 @@ def test_an_interrupted_run_goes_on_as_it_says(
     process = subprocess.Popen(
         command, cwd=tmp_path, stderr=subprocess.PIPE, text=True, start_new_session=True
     )
-    until = time.monotonic() + 600  # a busy machine's
+    until = time.monotonic() + 120
     state = "*/state.pt" if words == ["train"] else "*/*/state.pt"
     while not list((tmp_path / "runs").glob(state)):
         assert time.monotonic() < until
         assert process.poll() is None
         time.sleep(0.05)
     os.killpg(process.pid, signal.SIGINT)  # as a terminal does: to the workers too
-    _, said = process.communicate(timeout=120)
+    _, said = process.communicate(timeout=30)
     assert process.returncode == 130
     assert "Traceback" not in said
     until = time.monotonic() + 60
