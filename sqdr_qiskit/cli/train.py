@@ -100,7 +100,6 @@ def _network(inputs: Mapping[str, Any]) -> str:
 
 
 def _announce(job: JobSpec, folder: Path, inputs: Mapping[str, Any]) -> None:
-    from sqdr_qiskit.jobs.cost import forecast_training
     from sqdr_qiskit.jobs.hardware import has_ledger
 
     data, recipe = inputs["data"], inputs["recipe"]
@@ -111,9 +110,12 @@ def _announce(job: JobSpec, folder: Path, inputs: Mapping[str, Any]) -> None:
     )
     if "path" in inputs["data"]:
         print_note(f"data {data['path']}: {data['classes']} classes; {data['source']}")
-    forecast = forecast_training(job, inputs) if has_ledger(job) else None
-    if forecast is not None:
-        print_note(forecast.text())
+    if has_ledger(job):
+        from sqdr_qiskit.jobs.cost import forecast_training
+
+        forecast = forecast_training(job, inputs)
+        if forecast is not None:
+            print_note(forecast.text())
 
 
 def _summary(run: TrainedRun) -> str:

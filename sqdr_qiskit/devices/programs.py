@@ -14,7 +14,6 @@ from numpy.typing import NDArray
 from qiskit import qasm3, qpy
 from qiskit.circuit import Parameter, QuantumCircuit
 from qiskit.quantum_info import SparsePauliOp
-from qiskit_ibm_runtime.utils.utils import is_isa_circuit
 
 from sqdr_qiskit import records
 from sqdr_qiskit.devices.chip import Chip
@@ -191,6 +190,9 @@ def checked(part: Round, chip: Chip) -> Round:
     Raises:
         BackendError: It cannot (a fault of this package).
     """
+    # Imports the runtime's client, which takes a second: what only simulates need not wait for it.
+    from qiskit_ibm_runtime.utils.utils import is_isa_circuit
+
     message = is_isa_circuit(part.circuit, chip.target)
     if message:
         raise BackendError(f"The circuit for {chip.name} is not one that it can run: {message}")

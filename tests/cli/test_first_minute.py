@@ -175,3 +175,15 @@ def test_the_first_line_comes_before_anything_heavy(tmp_path: Path) -> None:
     )
     assert done.stdout == "loading PyTorch and Qiskit []\n", done.stderr
     assert options.typed_command()[0] == "sqdr-qiskit"
+
+
+def test_a_simulation_does_not_load_what_talks_to_a_service(tmp_path: Path) -> None:
+    code = (
+        "import sys; from sqdr_qiskit.cli import main\n"
+        "code = main(['train', '--circuit', '2b-3q', '--limit', '40', '--epochs', '1'])\n"
+        "print(code, [n for n in ('qiskit_ibm_runtime', 'requests') if n in sys.modules])\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=False
+    )
+    assert done.stdout.splitlines()[-1] == "0 []", done.stderr
