@@ -13,7 +13,7 @@ from docs.figures import accuracy_figure, one_image, read_speeds, speed_figure
 from docs.results import SIZES, one_group, tables
 from docs.tables import PAGES, updated
 from sqdr_qiskit.specs.circuit import read_circuit
-from sqdr_qiskit.specs.job import read_job
+from sqdr_qiskit.specs.job_file import read_job
 from sqdr_qiskit.specs.noise import read_noise
 from tests.stub.fixtures import stub
 from tests.stub.server import StubServer

@@ -28,7 +28,7 @@ from sqdr_qiskit.model.checkpoint import read_checkpoint
 from sqdr_qiskit.runtime.ledger import LEDGER, Ledger
 from sqdr_qiskit.runtime.service import read_result
 from sqdr_qiskit.specs.circuit import read_circuit
-from sqdr_qiskit.specs.job import read_job
+from sqdr_qiskit.specs.job_file import read_job
 from sqdr_qiskit.specs.layout import LayoutSpec, read_layout
 from sqdr_qiskit.specs.noise import read_noise
 

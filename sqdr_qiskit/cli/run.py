@@ -20,7 +20,8 @@ from sqdr_qiskit.errors import ArgumentError, RunError
 
 if TYPE_CHECKING:
     from sqdr_qiskit.jobs.grid import GridResult
-    from sqdr_qiskit.specs.job import JobFile, JobSpec
+    from sqdr_qiskit.specs.job import JobSpec
+    from sqdr_qiskit.specs.job_file import JobFile
 
 __all__ = ["MOST_UNASKED", "run"]
 
@@ -109,7 +110,7 @@ def run(
     others. Killed at any moment, --resume FOLDER goes on. Any number of runners may work on one folder.
     """
     from sqdr_qiskit import catalog
-    from sqdr_qiskit.specs.job import read_job
+    from sqdr_qiskit.specs.job_file import read_job
 
     if out is not None and resume is not None:
         raise ArgumentError(

@@ -32,7 +32,8 @@ from sqdr_qiskit.jobs.training import carry_out_training
 from sqdr_qiskit.jobs.workers import Outcome, on_dask, on_processes
 from sqdr_qiskit.records import GRID, RECORD, RESULTS
 from sqdr_qiskit.specs.circuit import circuit_spec
-from sqdr_qiskit.specs.job import JOB_OPTIONS, JobFile, JobSpec
+from sqdr_qiskit.specs.job import JOB_OPTIONS, JobSpec
+from sqdr_qiskit.specs.job_file import JobFile
 from sqdr_qiskit.training.state import TrainingProgress
 
 __all__ = [

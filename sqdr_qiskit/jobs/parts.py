@@ -36,7 +36,8 @@ from sqdr_qiskit.jobs.training import carry_out_training
 from sqdr_qiskit.model.checkpoint import restore
 from sqdr_qiskit.runtime.ledger import LEDGER, Ledger
 from sqdr_qiskit.specs.circuit import CircuitSpec
-from sqdr_qiskit.specs.job import JOB_OPTIONS, JobFile, JobSpec, Part
+from sqdr_qiskit.specs.job import JOB_OPTIONS, JobSpec
+from sqdr_qiskit.specs.job_file import JobFile, Part
 from sqdr_qiskit.specs.noise import NoiseSpec, noise_text
 
 __all__ = ["LEARNT", "PARTS", "PARTS_RECORD", "carry_out_parts", "on_backend", "parts_record"]

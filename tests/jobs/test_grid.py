@@ -30,7 +30,8 @@ from sqdr_qiskit.jobs.grid import (
 from sqdr_qiskit.jobs.training import carry_out_training
 from sqdr_qiskit.jobs.workers import Outcome
 from sqdr_qiskit.records import GRID
-from sqdr_qiskit.specs.job import JobFile, JobSpec, read_job
+from sqdr_qiskit.specs.job import JobSpec
+from sqdr_qiskit.specs.job_file import JobFile, read_job
 
 TWELVE = """
 schema = 1

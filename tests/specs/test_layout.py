@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 
 from sqdr_qiskit.errors import ArgumentError, SpecError
-from sqdr_qiskit.specs.job import JobSpec, read_job
+from sqdr_qiskit.specs.job import JobSpec
+from sqdr_qiskit.specs.job_file import read_job
 from sqdr_qiskit.specs.layout import LayoutSpec, read_layout
 
 _TILED: dict[str, Any] = {
