@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from sqdr_qiskit.cli.console import JsonOption, Progress, print_json, print_note, print_text
-from sqdr_qiskit.cli.options import job_option, typed_command
+from sqdr_qiskit.cli.options import job_option, out_option, typed_command
 from sqdr_qiskit.errors import ArgumentError
 
 if TYPE_CHECKING:
@@ -47,7 +47,7 @@ def gradient_variance(
         ),
     ] = None,
     out: Annotated[
-        Path | None, typer.Option(help="Folder for variance.json and variance.png. [default: none written]")
+        Path | None, out_option("Folder for variance.json and variance.png.", "none written")
     ] = None,
     as_json: JsonOption = False,
 ) -> None:

@@ -10,6 +10,7 @@ import typer
 
 from sqdr_qiskit.cli.console import JsonOption, print_json, print_note, print_text
 from sqdr_qiskit.cli.help import HelpCommand
+from sqdr_qiskit.cli.options import out_option
 from sqdr_qiskit.errors import ArgumentError, SpecError, UnsupportedError
 from sqdr_qiskit.specs.device import COHERENT, DeviceSnapshot
 from sqdr_qiskit.specs.noise import NoiseSpec, noise_spec
@@ -45,7 +46,7 @@ def from_device(
     device: Annotated[str, typer.Argument(help="A device's snapshot, such as fake_brisbane.")],
     *,
     output: Annotated[
-        Path | None, typer.Option("--output", "-o", help="Where to.  [default: DEVICE.toml]")
+        Path | None, typer.Option("--output", "-o", help="Where to.", show_default="DEVICE.toml")
     ] = None,
     median: Annotated[
         bool, typer.Option("--median", help="One noise for all qubits, for circuits that are not transpiled.")
@@ -86,11 +87,13 @@ def from_device(
 def learn(
     runs: Annotated[
         list[Path] | None,
-        typer.Argument(help="Folders of inferences on one device (infer --backend ... --out FOLDER)."),
+        typer.Argument(
+            help="Folders of inferences on one device (infer --backend ... --out FOLDER).", metavar="RUN"
+        ),
     ] = None,
     *,
     output: Annotated[
-        Path | None, typer.Option("--output", "-o", help="Where to.  [default: DEVICE-learnt.toml]")
+        Path | None, typer.Option("--output", "-o", help="Where to.", show_default="DEVICE-learnt.toml")
     ] = None,
     force: Annotated[bool, typer.Option("--force", help="Overwrite the file and its page.")] = False,
     probe_seconds: Annotated[
@@ -100,9 +103,11 @@ def learn(
         ),
     ] = None,
     out: Annotated[
-        Path | None, typer.Option(help="Folder of the probes, with their ledger; needed with them.")
+        Path | None, out_option("Folder of the probes, with their ledger; needed with them.", False)
     ] = None,
-    resume: Annotated[Path | None, typer.Option(help="Go on with the probes of this folder.")] = None,
+    resume: Annotated[
+        Path | None, typer.Option(help="Go on with the probes of this folder.", metavar="FOLDER")
+    ] = None,
     as_json: JsonOption = False,
 ) -> None:
     """Learn a device's noise from what runs measured on it; nothing is sent unless probes are asked for.

@@ -28,9 +28,11 @@ __all__ = [
     "ResumeOption",
     "default_words",
     "download_progress",
+    "folder_name",
     "going_on",
     "job_option",
     "job_options",
+    "out_option",
     "refuse_with_resume",
     "resumed_job",
     "training_progress",
@@ -38,17 +40,31 @@ __all__ = [
 ]
 
 _NOTE_EVERY_S = 5.0
+_FILES = (".html", ".md", ".json", ".csv", ".tex", ".txt", ".toml", ".npz", ".pdf", ".png", ".svg")
 
 Given: TypeAlias = Mapping[str, Any]
 """Options of a run that were typed, by the name of their field."""
 
 
-OutOption: TypeAlias = Annotated[
-    Path | None,
-    typer.Option(
-        "--out", help="Folder for the run.", show_default="one of its own in runs/", metavar="FOLDER"
-    ),
-]
+def folder_name(path: Path | None) -> Path | None:
+    """A path that is to become a folder.
+
+    Raises:
+        ArgumentError: Its name is a file's.
+    """
+    if path is not None and path.suffix.lower() in _FILES and not path.is_dir():
+        raise ArgumentError(
+            f"Argument `out` must name a folder, but {str(path)!r} ends in {path.suffix} as a file does."
+        )
+    return path
+
+
+def out_option(words: str, default: str | bool) -> Any:
+    """`--out FOLDER`: the metadata of an `Annotated` type, as `typer` wants it."""
+    return typer.Option("--out", help=words, show_default=default, metavar="FOLDER", callback=folder_name)
+
+
+OutOption: TypeAlias = Annotated[Path | None, out_option("Folder for the run.", "one of its own in runs/")]
 ResumeOption: TypeAlias = Annotated[
     Path | None,
     typer.Option("--resume", help="Go on with the run in this folder.", metavar="FOLDER"),

@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from sqdr_qiskit.cli.console import JsonOption, print_json, print_note, print_text
-from sqdr_qiskit.cli.options import download_progress, job_option, typed_command
+from sqdr_qiskit.cli.options import download_progress, folder_name, job_option, out_option, typed_command
 from sqdr_qiskit.errors import CheckpointError
 
 __all__ = ["compare", "report", "runs"]
@@ -37,6 +37,7 @@ def report(
         typer.Option(
             help="The page; of several runs the folder of page, tables and figures.",
             show_default="RUN/report.html; of a grid its folder",
+            metavar="PATH",
         ),
     ] = None,
     reference: _Reference = None,
@@ -52,22 +53,25 @@ def report(
     and PDF.
     """
     from sqdr_qiskit import records
-    from sqdr_qiskit.jobs.folders import RUNS, newest_run
-    from sqdr_qiskit.jobs.run_report import collect_run
+    from sqdr_qiskit.jobs.folders import RUNS, newest_run, read_record
     from sqdr_qiskit.jobs.runs import is_grid
-    from sqdr_qiskit.reports.run_page import run_page
 
     folders = run or []
     if len(folders) > 1 or any(map(is_grid, folders)):
         if out is None and len(folders) > 1:
             raise CheckpointError("Option `--out` must name a folder for the report on several runs.")
-        _compared(folders, out or folders[0], reference, as_json=as_json)
+        _compared(folders, folder_name(out) or folders[0], reference, as_json=as_json)
         return
     folder = folders[0] if folders else newest_run()
     if folder is None:
         raise CheckpointError(f"There is no run in {RUNS}/; name a run's folder, or train first.")
     if not folders:
         print_note(f"run {folder}, the newest")
+    read_record(folder)  # judged before anything heavy is loaded
+    print_note("loading PyTorch and Qiskit")
+    from sqdr_qiskit.jobs.run_report import collect_run
+    from sqdr_qiskit.reports.run_page import run_page
+
     record = collect_run(folder, data_dir=data_dir, download_progress=download_progress())
     page = records.write_text(out or folder / "report.html", run_page(record))
     if as_json:
@@ -106,10 +110,7 @@ def compare(
     *,
     out: Annotated[
         Path | None,
-        typer.Option(
-            help="Folder for a page, Markdown, CSV, LaTeX and figures as PDF.",
-            show_default="nothing is written",
-        ),
+        out_option("Folder for a page, Markdown, CSV, LaTeX and figures as PDF.", "nothing is written"),
     ] = None,
     reference: _Reference = None,
     as_json: JsonOption = False,
@@ -129,7 +130,11 @@ def _compared(folders: Sequence[Path], out: Path | None, reference: str | None, 
     from sqdr_qiskit.reports.comparison import compare_runs, write_comparison
 
     found = compare_runs(collect_runs(folders), reference=reference)
-    title = folders[0].resolve().name if len(folders) == 1 else f"{len(folders)} runs side by side"
+    title = (
+        folders[0].resolve().name
+        if len(folders) == 1
+        else f"{sum(len(group.runs) for group in found.groups)} runs side by side"
+    )
     files: list[Path] = []
     if out is not None:
         command = " ".join(records.public_command(typed_command()))

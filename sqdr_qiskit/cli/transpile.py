@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from sqdr_qiskit.cli.console import JsonOption, Progress, print_json, print_note, print_text
-from sqdr_qiskit.cli.options import going_on, typed_command
+from sqdr_qiskit.cli.options import going_on, out_option, typed_command
 from sqdr_qiskit.errors import ArgumentError, StorageError
 
 __all__ = ["transpile"]
@@ -38,7 +38,7 @@ def transpile(
     ] = None,
     n_seeds: Annotated[int, typer.Option("--seeds", help="Seeds of the transpiler to try.", min=1)] = 4,
     out: Annotated[
-        Path, typer.Option(help="Folder for report.html, report.md, report.json and the circuits.")
+        Path, out_option("Folder for report.html, report.md, report.json and the circuits.", True)
     ] = Path("runs/transpile"),
     choose: Annotated[
         Path | None,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import TracebackType
@@ -98,6 +98,14 @@ class Hardware:
         self._sender = RuntimeSender(connection, self.ledger, settings, watch=self.watch or nobody)
         layout = layout_options(job.layout)
         return runtime_backend(connection, self._sender, shots=job.shots, layout=layout)
+
+    def about(self, names: Sequence[str]) -> Callable[[slice], None]:
+        """Told which part of some images is looked at next, it notes their names on the ledger."""
+
+        def note(part: slice) -> None:
+            self.ledger.images = tuple(names[part])
+
+        return note
 
     def _rehearsal(self, job: JobSpec) -> Backend:
         """A snapshot whose requests are written down as the device's would be."""

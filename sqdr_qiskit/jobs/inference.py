@@ -22,7 +22,7 @@ from sqdr_qiskit.model.checkpoint import restore
 from sqdr_qiskit.model.network import SQDRCNN
 from sqdr_qiskit.records import RunRecord
 from sqdr_qiskit.specs.job import JobSpec
-from sqdr_qiskit.training.metrics import BATCH_SIZE, class_probabilities
+from sqdr_qiskit.training.metrics import class_probabilities
 
 __all__ = [
     "ANSWERS",
@@ -121,7 +121,7 @@ def infer(
     backend = backend_of(job)
     question = _question(chosen, job, download_progress)
     model = restore(chosen.checkpoint, backend, where=chosen.path.name).to(job.device)
-    return _answers(model, question, job, progress)
+    return _answers(model, question, job, None, progress)
 
 
 def carry_out_inference(
@@ -177,16 +177,8 @@ def carry_out_inference(
     with run.opened(inputs, defining, *parts, keep=hardware is not None, prepare=prepare) as path:
         if started is not None:
             started(path)
-
-        def asked(done: int) -> None:
-            if hardware is not None:
-                hardware.ledger.images = question.titles[done : done + BATCH_SIZE]
-            if progress is not None and done:
-                progress(done)
-
-        asked(0)
         with recorded(model) as values:
-            answers = _answers(model, question, job, asked)
+            answers = _answers(model, question, job, hardware, progress)
         listed = [answer.to_dict() for answer in answers]
         records.write_json(path / ANSWERS, {"schema": 1, "answers": listed})
         keep_expectations(path, values, backend, images=question.titles, truths=question.truths)
@@ -242,8 +234,15 @@ def read_pictures(
     return np.stack(images), tuple(kept), names
 
 
-def _answers(model: SQDRCNN, question: _Question, job: JobSpec, progress: Progress | None) -> list[Answer]:
-    chances = class_probabilities(model, question.images, device=job.device, progress=progress)
+def _answers(
+    model: SQDRCNN,
+    question: _Question,
+    job: JobSpec,
+    hardware: Hardware | None,
+    progress: Progress | None,
+) -> list[Answer]:
+    before = None if hardware is None else hardware.about(question.titles)
+    chances = class_probabilities(model, question.images, device=job.device, progress=progress, before=before)
     truths = question.truths or (None,) * len(question.titles)
     answers = []
     for title, truth, row in zip(question.titles, truths, chances.tolist(), strict=True):

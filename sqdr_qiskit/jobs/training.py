@@ -120,8 +120,8 @@ def carry_out_training(
             checkpoint_every_s = 0.0
         if started is not None:
             started(path, inputs)
-        outcome = _trained(job, plan, path, resume, checkpoint_every_s, progress)
-        test, metrics = _tested(job, plan, path, outcome)
+        outcome = _trained(job, plan, path, hardware, resume, checkpoint_every_s, progress)
+        test, metrics = _tested(job, plan, path, hardware, outcome)
         record = run.finish(
             {
                 **_results(outcome, test, inputs),
@@ -214,6 +214,7 @@ def _trained(
     job: JobSpec,
     plan: _Plan,
     path: Path,
+    hardware: Hardware | None,
     resume: bool,
     checkpoint_every_s: float,
     progress: Callable[[TrainingProgress], None] | None,
@@ -238,16 +239,20 @@ def _trained(
             "fingerprint": {**job.defining(), "start": start},
         },
         progress=progress,
+        about=None if hardware is None else hardware.about,
         tensorboard=job.tensorboard,
     )
 
 
-def _tested(job: JobSpec, plan: _Plan, path: Path, outcome: Outcome) -> tuple[Metrics, dict[str, Any]]:
+def _tested(
+    job: JobSpec, plan: _Plan, path: Path, hardware: Hardware | None, outcome: Outcome
+) -> tuple[Metrics, dict[str, Any]]:
     """Look at the test images with the best weights, and keep what is seen."""
     data, model = plan.data, plan.model
     load_weights(model, outcome.best.weights, where=BEST)
+    before = None if hardware is None else hardware.about(data.test.names)
     with recorded(model) as values:
-        test = evaluate(model, data.test.images, data.test.labels, device=job.device)
+        test = evaluate(model, data.test.images, data.test.labels, device=job.device, before=before)
     truths = [data.class_names[label] for label in data.test.labels]
     keep_expectations(path, values, plan.backend, images=data.test.names, truths=truths)
     metrics = {

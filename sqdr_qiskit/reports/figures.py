@@ -57,7 +57,7 @@ def training_curves(
 
     Args:
         history: One row per epoch with `epoch`, `loss` (nats), `accuracy` (0 to 1) and, or None for them,
-            `validation_loss` and `validation_accuracy`; or one per step with `step`, `loss` and `accuracy`.
+            `validation_loss` and `validation_accuracy`; or one per step with `step` in its place.
         title: Says which run.
         subtitle: A second line.
         curves: Which of the two, side by side over both columns of a journal; one alone fits one column.
@@ -74,8 +74,10 @@ def training_curves(
         for axes, key in zip(figure.subplots(1, len(curves), squeeze=False)[0], curves, strict=True):
             for number, (name, words) in enumerate(((key, "training"), (f"validation_{key}", "validation"))):
                 values = column(history, name)
-                if np.isfinite(values).any():
-                    axes.plot(places, values, label=words, **line_style(number, marked=len(places) <= 25))
+                known = np.isfinite(values)
+                if known.any():
+                    style = line_style(number, marked=int(known.sum()) <= 25)
+                    axes.plot(places[known], values[known], label=words, **style)
             axes.set_xlabel(unit)
             axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1, steps=[1, 2, 5, 10]))
             axes.margins(x=0.03)
@@ -85,7 +87,7 @@ def training_curves(
             else:
                 axes.set_title("Accuracy")
                 accuracy_axis(axes, label="")
-                _mark_best(axes, places, column(history, "validation_accuracy"))
+                _mark_best(axes, unit, places, column(history, "validation_accuracy"))
             axes.legend(loc="best")
     return figure
 
@@ -179,13 +181,6 @@ def noise_sweep_figure(
     with house_style():
         figure = new_figure(COLUMN, 2.9, title, subtitle)
         axes = figure.subplots()
-        for value, words in ((noiseless, "no noise"), (chance, "guessing")):
-            if value is not None:
-                axes.axhline(value, color=_GREY, linewidth=0.9, linestyle=(0, (2, 2)), zorder=1)
-                axes.annotate(
-                    f"{words} {percent(value, 1)}", (1.0, value), (0, 2), xycoords=("axes fraction", "data"),
-                    textcoords="offset points", ha="right", va="bottom", fontsize=7, color="#666666",
-                )  # fmt: skip
         for number, channel in enumerate(dict.fromkeys(str(point["channel"]) for point in shown)):
             line = sorted((p for p in shown if p["channel"] == channel), key=lambda p: float(p["strength"]))
             strengths, heights = column(line, "strength"), column(line, "accuracy")
@@ -197,6 +192,11 @@ def noise_sweep_figure(
                 low, high = heights - np.nan_to_num(error), heights + np.nan_to_num(error)
                 colour = COLOURS[number % len(COLOURS)]
                 axes.fill_between(strengths, low, high, color=colour, alpha=0.18, linewidth=0)
+        # In the legend and not beside their lines, where curves pass.
+        for value, words, dashes in ((noiseless, "no noise", (4, 2)), (chance, "guessing", (1, 1.5))):
+            if value is not None:
+                label = f"{words}, {percent(value, 1)}"
+                axes.axhline(value, color=_GREY, linewidth=0.9, linestyle=(0, dashes), zorder=1, label=label)
         if log:
             axes.set_xscale("log")
             axes.set_xticks(sorted({float(point["strength"]) for point in shown}))
@@ -366,13 +366,13 @@ def _percent_short(value: float) -> str:
     return f"{100 * value:.3g} %"
 
 
-def _mark_best(axes: Axes, epochs: NDArray[np.float64], values: NDArray[np.float64]) -> None:
+def _mark_best(axes: Axes, unit: str, places: NDArray[np.float64], values: NDArray[np.float64]) -> None:
     """Point out the best validation accuracy, the first of equals."""
     if not np.isfinite(values).any():
         return
     best = int(np.nanargmax(values))
     axes.plot(
-        epochs[best], values[best], marker="o", markersize=8, markerfacecolor="none", markeredgewidth=1.2,
+        places[best], values[best], marker="o", markersize=8, markerfacecolor="none", markeredgewidth=1.2,
         color=COLOURS[1],
     )  # fmt: skip
-    axes.set_title(f"Accuracy; best validation {percent(values[best])}, epoch {epochs[best]:.0f}")
+    axes.set_title(f"Accuracy; best validation {percent(values[best])}, {unit} {places[best]:.0f}")

@@ -76,7 +76,11 @@ def run_page(record: Record) -> str:
 
 
 def _curves(record: Record) -> dict[str, Any]:
-    history = [step for row in record["history"] for step in row.get("steps", ())] or record["history"]
+    history: list[dict[str, Any]] = []
+    for row in record["history"]:  # a short run's steps, with each epoch's validation at its last
+        *steps, last = row.get("steps") or [row]
+        held_out = {key: row.get(key) for key in ("validation_loss", "validation_accuracy")}
+        history += [*steps, {**last, **held_out}]
     unit = "steps" if "step" in history[0] else "epochs"
     figures = []
     for key in ("loss", "accuracy"):

@@ -105,7 +105,8 @@ def _well_lines(record: Record) -> list[str]:
     if of:
         what = "images" if record["kind"] == "infer" else "test images"
         error = math.sqrt(right / of * (1 - right / of) / of)
-        lines.append(f"{right:,} of {of:,} {what} right, standard error {percent(error, 1)}")
+        spread = f", standard error {percent(error, 1)}" if error else ""  # of all or none it says nothing
+        lines.append(f"{right:,} of {of:,} {what} right{spread}")
     lines += [f"{source}: {percent(accuracy)}" for source, accuracy in promises(record)]
     names = record.get("class_names") or ()
     if names:
@@ -217,9 +218,15 @@ def settings(record: Record) -> dict[str, str]:
     return {key.replace("_", " "): _value(value) for key, value in {**given, **recipe}.items()}
 
 
+_FEW = 4  # of a list; an inference may have thousands of pictures
+
+
 def _value(value: Any) -> str:
     if isinstance(value, bool):
         return "yes" if value else "no"
+    if isinstance(value, list | tuple):
+        more = f" and {len(value) - _FEW} more" if len(value) > _FEW else ""
+        return ", ".join(map(_value, value[:_FEW])) + more
     return f"{value:.6g}" if isinstance(value, float) else str(value)
 
 
@@ -263,6 +270,9 @@ def _cost_card(record: Record) -> Card:
             f"a rehearsal: the device would take about {plan['planned_s']:.1f} s of quantum time in "
             f"{_jobs(plan['jobs'])}, {plan['executions']:,.0f} circuit executions"
         )
+        gradient = _job(record).get("gradient")
+        if record["kind"] == "train" and not is_rehearsal(record) and gradient in (None, "exact"):
+            lines.append("without the training steps: exact gradients, which no device gives")
     else:
         lines.append("no quantum time: simulated")
     so_far = "" if record["finished"] else " so far"

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from time import perf_counter
 from typing import Any, Protocol
@@ -132,6 +132,7 @@ def train(
     freeze_encoder: bool = False,
     measure: Callable[[SQDRCNN], Mapping[str, Any]] | None = None,
     progress: Callable[[TrainingProgress], None] | None = None,
+    about: Callable[[Sequence[str]], Callable[[slice], None]] | None = None,
     tensorboard: bool = False,
 ) -> Outcome:
     """Train a network, keeping in `folder` at all times what is needed to go on after a kill.
@@ -156,6 +157,7 @@ def train(
         measure: Called with the network after each epoch; what it gives goes into the epoch's row. Must not
             change the network, nor draw from anything but the network.
         progress: Called after every step.
+        about: Given the names of images, gives what is called with the slice of them that is looked at next.
         tensorboard: Whether an event file grows beside the others (extra `tensorboard`).
 
     Returns:
@@ -171,6 +173,7 @@ def train(
     run = _Run(model, settings, data, recipe, Path(folder), seed, torch.device(device), dict(context or {}))
     run.frozen = freeze_encoder
     run.measure = measure
+    run.about = about
     run.prepare(resume, initial)
     run.events = EventLog(Path(folder), run.state.history) if tensorboard else None
     with deterministic(device):
@@ -205,6 +208,7 @@ class _Run:
         self.frozen = False
         self.events: EventLog | None = None
         self.measure: Callable[[SQDRCNN], Mapping[str, Any]] | None = None
+        self.about: Callable[[Sequence[str]], Callable[[slice], None]] | None = None
         self.stopwatch = Stopwatch()
         self.validation_s = 0.0
         self.fingerprint = digest(
@@ -283,6 +287,8 @@ class _Run:
     def _step(self, epoch: int, step: int, chosen: torch.Tensor) -> None:
         recipe, state = self.recipe, self.state
         images, labels = self.images[chosen], self.labels[chosen]
+        if self.about is not None:
+            self.about(self.data.train.take(chosen.numpy()).names)(slice(None))
         if recipe.flip:
             mirrored = draw(self.seed, "flip", epoch=epoch, step=step).random(len(chosen)) < 0.5
             images = torch.where(torch.from_numpy(mirrored)[:, None, None, None], images.flip(3), images)
@@ -334,7 +340,10 @@ class _Run:
             begun = perf_counter()
             with with_weights(self.model, self.average.values):
                 held_out: ImageSet = self.data.validation
-                found = evaluate(self.model, held_out.images, held_out.labels, device=self.device)
+                before = None if self.about is None else self.about(held_out.names)
+                found = evaluate(
+                    self.model, held_out.images, held_out.labels, device=self.device, before=before
+                )
             row["validation_accuracy"], row["validation_loss"] = found.accuracy, found.loss
             self.validation_s += perf_counter() - begun
         if self.measure is not None:

@@ -74,6 +74,7 @@ def class_probabilities(
     batch_size: int = BATCH_SIZE,
     device: str | torch.device = "cpu",
     progress: Callable[[int], None] | None = None,
+    before: Callable[[slice], None] | None = None,
 ) -> torch.Tensor:
     """Probabilities that a network in evaluation mode gives each class.
 
@@ -83,6 +84,7 @@ def class_probabilities(
         batch_size: Images at a time.
         device: Where the encoder computes.
         progress: Called with the number of images done.
+        before: Called with the slice of the images that is looked at next.
 
     Returns:
         float32 tensor of shape (N, classes), rows summing to 1.
@@ -90,7 +92,7 @@ def class_probabilities(
     Raises:
         ArgumentError: If there are no images.
     """
-    return functional.softmax(_logits(model, images, batch_size, device, progress), dim=1)
+    return functional.softmax(_logits(model, images, batch_size, device, progress, before), dim=1)
 
 
 def evaluate(
@@ -101,6 +103,7 @@ def evaluate(
     batch_size: int = BATCH_SIZE,
     device: str | torch.device = "cpu",
     progress: Callable[[int], None] | None = None,
+    before: Callable[[slice], None] | None = None,
 ) -> Metrics:
     """Loss and confusion of a network on labelled images.
 
@@ -111,11 +114,12 @@ def evaluate(
         batch_size: Images at a time.
         device: Where the encoder computes.
         progress: Called with the number of images done.
+        before: Called with the slice of the images that is looked at next.
 
     Raises:
         ArgumentError: If there are no images, or a label is no class of the network.
     """
-    logits = _logits(model, images, batch_size, device, progress)
+    logits = _logits(model, images, batch_size, device, progress, before)
     truth = torch.as_tensor(labels)
     n_classes = logits.shape[1]
     if int(truth.max()) >= n_classes or int(truth.min()) < 0:
@@ -133,6 +137,7 @@ def _logits(
     batch_size: int,
     device: str | torch.device,
     progress: Callable[[int], None] | None,
+    before: Callable[[slice], None] | None,
 ) -> torch.Tensor:
     pixels = torch.as_tensor(images)
     if len(pixels) == 0:
@@ -143,7 +148,10 @@ def _logits(
     try:
         with torch.no_grad():
             for start in range(0, len(pixels), batch_size):
-                parts.append(model(pixels[start : start + batch_size].to(device)).float().cpu())
+                part = slice(start, start + batch_size)
+                if before is not None:
+                    before(part)
+                parts.append(model(pixels[part].to(device)).float().cpu())
                 if progress is not None:
                     progress(min(start + batch_size, len(pixels)))
     finally:

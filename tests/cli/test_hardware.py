@@ -302,6 +302,11 @@ def test_a_rehearsal_stops_at_its_ceiling_and_goes_on(
     assert plan["jobs"] == 3  # two steps, each of values and gradient together, and the test images
     assert "1 job for fake_manila, " in said.err
     assert f"the whole run takes {plan['executions']:,} executions in {plan['jobs']} jobs, about" in said.err
+    with Ledger("whole", read_only=True) as ledger:  # which images each request was about
+        *steps, tested = [entry.facts["images"] for entry in ledger.entries()]
+    assert [len(step) for step in steps] == [4, 4]
+    assert tested == json.loads((here / "whole" / "expectations.json").read_text())["images"]
+    assert not {*steps[0], *steps[1]} & {*tested}
     ceiling = str(whole["rehearsal"]["executions"] // 2)
     assert main([*words, "--out", "cut", "--max-executions", ceiling]) == 1
     said = capsys.readouterr()

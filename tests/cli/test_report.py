@@ -127,7 +127,9 @@ def test_without_a_run_there_is_one_clear_line(
     assert main(["report"]) == 2
     assert "There is no run in runs/; name a run's folder, or train first." in capsys.readouterr().err
     assert main(["report", "nowhere"]) == 2
-    assert "There is no run in 'nowhere'" in capsys.readouterr().err
+    said = capsys.readouterr().err
+    assert "There is no run in 'nowhere'" in said
+    assert "loading" not in said  # nothing heavy before that is known
     assert list(tmp_path.iterdir()) == []
 
 

@@ -98,6 +98,17 @@ def test_curves_without_validation_show_training_alone() -> None:
     assert not [text for text in texts(figure) if "validation" in text]
 
 
+def test_a_short_run_s_validation_stands_at_the_steps_that_it_is_of() -> None:
+    rows = [{"step": step, "loss": 2.0 / step, "accuracy": 0.1 * step} for step in range(1, 5)]
+    for row in (rows[1], rows[3]):
+        row.update(validation_loss=1.0, validation_accuracy=0.15 * row["step"])
+    figure = training_curves(rows)
+    (training, validation, _) = figure.axes[1].lines
+    np.testing.assert_array_equal(training.get_xdata(), [1, 2, 3, 4])
+    np.testing.assert_array_equal(validation.get_xdata(), [2, 4])
+    assert "Accuracy; best validation 60.00 %, step 4" in texts(figure)
+
+
 def test_confusion_shows_counts_recall_and_accuracy() -> None:
     found = texts(confusion_figure([[8, 2], [0, 30]], ["cat", "dog"]))
     for expected in ("8", "2", "30", "80.0 %", "100.0 %", "95.00 % of 40 images right", "cat", "dog"):
@@ -108,6 +119,9 @@ def test_confusion_shows_counts_recall_and_accuracy() -> None:
 def test_noise_sweep_draws_each_channel_in_order_of_strength() -> None:
     axes = noise_sweep_figure(POINTS).axes[0]
     assert [line.get_label() for line in axes.lines] == ["bit flip", "depolarizing"]
+    named = noise_sweep_figure(POINTS, noiseless=0.9, chance=0.1)  # as what is in the way of no curve
+    assert {"no noise, 90.0 %", "guessing, 10.0 %"} < {line.get_label() for line in named.axes[0].lines}
+    assert not named.axes[0].texts
     np.testing.assert_array_equal(axes.lines[0].get_xdata(), [0.0, 0.02, 0.05])
     np.testing.assert_allclose(np.array(axes.lines[0].get_ydata(), dtype=float), np.array([0.9, 0.82, 0.7]))
 

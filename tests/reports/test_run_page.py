@@ -242,6 +242,8 @@ def test_simulated_runs_cost_time_alone_and_rehearsals_say_more(record: dict[str
     rehearsed = {**simulated, "results": {"rehearsal": plan}}
     (line,) = cards(rehearsed)[2].lines
     assert "the device would take about 6.3 s of quantum time in 1 job, 12,288 circuit executions" in line
+    rehearsed["inputs"] = {**record["inputs"], "job": {**record["inputs"]["job"], "gradient": None}}
+    assert "without the training steps" in cards(rehearsed)[2].lines[-1]  # exact gradients ask no device
     ledger = {**record["hardware"], "device": "fake_kingston"}
     counted = without(record, hardware=ledger)
     assert cards(counted)[2].answer == "4 min 10 s"
@@ -269,6 +271,9 @@ def test_settings_are_what_was_asked_for(record: dict[str, Any]) -> None:
     assert found["gradient"] == "spsa"
     assert found["recipe: learning rate"] == "0.02"
     assert "noise" not in found
+    pictures = [f"{number}.png" for number in range(12)]
+    asked = without(record, inputs={"job": {**record["inputs"]["job"], "input": pictures}})
+    assert settings(asked)["input"] == "0.png, 1.png, 2.png, 3.png and 8 more"
 
 
 @pytest.mark.parametrize(
@@ -287,6 +292,8 @@ def test_the_record_is_left_as_it_was(record: dict[str, Any]) -> None:
 
 def test_a_trainings_page_says_what_to_expect_of_it(record: dict[str, Any]) -> None:
     assert "130 of 150 test images right, standard error 2.8 %" in cards(record)[0].lines
+    alright = without(record, test={"confusion": [[3, 0], [0, 4]]})
+    assert "7 of 7 test images right" in cards(alright)[0].lines  # of all there is no such error
     assert promises(record) == []  # the paper has no circuit of three qubits
     named = without(record, circuit={"name": "2b-9q"})
     assert promises(named) == []

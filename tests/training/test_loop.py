@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 import os
 import time
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -71,6 +72,50 @@ def test_a_short_run_notes_its_steps_and_goes_on_with_them(
         train(model, settings, data, recipe, folder=tmp_path / "b", checkpoint_every_s=0.0, progress=stop)
     resumed = train(model, settings, data, recipe, folder=tmp_path / "b", resume=True)
     assert resumed.history == undisturbed
+
+
+def test_the_images_of_each_step_and_each_look_are_named_before_they_are_asked_about(
+    model: SQDRCNN,
+    settings: ModelSettings,
+    data: DataSplits,
+    recipe: Recipe,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    named: list[str] = []
+    asked: list[tuple[list[str], torch.Tensor]] = []
+    encode = model.encode
+
+    def about(names: Sequence[str]) -> Callable[[slice], None]:
+        def note(part: slice) -> None:
+            named[:] = names[part]
+
+        return note
+
+    def noting(images: torch.Tensor) -> torch.Tensor:
+        asked.append((list(named), images))
+        return encode(images)
+
+    assert data.validation is not None
+    data = replace(data, validation=replace(data.validation, origin="held out"))
+    monkeypatch.setattr(model, "encode", noting)
+    train(
+        model,
+        settings,
+        data,
+        recipe.changed(epochs=1, flip=False, norm_images=0),
+        folder=tmp_path,
+        about=about,
+    )
+    assert data.validation is not None
+    pictures = {
+        name: torch.from_numpy(picture)
+        for part in (data.train, data.validation)
+        for name, picture in zip(part.names, part.images, strict=True)
+    }
+    for names, images in asked:
+        assert torch.equal(torch.stack([pictures[name] for name in names]), images)
+    assert sorted(name for names, _ in asked for name in names) == sorted(pictures)
 
 
 def test_a_long_run_notes_epochs_alone(
