@@ -2,12 +2,17 @@
 
 runs.csv holds one line for each run whose numbers these pages show: what tells it from others, its accuracies
 and its time. Tables and the figure of accuracies are made of it alone, so that no number stands twice.
+
+`python -m docs.results ship GRID...` makes the package's pretrained networks: of each data set and size the
+run that validation chooses.
 """
 
 from __future__ import annotations
 
 import csv
 import io
+import json
+import shutil
 import sys
 from collections.abc import Callable, Sequence
 from functools import cache
@@ -15,12 +20,13 @@ from pathlib import Path
 from typing import Any
 
 from sqdr_qiskit.jobs.runs import collect_runs
+from sqdr_qiskit.jobs.settings import pretrained_folder
 from sqdr_qiskit.model.network import MODELS
 from sqdr_qiskit.records import write_text
 from sqdr_qiskit.reports.comparison import Group, compare_runs
 from sqdr_qiskit.reports.statistics import Paired, compare_pairs
 
-__all__ = ["RUNS", "SIZES", "gather", "one_group", "tables"]
+__all__ = ["RUNS", "SIZES", "gather", "one_group", "ship", "tables"]
 
 RUNS = Path(__file__).with_name("runs.csv")
 _SETTINGS = (
@@ -57,6 +63,26 @@ def gather(folders: Sequence[str]) -> str:
             cells = ["" if values[key] is None else values[key] for key in (*_SETTINGS, *_FOUND)]
             writer.writerow([Path(folder).resolve().name, run["run"], *cells])
     return page.getvalue()
+
+
+def ship(folders: Sequence[str]) -> list[str]:
+    """Copy into the package, for each data set and size, the run of the grids that validation chooses.
+
+    Args:
+        folders: Grids' folders.
+
+    Returns:
+        The names of what was copied.
+    """
+    best: dict[str, dict[str, Any]] = {}
+    for run in (run for folder in folders for run in collect_runs([folder]) if run["state"] == "finished"):
+        name = f"{run['dataset']}-{run['circuit']}"
+        if name not in best or run["validation_accuracy"] > best[name]["validation_accuracy"]:
+            best[name] = run
+    for name, run in best.items():
+        for file, suffix in (("best.safetensors", ".safetensors"), ("run.json", ".json")):
+            shutil.copyfile(Path(run["folder"], file), pretrained_folder() / f"{name}{suffix}")
+    return sorted(best)
 
 
 @cache
@@ -229,6 +255,19 @@ def _difference(pair: Paired | None) -> list[str]:
     return [f"{100 * pair.mean:+.2f}", interval, "–" if pair.p_holm is None else f"{pair.p_holm:.2g}"]
 
 
+def _pretrained() -> Rows:
+    """What the package's networks reach, with the seeds and epochs of their runs, from their records."""
+    rows = []
+    for dataset in (*_NAMES, "digits"):
+        row = [_NAMES.get(dataset, dataset)]
+        for size in SIZES:
+            record = json.loads((pretrained_folder() / f"{dataset}-{size}.json").read_text(encoding="utf-8"))
+            found, seed = record["results"], record["seeds"]["run"]
+            row.append(f"{100 * found['test_accuracy']:.2f} (seed {seed}, {found['epochs']} epochs)")
+        rows.append(row)
+    return ["test %", *SIZES], rows
+
+
 tables: dict[str, Callable[[], Rows]] = {
     "overview": _overview,
     **{
@@ -242,6 +281,7 @@ tables: dict[str, Callable[[], Rows]] = {
     },
     "table_5": _optimisers,
     "digits": _sizes("digits-sizes", "digits"),
+    "pretrained": _pretrained,
     "ablation_mnist": _controls("2b-9q", "mnist"),
     "ablation_fashion_mnist": _controls("2b-9q", "fashion-mnist"),
     "ablation_large": _controls("4b-18q", "mnist"),
@@ -250,4 +290,7 @@ tables: dict[str, Callable[[], Rows]] = {
 
 
 if __name__ == "__main__":
-    write_text(RUNS, gather(sys.argv[1:]))
+    if sys.argv[1:2] == ["ship"]:
+        print(*ship(sys.argv[2:]), sep="\n")
+    else:
+        write_text(RUNS, gather(sys.argv[1:]))

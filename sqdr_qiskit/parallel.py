@@ -28,6 +28,7 @@ __all__ = [
 ]
 
 _CACHE, _FIGURES = "NUMBA_CACHE_DIR", "MPLCONFIGDIR"
+_LAST_COMPILED = ("spiking_layer", "back_through_layer")  # of the encoder's, in a training
 
 
 def use_writable_cache(package: Path | None = None, home: Path | None = None) -> None:
@@ -65,14 +66,16 @@ def _own_temporary() -> Path:
 
 
 def kernels_are_kept() -> bool:
-    """Whether kernels were compiled before, so that the first step need not wait for them."""
+    """Whether the kernels of a training were compiled before, from the code as it is."""
     package = Path(__file__).resolve().parent
     named = os.environ.get(_CACHE)
-    if named:
-        return any(Path(named).glob("**/passes*.nbi"))
-    return any(package.glob("encoder/__pycache__/passes*.nbi")) or (
-        not _writable(package / "__pycache__")
-        and any(Path("~/.cache/numba").expanduser().glob("**/passes*.nbi"))
+    homes = [Path(named)] if named else [package / "encoder"]
+    if not named and not _writable(package / "__pycache__"):
+        homes.append(Path("~/.cache/numba").expanduser())
+    module, kernel = _LAST_COMPILED
+    since = (package / "encoder" / f"{module}.py").stat().st_mtime
+    return any(
+        index.stat().st_mtime > since for home in homes for index in home.glob(f"**/{module}.{kernel}-*.nbi")
     )
 
 

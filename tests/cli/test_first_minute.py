@@ -83,9 +83,12 @@ def test_kernels_are_kept_where_a_file_can_be_made(tmp_path: Path, monkeypatch: 
     assert elsewhere.stat().st_mode & 0o077 == 0
     kept = tmp_path / "cache" / "x"
     kept.mkdir(parents=True)
-    (kept / "passes.forward-1.nbi").touch()
+    index = kept / "spiking_layer.back_through_layer-1.nbi"
+    index.touch()
     monkeypatch.setenv("NUMBA_CACHE_DIR", str(tmp_path / "cache"))
     assert parallel.kernels_are_kept()
+    os.utime(index, (0, 0))  # of code as it was
+    assert not parallel.kernels_are_kept()
 
 
 def test_ctrl_c_says_how_to_go_on() -> None:
@@ -177,13 +180,14 @@ def test_the_first_line_comes_before_anything_heavy(tmp_path: Path) -> None:
     assert options.typed_command()[0] == "sqdr-qiskit"
 
 
-def test_a_simulation_does_not_load_what_talks_to_a_service(tmp_path: Path) -> None:
+def test_a_training_keeps_its_kernels_and_does_not_load_what_talks_to_a_service(tmp_path: Path) -> None:
     code = (
-        "import sys; from sqdr_qiskit.cli import main\n"
+        "import sys; from sqdr_qiskit.cli import main; from sqdr_qiskit.parallel import kernels_are_kept\n"
         "code = main(['train', '--circuit', '2b-3q', '--limit', '40', '--epochs', '1'])\n"
-        "print(code, [n for n in ('qiskit_ibm_runtime', 'requests') if n in sys.modules])\n"
+        "loaded = [n for n in ('qiskit_ibm_runtime', 'requests') if n in sys.modules]\n"
+        "print(code, kernels_are_kept(), loaded)\n"
     )
     done = subprocess.run(
         [sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=False
     )
-    assert done.stdout.splitlines()[-1] == "0 []", done.stderr
+    assert done.stdout.splitlines()[-1] == "0 True []", done.stderr
