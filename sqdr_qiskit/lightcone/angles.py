@@ -84,20 +84,26 @@ class AngleStage:
         column = {parameter: i for i, parameter in enumerate(outer)}
         self.n_outer, self.n_inner = len(outer), len(inner)
         self._copied = [(i, column[p]) for i, p in enumerate(inner) if p not in expressions]
+        computed = [i for i, p in enumerate(inner) if p in expressions]
         self._computed = [
-            (i, _compiled(expressions[p], column)) for i, p in enumerate(inner) if p in expressions
+            ([computed[k] for k in which], function)
+            for which, function in _compiled([expressions[inner[i]] for i in computed], column)
         ]
         # Only the derivatives that are not 0 by their form.
-        self._slopes = [
-            (i, column[x], _compiled(expressions[p].gradient(x), column))
+        along = [
+            (i, column[x], expressions[p].gradient(x))
             for i, p in enumerate(inner)
             if p in expressions
             for x in sorted(expressions[p].parameters, key=column.__getitem__)
         ]
+        self._slopes = [
+            ([along[k][0] for k in which], [along[k][1] for k in which], function)
+            for which, function in _compiled([slope for _, _, slope in along], column)
+        ]
         self._depends = np.zeros((self.n_inner, self.n_outer), dtype=bool)
         for i, j in self._copied:
             self._depends[i, j] = True
-        for i, j, _ in self._slopes:
+        for i, j, _ in along:
             self._depends[i, j] = True
 
     @property
@@ -116,8 +122,8 @@ class AngleStage:
         with np.errstate(all="ignore"):
             for i, j in self._copied:
                 found[..., i] = parameters[..., j]
-            for i, function in self._computed:
-                found[..., i] = function(parameters)
+            for rows, function in self._computed:
+                found[..., rows] = function(parameters)
         if not np.isfinite(found).all():
             raise ArgumentError(
                 "Argument `parameters` must lie where the circuit's expressions are finite, but one is not."
@@ -130,8 +136,8 @@ class AngleStage:
         for i, j in self._copied:
             found[:, i, j] = 1.0
         with np.errstate(all="ignore"):
-            for i, j, function in self._slopes:
-                found[:, i, j] = function(parameters)
+            for rows, columns, function in self._slopes:
+                found[:, rows, columns] = function(parameters)
         if not np.isfinite(found).all():
             raise ArgumentError(
                 "Argument `parameters` must lie where the circuit's expressions have derivatives, but one "
@@ -167,59 +173,112 @@ _UNARY: dict[str, Callable[[RealArray], RealArray]] = {
 }
 
 
-def _compiled(value: ParameterExpression | complex, column: Mapping[Parameter, int]) -> _Function:
-    """An expression as a function of a batch, shape (..., n_outer) -> (...).
+def _compiled(
+    values: Sequence[ParameterExpression | complex], column: Mapping[Parameter, int]
+) -> list[tuple[list[int], _Function]]:
+    """Expressions as functions of a batch: some of them, by number, and what computes those, shape
+    (..., n_outer) -> (..., number of expressions).
 
     Qiskit keeps each expression as a list of operations on a stack. Running that list on whole columns is
-    some hundred times faster than binding row by row; where it does not give what binding gives (an operation
-    we do not know), rows are bound.
+    some hundred times faster than binding row by row, and expressions of one form, as a feature map has a
+    hundred of, are run together; where it does not give what binding gives (an operation we do not know),
+    rows are bound.
     """
+    alike: dict[tuple[object, ...], list[int]] = {}
+    found: list[tuple[list[int], _Function]] = []
+    for number, value in enumerate(values):
+        steps = _steps(value)
+        # `_qpy_replay` is Qiskit's own affair: it is held against binding once, and left alone where they
+        # differ.
+        points = np.random.default_rng(7).uniform(0.1, 0.9, (3, len(column)))
+        bound = _bound(value, column)
+        try:
+            same = steps is not None and np.allclose(
+                _replayed([steps], column)(points), bound(points), rtol=1e-12, atol=1e-13, equal_nan=True
+            )
+        except Exception:  # an operation, or an operand, that is new to us
+            same = False
+        if steps is None or not same:
+            found.append(([number], bound))
+        else:
+            form = tuple((name, _sort(left), _sort(right)) for name, left, right in steps)
+            alike.setdefault(form, []).append(number)
+    for numbers in alike.values():
+        found.append((numbers, _replayed([_steps(values[number]) or [] for number in numbers], column)))
+    return found
+
+
+def _steps(value: ParameterExpression | complex) -> list[tuple[str, object, object]] | None:
+    """The stack's operations, by name, and their operands, None for one from the stack."""
     if not is_free(value):
-        constant = _number(value).real
-        return lambda parameters: np.full(parameters.shape[:-1], constant)
-    assert isinstance(value, ParameterExpression)
+        return [("", _number(value).real, None)]
     if isinstance(value, Parameter):
-        place = column[value]
-        return lambda parameters: parameters[..., place]
-    names = list(value.parameters)
-
-    def bound(parameters: RealArray) -> RealArray:
-        rows = parameters.reshape(-1, parameters.shape[-1])
-        found = [_number(value.bind_all({p: float(row[column[p]]) for p in names})).real for row in rows]
-        return np.array(found).reshape(parameters.shape[:-1])
-
+        return [("", value, None)]
     try:
-        steps = [(str(step.op).rpartition(".")[2], step.lhs, step.rhs) for step in value._qpy_replay]
+        steps = value._qpy_replay  # type: ignore[union-attr]
+        return [(str(step.op).rpartition(".")[2], step.lhs, step.rhs) for step in steps]
     except AttributeError:
-        return bound
+        return None
 
-    def replayed(parameters: RealArray) -> RealArray:
+
+def _sort(operand: object) -> type[object] | None:
+    if operand is None:
+        return None
+    return Parameter if isinstance(operand, Parameter) else float
+
+
+def _bound(value: ParameterExpression | complex, column: Mapping[Parameter, int]) -> _Function:
+    names = list(value.parameters) if isinstance(value, ParameterExpression) else []
+
+    def function(parameters: RealArray) -> RealArray:
+        found = np.empty((*parameters.shape[:-1], 1))
+        for place in np.ndindex(parameters.shape[:-1]):
+            row = parameters[place]
+            binding = {p: float(row[column[p]]) for p in names}
+            number = value.bind_all(binding) if isinstance(value, ParameterExpression) else value
+            found[place] = _number(number).real
+        return found
+
+    return function
+
+
+def _replayed(
+    alike: Sequence[Sequence[tuple[str, object, object]]], column: Mapping[Parameter, int]
+) -> _Function:
+    """Lists of operations that differ in their operands alone."""
+
+    def operands(given: Sequence[object]) -> list[int] | RealArray | None:
+        if given[0] is None:
+            return None
+        if isinstance(given[0], Parameter):
+            return [column[p] for p in given if isinstance(p, Parameter)]
+        return np.array([float(number) for number in given])  # type: ignore[arg-type]
+
+    steps = [
+        (alike[0][k][0], operands([one[k][1] for one in alike]), operands([one[k][2] for one in alike]))
+        for k in range(len(alike[0]))
+    ]
+
+    def function(parameters: RealArray) -> RealArray:
         stack: list[RealArray] = []
 
-        def operand(given: object) -> RealArray:
+        def operand(given: list[int] | RealArray | None) -> RealArray:
             if given is None:
                 return stack.pop()
-            if isinstance(given, Parameter):
-                return parameters[..., column[given]]
-            return np.asarray(float(given))  # type: ignore[arg-type]
+            return parameters[..., given] if isinstance(given, list) else given
 
         for name, left, right in steps:
             if name in _UNARY:
                 stack.append(_UNARY[name](operand(left)))
-                continue
-            second = operand(right)
-            stack.append(_BINARY[name](operand(left), second))
+            elif name:
+                second = operand(right)
+                stack.append(_BINARY[name](operand(left), second))
+            else:
+                stack.append(operand(left))
         (result,) = stack
-        return np.broadcast_to(result, parameters.shape[:-1])
+        return np.broadcast_to(result, (*parameters.shape[:-1], len(alike)))
 
-    # `_qpy_replay` is Qiskit's own affair: it is held against binding once, and left alone where they differ.
-    rng = np.random.default_rng(7)
-    points = rng.uniform(0.1, 0.9, (3, len(column)))
-    try:
-        same = np.allclose(replayed(points), bound(points), rtol=1e-12, atol=1e-13, equal_nan=True)
-    except Exception:  # an operation, or an operand, that is new to us
-        return bound
-    return replayed if same else bound
+    return function
 
 
 def prepared(circuit: QuantumCircuit) -> tuple[QuantumCircuit, AngleStage | None]:

@@ -10,8 +10,6 @@ import logging
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-import numpy as np
-
 from sqdr_qiskit.errors import UnsupportedError
 from sqdr_qiskit.lightcone.cones import Cone, PauliTerm
 from sqdr_qiskit.lightcone.operations import CZ, Fixed, NormalForm, Rotation
@@ -102,7 +100,7 @@ class DeepCones:
         widest: tuple[int, ...] = ()
         for group, states in self._states:
             sweeps = 1 + (3 * len(group.numbers) if with_jacobian else 0)
-            work += len(group.operations) * states.size * sweeps
+            work += states.n_steps * states.size * sweeps
             widest = max(widest, group.qubits, key=len)
         seconds = _SECONDS * work * n_samples / min(n_threads(), max(n_samples, 1))
         if seconds < _LONG or self._warned:
@@ -119,21 +117,18 @@ class DeepCones:
         )
 
     def add(
-        self, angles: RealArray, start: int, with_jacobian: bool, values: RealArray, jacobian: RealArray
+        self, radians: RealArray, start: int, with_jacobian: bool, values: RealArray, jacobian: RealArray
     ) -> None:
-        """Add expectation values and Jacobians of samples `start` on; `angles` has shape (n_angles,
-        samples).
+        """Add expectation values and Jacobians of samples `start` on; `radians` has shape (samples,
+        n_angles).
         """
+        stop = start + len(radians)
         for group, states in self._states:
             numbers = list(group.numbers)
-            # Sample after sample: each is work enough for a thread.
-            expectations = np.zeros(len(numbers))
-            slopes = np.zeros((len(numbers), len(angles)))
-            for sample in range(angles.shape[1]):
-                states.run(np.ascontiguousarray(angles[:, sample]), with_jacobian, expectations, slopes)
-                values[start + sample, numbers] += expectations
-                if with_jacobian:
-                    jacobian[start + sample, numbers] += slopes @ self._coefficients
+            expectations, slopes = states.run(radians, with_jacobian)
+            values[start:stop, numbers] += expectations
+            if with_jacobian:
+                jacobian[start:stop, numbers] += slopes @ self._coefficients
 
 
 def _groups(form: NormalForm, cones: Sequence[tuple[int, Cone]]) -> list[_Group]:
@@ -174,7 +169,8 @@ def _groups(form: NormalForm, cones: Sequence[tuple[int, Cone]]) -> list[_Group]
 def _check_size(form: NormalForm, group: _Group) -> None:
     n_qubits, size = len(group.qubits), _size(form, group.qubits, group.operations)
     unitary = _is_unitary(form, group.operations)
-    needed, free = 2 * 16 * size * n_threads(), free_memory()
+    # Two states, and beside amplitudes a real number each for the phases of diagonal gates.
+    needed, free = (2 * 16 + 8) * size * n_threads(), free_memory()
     if size <= 1 << _WIDEST and needed <= free:
         return
     hint = "" if unitary else " or sample it (backend `aer_noisy` with shots)"

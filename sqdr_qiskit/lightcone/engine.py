@@ -288,7 +288,7 @@ class ExactEngine:
             evaluate(*angles, *self._program, start, stop, with_jacobian, values, jacobian)
             if self._deep is not None:
                 radians = self._form.radians(parameters[start:stop])
-                self._deep.add(radians.T, start, with_jacobian, values, jacobian)
+                self._deep.add(radians, start, with_jacobian, values, jacobian)
 
         run_chunks(kernel, batch, chunk=chunk)
         return values, jacobian

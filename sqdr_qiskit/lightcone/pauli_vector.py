@@ -75,7 +75,7 @@ class PauliVectors:
             )
         self._ones = np.array(ones).reshape(-1, 4, 4)
         self._pairs = np.array(pairs).reshape(-1, 16, 16)
-        self.size = size
+        self.size, self.n_steps = size, len(self._operations)
         self._targets = [
             np.array([sum(letter << 2 * place[q] for q, letter in term.paulis) for term in terms], np.int64)
             for terms in sums
@@ -87,23 +87,20 @@ class PauliVectors:
             [float(all(i >> 2 * q & 3 in (0, 3) for q in range(len(qubits)))) for i in range(size)]
         )
 
-    def run(self, angles: RealArray, with_jacobian: bool, expectations: RealArray, slopes: RealArray) -> None:
-        """One sample: fill `expectations` (n_outputs,) and `slopes` (n_outputs, n_angles); `angles` in
-        radians.
-        """
+    def run(self, radians: RealArray, with_jacobian: bool) -> tuple[RealArray, RealArray]:
+        """As `Statevectors.run`."""
+        expectations = np.empty((len(radians), len(self._targets)))
+        slopes = np.zeros((*expectations.shape, radians.shape[1] if with_jacobian else 0))
         kept = np.empty((self._n_kept if with_jacobian else 0, self.size))
-        state = self._start.copy()
         work = np.empty(self.size)
         # Of whole angles, as Bloch vectors turn; amplitudes turn by half ones.
-        cosines, sines = np.cos(angles), np.sin(angles)
-        _forward(self._operations, self._ones, self._pairs, cosines, sines, state, kept)
-        expectations[:] = [
-            float(weights @ state[targets])
-            for targets, weights in zip(self._targets, self._weights, strict=True)
-        ]
-        slopes[:] = 0.0
-        if with_jacobian:
+        for sample, (cosines, sines) in enumerate(zip(np.cos(radians), np.sin(radians), strict=True)):
+            state = self._start.copy()
+            _forward(self._operations, self._ones, self._pairs, cosines, sines, state, kept)
             for row, (targets, weights) in enumerate(zip(self._targets, self._weights, strict=True)):
+                expectations[sample, row] = weights @ state[targets]
+                if not with_jacobian:
+                    continue
                 operator = np.zeros(self.size)
                 np.add.at(operator, targets, weights)
                 # The way back undoes its state, and every observable starts from the last one.
@@ -117,8 +114,9 @@ class PauliVectors:
                     work,
                     operator,
                     kept,
-                    slopes[row],
+                    slopes[sample, row],
                 )
+        return expectations, slopes
 
 
 @njit(nogil=True, cache=True, boundscheck=False, error_model="numpy")

@@ -45,7 +45,10 @@ def circuit_key(circuit: QuantumCircuit) -> Hashable:
         tuple(circuit.parameters),
         tuple(
             (
-                _operation_key(item.operation),
+                # Without its Python object, which Qiskit would make for every look.
+                (item.name, item.label, tuple(_value_key(value) for value in item.params))
+                if item.is_standard_gate()
+                else _operation_key(item.operation),
                 tuple(bits[bit] for bit in item.qubits),
                 tuple(bits[bit] for bit in item.clbits) if item.clbits else (),
             )
