@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from difflib import get_close_matches
 from types import MappingProxyType
 from typing import TYPE_CHECKING
@@ -35,6 +35,7 @@ class BackendOptions:
         simulator: What computes a snapshot: `exact`, or `aer`.
         seed: Of the samples; has no effect where nothing is sampled. None draws fresh ones.
         layout: On a device: `tiled`, `whole`, a layout file's path, or what it says.
+        fractional: On a device that has it: RX of any angle as one pulse.
         device: Where Aer computes: `CPU` or `GPU`.
         ledger: On hardware, and there needed: where jobs are written down before they are sent, a
             `runtime.ledger.Ledger`.
@@ -46,6 +47,7 @@ class BackendOptions:
     simulator: str | None = None
     seed: int | None = None
     layout: str | LayoutSpec | None = None
+    fractional: bool | None = None
     device: str | None = None
     ledger: Ledger | None = None
     runtime: RuntimeSettings | None = None
@@ -90,8 +92,9 @@ def _fake(name: str, options: BackendOptions) -> Backend:
             f"Argument `noise` must be the calibration of a device (a file of kind `device`, by `noise "
             f"from-device` or `noise learn`) with backend {name}, but is {noise.name!r}."
         )
+    chip = chip_of(fake_backend(name))
     return twin_backend(
-        chip_of(fake_backend(name)),
+        chip.with_fractional_gates() if options.fractional else chip,
         name=name,
         noise=None if noise is None else noise.device,
         shots=options.shots,
@@ -113,10 +116,15 @@ def _hardware(name: str, options: BackendOptions) -> Backend:
             f"Argument `ledger` must be a ledger with backend {name}, whose jobs cost: "
             "sqdr_qiskit.runtime.ledger.Ledger(FOLDER); but is None."
         )
+    settings = options.runtime or RuntimeSettings()
+    if options.fractional:
+        settings = replace(settings, fractional=True)
     connection = Connection(
-        options.ledger.kept("device") or name, calibrated=options.ledger.kept("calibrated")
+        options.ledger.kept("device") or name,
+        calibrated=options.ledger.kept("calibrated"),
+        fractional=settings.fractional,
     )
-    sender = RuntimeSender(connection, options.ledger, options.runtime or RuntimeSettings())
+    sender = RuntimeSender(connection, options.ledger, settings)
     layout = layout_options(options.layout)
     return runtime_backend(connection, sender, shots=options.shots, layout=layout)
 
@@ -130,8 +138,8 @@ BACKENDS: Mapping[str, tuple[Maker, frozenset[str]]] = MappingProxyType(
         "exact_noisy": (_exact_noisy, frozenset({"noise"})),
         "aer": (_aer, frozenset({"shots", "device"})),
         "aer_noisy": (_aer, frozenset({"noise", "shots", "device"})),
-        "fake_<device>": (_fake, frozenset({"noise", "shots", "layout", "simulator"})),
-        "ibm_<device>": (_hardware, frozenset({"shots", "layout", "ledger", "runtime"})),
+        "fake_<device>": (_fake, frozenset({"noise", "shots", "layout", "fractional", "simulator"})),
+        "ibm_<device>": (_hardware, frozenset({"shots", "layout", "fractional", "ledger", "runtime"})),
     }
 )
 
@@ -144,6 +152,7 @@ def make_backend(
     simulator: str | None = None,
     seed: int | None = None,
     layout: str | LayoutSpec | None = None,
+    fractional: bool = False,
     device: str | None = None,
     ledger: Ledger | None = None,
     runtime: RuntimeSettings | None = None,
@@ -158,6 +167,7 @@ def make_backend(
         simulator: What computes a snapshot.
         seed: Of the samples.
         layout: On a device.
+        fractional: On a device.
         device: Where Aer computes.
         ledger: Where jobs on hardware are written down.
         runtime: How they run.
@@ -184,6 +194,7 @@ def make_backend(
         simulator=simulator,
         seed=seed,
         layout=layout,
+        fractional=fractional or None,
         device=device,
         ledger=ledger,
         runtime=runtime,

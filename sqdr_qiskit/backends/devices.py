@@ -79,6 +79,7 @@ def runtime_backend(
     device = connection.device
     try:
         chip = chip_of(device)
+        chip = chip.with_fractional_gates() if connection.fractional else chip
     except SqdrError:
         raise
     except Exception as error:

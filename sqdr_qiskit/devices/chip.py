@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import difflib
 import math
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import cache, cached_property
 from statistics import median
 from typing import Any, TypeAlias
 
+from qiskit.circuit import Parameter
+from qiskit.circuit.library import RXGate
 from qiskit.providers import BackendV2
 from qiskit.transpiler import InstructionProperties, QubitProperties, Target
 from qiskit_aer.noise import NoiseModel, QuantumError, ReadoutError
@@ -92,6 +94,7 @@ class Chip:
         over_rotation: For pairs, ascending, by which angle their gate turns too far (`DeviceRotation`).
         zz: The same of their crosstalk.
         learnt: Qubits whose noise was learnt from measurements; empty for a calibration.
+        fractional: Whether turns are written with RX of any angle, one pulse, in place of two SX.
     """
 
     name: str
@@ -101,6 +104,7 @@ class Chip:
     over_rotation: Mapping[tuple[int, int], float] = field(default_factory=dict)
     zz: Mapping[tuple[int, int], float] = field(default_factory=dict)
     learnt: frozenset[int] = frozenset()
+    fractional: bool = False
     _found: dict[tuple[str, tuple[int, ...]], PlacedChannels] = field(default_factory=dict, repr=False)
 
     @property
@@ -126,9 +130,42 @@ class Chip:
 
     @property
     def one_qubit_gates(self) -> str:
-        """`zsx` for chips that turn by RZ and SX, `u3` for older ones."""
+        """`zsx` for chips that turn by RZ and SX, `zrx` for RZ and RX, `u3` for older ones."""
         names = self.target.operation_names
-        return "zsx" if "sx" in names and "rz" in names else "u3"
+        if "sx" not in names or "rz" not in names:
+            return "u3"
+        return "zrx" if self.fractional else "zsx"
+
+    @property
+    def pulse(self) -> str:
+        """The gate whose calibration says what a pulse does."""
+        return "u3" if self.one_qubit_gates == "u3" else "sx"
+
+    @property
+    def has_fractional_gates(self) -> bool:
+        """Whether it has RX of any angle as one pulse, by its target or, of a snapshot, by its kind."""
+        names = self.target.operation_names
+        return "rx" in names or (self.name.startswith("fake_") and {"cz", "sx", "rz"}.issubset(names))
+
+    def with_fractional_gates(self) -> Chip:
+        """The same chip with RX of any angle as one pulse.
+
+        Snapshots do not hold that gate: on those of chips that have it (CZ gates: Heron and Nighthawk) it
+        gets error and duration of SX, which is what IBM reports of the devices themselves, too.
+
+        Raises:
+            ArgumentError: The chip has no such gate.
+        """
+        if not self.has_fractional_gates:
+            raise ArgumentError(
+                f"Argument `fractional` must be left out with device {self.name}, which has no RX of any "
+                f"angle as one pulse (Heron and Nighthawk chips have)."
+            )
+        target = self.target
+        if "rx" not in target.operation_names:
+            target = _copied(target, lambda _, table: table)
+            target.add_instruction(RXGate(Parameter("theta")), dict(self.target["sx"]))
+        return replace(self, target=target, fractional=True, _found={})
 
     @cached_property
     def edges(self) -> dict[frozenset[int], Edge]:
@@ -145,21 +182,13 @@ class Chip:
     @cached_property
     def working(self) -> Target:
         """The target without faulty two-qubit gates, for routing."""
-        target = Target(
-            num_qubits=self.n_qubits, dt=self.target.dt, qubit_properties=self.target.qubit_properties
-        )
-        for name in self.target.operation_names:
-            operation, table = self.target.operation_from_name(name), self.target[name]
-            if name in self._entanglers:
-                table = {
-                    qubits: properties
-                    for qubits, properties in table.items()
-                    if self.gate_error(name, qubits) < _FAULTY
-                }
-            if isinstance(operation, type):
-                continue  # control flow: no circuit here has any
-            target.add_instruction(operation, table, name=name)
-        return target
+
+        def sound(name: str, table: _Table) -> _Table:
+            if name not in self._entanglers:
+                return table
+            return {q: properties for q, properties in table.items() if self.gate_error(name, q) < _FAULTY}
+
+        return _copied(self.target, sound)
 
     @cached_property
     def neighbours(self) -> dict[int, tuple[int, ...]]:
@@ -186,9 +215,7 @@ class Chip:
 
     def turn_error(self, qubit: int) -> float:
         """Average infidelity of one pulse: the qubit's SX, or half a U3 where there is no SX."""
-        if self.one_qubit_gates == "zsx":
-            return self.gate_error("sx", (qubit,))
-        return self.gate_error("u3", (qubit,)) / 2
+        return self.gate_error(self.pulse, (qubit,)) / (2 if self.pulse == "u3" else 1)
 
     def readout_error(self, qubit: int) -> float:
         """Mean of the two readout errors."""
@@ -223,19 +250,19 @@ class Chip:
             QubitProperties(t1=None if t1 is None else t1 * 1e-6, t2=None if t2 is None else t2 * 1e-6)
             for t1, t2 in zip(device.t1_us, device.t2_us, strict=True)
         ]
-        target = Target(num_qubits=self.n_qubits, dt=self.target.dt, qubit_properties=relaxation)
-        for name in self.target.operation_names:
-            table = dict(self.target[name])
-            for qubits in table:
-                gate = told.get((name, qubits)) if qubits is not None else None
+
+        def as_told(name: str, table: _Table) -> _Table:
+            found = dict(table)
+            for qubits in () if None in table else table:
+                gate = told.get((name, qubits))
+                if gate is None and name == "rx":  # calibrations hold none
+                    gate = told.get(("sx", qubits))
                 if gate is not None:
                     seconds = None if gate.duration_ns is None else gate.duration_ns * 1e-9
-                    table[qubits] = InstructionProperties(error=gate.error, duration=seconds)
-            operation = self.target.operation_from_name(name)
-            if isinstance(operation, type):
-                target.add_instruction(operation, name=name)
-            else:
-                target.add_instruction(operation, table, name=name)
+                    found[qubits] = InstructionProperties(error=gate.error, duration=seconds)
+            return found
+
+        target = _copied(self.target, as_told, relaxation)
         readout = tuple(
             (old[0] if p01 is None else p01, old[1] if p10 is None else p10)
             for p01, p10, old in zip(device.p01, device.p10, self.readout, strict=True)
@@ -248,6 +275,7 @@ class Chip:
             device.angles("over_rotation"),
             device.angles("zz"),
             frozenset(device.learnt),
+            self.fractional,
         )
 
     def channels_after(self, name: str, qubits: tuple[int, ...]) -> PlacedChannels:
@@ -292,6 +320,23 @@ class Chip:
         return 0.0 if value is None or math.isnan(value) else float(value)
 
 
+_Table: TypeAlias = Mapping[tuple[int, ...], InstructionProperties | None]
+
+
+def _copied(
+    target: Target, of: Callable[[str, _Table], _Table], relaxation: Sequence[QubitProperties] | None = None
+) -> Target:
+    """A target's gates with other properties, without control flow, which no circuit here has."""
+    copy = Target(
+        num_qubits=target.num_qubits, dt=target.dt, qubit_properties=relaxation or target.qubit_properties
+    )
+    for name in target.operation_names:
+        operation = target.operation_from_name(name)
+        if not isinstance(operation, type):
+            copy.add_instruction(operation, of(name, target[name]), name=name)
+    return copy
+
+
 def chip_of(backend: Any) -> Chip:
     """The chip behind a Qiskit backend: a snapshot or one of IBM's machines.
 
@@ -328,13 +373,11 @@ def median_noise(chip: Chip) -> NoiseModel:
     Args:
         chip: The device; faulty gates are left out.
     """
-    turning = "sx" if chip.one_qubit_gates == "zsx" else "u3"
     qubits = list(chip.neighbours)
     t1, t2 = (median(chip.relaxation(qubit)[i] for qubit in qubits) for i in (0, 1))
     edges = list(chip.edges.values())
-    one = _relaxing(
-        median(chip.turn_error(q) for q in qubits), [chip.duration(turning, (q,)) for q in qubits], t1, t2, 1
-    )
+    seconds = [chip.duration(chip.pulse, (qubit,)) for qubit in qubits]
+    one = _relaxing(median(chip.turn_error(qubit) for qubit in qubits), seconds, t1, t2, 1)
     two = _relaxing(median(edge.error for edge in edges), [edge.duration for edge in edges], t1, t2, 2)
     model = NoiseModel()
     if one is not None:

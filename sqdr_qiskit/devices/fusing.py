@@ -1,9 +1,11 @@
 """A circuit in the engine's words written for a chip: native gates, one turn for each run between them.
 
 A run of rotations and fixed gates on one qubit is a unitary U(theta, phi, lambda); on a chip that is
-RZ(phi + pi) SX RZ(theta + pi) SX RZ(lambda): two pulses whatever went into it, the RZs being virtual. What
-stands around a native gate to make it a CZ goes into the neighbouring runs. The RZ that meets |0> and the one
-before a measurement of Z do nothing and are left out, and so is everything after which nothing is measured.
+RZ(phi + pi) SX RZ(theta + pi) SX RZ(lambda): two pulses whatever went into it, the RZs being virtual. Where
+RX of any angle is one pulse, it is RZ(phi + pi / 2) RX(theta) RZ(lambda - pi / 2), but for the last turn
+before a reading: IBM's client writes that one anew, with two SX, whatever it is given. What stands around a
+native gate to make it a CZ goes into the neighbouring runs. The RZ that meets |0> and the one before a
+measurement of Z do nothing and are left out, and so is everything after which nothing is measured.
 """
 
 from __future__ import annotations
@@ -100,7 +102,7 @@ def fuse(
         offsets: Shape (n_rotations,), as in `NormalForm`, radians.
         measured: Qubits that are looked at afterwards -> whether in Z alone.
         entanglers: The device's two-qubit gates.
-        style: One-qubit gates: `zsx` (RZ and SX) or `u3`.
+        style: One-qubit gates: `zsx` (RZ and SX), `zrx` (RZ and RX, SX before a reading) or `u3`.
         prefix: Name of the new parameters.
 
     Raises:
@@ -110,7 +112,7 @@ def fuse(
     for operation in operations:
         writer.add(operation)
     for qubit in sorted(measured):
-        writer.flush(qubit, last=measured[qubit])
+        writer.flush(qubit, read=True, last=measured[qubit])
     return Fused(
         circuit=writer.circuit,
         parameters=tuple(writer.parameters),
@@ -169,18 +171,18 @@ class _Writer:
                 "A circuit to be laid out on a device must consist of gates, but has a channel."
             )
 
-    def flush(self, qubit: int, *, last: bool = False) -> None:
-        """Write the run that waits on a qubit."""
+    def flush(self, qubit: int, *, read: bool = False, last: bool = False) -> None:
+        """Write the run that waits on a qubit: before a reading, of Z alone if it is the `last`."""
         run = self._waiting.pop(qubit, [])
         fresh = qubit not in self._touched
         if not run:
             return
         if any(isinstance(step, tuple) for step in run):
-            self._free(qubit, run, fresh=fresh, last=last)
+            self._free(qubit, run, fresh=fresh, read=read, last=last)
         else:
             matrix = run[0]
             assert isinstance(matrix, np.ndarray)
-            self._fixed(qubit, matrix, fresh=fresh, last=last)
+            self._fixed(qubit, matrix, fresh=fresh, read=read, last=last)
 
     def _turn(self, qubit: int, matrix: _Matrix) -> None:
         waiting = self._waiting.setdefault(qubit, [])
@@ -204,19 +206,26 @@ class _Writer:
             if matrix is not None:
                 self._turn(qubit, matrix)
 
-    def _fixed(self, qubit: int, matrix: _Matrix, *, fresh: bool, last: bool) -> None:
+    def _fixed(self, qubit: int, matrix: _Matrix, *, fresh: bool, read: bool, last: bool) -> None:
         if (fresh or last) and abs(matrix[1, 0]) < 1e-12:  # diagonal: |0> stays, and so do probabilities
             return
         self._touched.add(qubit)
-        for item in _decomposer(self._style)(matrix).data:
+        style = "zsx" if read and self._style == "zrx" else self._style
+        for item in _decomposer(style)(matrix).data:
             self.circuit.append(item.operation, [qubit])
 
-    def _free(self, qubit: int, run: list[_Step | _Matrix], *, fresh: bool, last: bool) -> None:
+    def _free(self, qubit: int, run: list[_Step | _Matrix], *, fresh: bool, read: bool, last: bool) -> None:
         self._touched.add(qubit)
         number = len(self.runs)
         self.runs.append(tuple(run))
         if self._style == "u3":
             self.circuit.append(U3Gate(*(self._new(number, place) for place in range(3))), [qubit])
+            return
+        if self._style == "zrx" and not read:
+            if not fresh:
+                self.circuit.rz(self._new(number, 2) - np.pi / 2, qubit)
+            self.circuit.rx(self._new(number, 0), qubit)
+            self.circuit.rz(self._new(number, 1) + np.pi / 2, qubit)
             return
         if not fresh:
             self.circuit.rz(self._new(number, 2), qubit)
@@ -233,6 +242,6 @@ class _Writer:
         return self.parameters[-1]
 
 
-@lru_cache(maxsize=2)
+@lru_cache(maxsize=3)
 def _decomposer(style: str) -> OneQubitEulerDecomposer:
-    return OneQubitEulerDecomposer({"u3": "U3", "zsx": "ZSXX"}[style])
+    return OneQubitEulerDecomposer({"u3": "U3", "zsx": "ZSXX", "zrx": "ZXZ"}[style])

@@ -138,7 +138,7 @@ class LearntNoise:
         gates = []
         for gate in device.gates:
             key = ("pulse" if len(gate.qubits) == 1 else "pair", tuple(sorted(gate.qubits)))
-            if key not in known or gate.name not in ("sx", "x", "u3", "cz", "ecr", "cx"):
+            if key not in known or gate.name not in ("sx", "x", "rx", "u3", "cz", "ecr", "cx"):
                 gates.append(gate)
                 continue
             duration = chip.duration(gate.name, gate.qubits)

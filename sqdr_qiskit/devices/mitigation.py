@@ -36,6 +36,7 @@ from sqdr_qiskit.errors import ArgumentError
 from sqdr_qiskit.lightcone.engine import ExactEngine
 
 __all__ = [
+    "DRAWING",
     "EXTRAPOLATORS",
     "METHODS",
     "Mitigation",
@@ -49,6 +50,8 @@ __all__ = [
 ]
 
 METHODS = ("none", "readout", "zne", "pec", "pea")
+DRAWING = ("pec", "pea")
+"""Methods that draw Pauli operations by a model of the noise; they twirl two-qubit gates."""
 EXTRAPOLATORS = {"linear": 1, "polynomial_degree_2": 2}
 """Name, as the runtime has it -> degree. (An exponential fitted to small values has no variance.)"""
 

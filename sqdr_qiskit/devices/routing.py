@@ -83,7 +83,7 @@ def route(
         initial_layout=None if initial is None else list(initial),
     )
     circuit, shift = logical.circuit, np.zeros(logical.circuit.num_parameters)
-    if chip.one_qubit_gates == "zsx":
+    if chip.pulse == "sx":
         circuit, shift = _pulses(logical.circuit)
     try:
         routed = manager.run(circuit)

@@ -475,7 +475,7 @@ def calibrated(chip: Chip, key: Key) -> float:
         angles = chip.over_rotation if what == "over_rotation" else chip.zz
         return angles.get((qubits[0], qubits[1]), 0.0)
     if what == "pulse":
-        name, where = ("sx" if chip.one_qubit_gates == "zsx" else "u3"), qubits
+        name, where = chip.pulse, qubits
     else:
         edge = chip.edges[frozenset(qubits)]
         name, where = edge.name, edge.qubits

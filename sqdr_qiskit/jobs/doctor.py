@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, requires, version
 from pathlib import Path
@@ -17,7 +17,7 @@ from packaging.requirements import Requirement
 
 from sqdr_qiskit.backends.devices import twin_backend
 from sqdr_qiskit.circuits import build_circuit
-from sqdr_qiskit.devices.chip import Chip, chip_of, fake_backend
+from sqdr_qiskit.devices.chip import Chip, chip_of
 from sqdr_qiskit.devices.layout_file import layout_options
 from sqdr_qiskit.devices.names import DEVICES_2026, fake_name, is_hardware
 from sqdr_qiskit.devices.transpilation import compile_for_device
@@ -26,6 +26,7 @@ from sqdr_qiskit.errors import ArgumentError, SqdrError
 from sqdr_qiskit.jobs.cost import OPEN_PLAN_S, place_of, plan_cost
 from sqdr_qiskit.jobs.expectations import read_expectations
 from sqdr_qiskit.jobs.folders import read_record
+from sqdr_qiskit.jobs.hardware import device_of
 from sqdr_qiskit.jobs.run_report import checkpoint_of_run
 from sqdr_qiskit.model.checkpoint import restore
 from sqdr_qiskit.specs.job import JobSpec
@@ -171,7 +172,7 @@ def compare_with_twin(
     assert chosen is not None  # of a run that is no training
     device = None if noise is None else noise_spec(noise).device
     backend = twin_backend(
-        chip or _chip_of_run(Path(folder), str(kept["backend"])),
+        chip or device_of(replace(job, backend=str(kept["backend"])), Path(folder))[0],
         shots=0,
         layout=layout_options(job.layout),
         noise=device,
@@ -182,17 +183,6 @@ def compare_with_twin(
         expected = torch.cat([model.expectations(some) for some in angles.split(BATCH_SIZE)])
     measured = np.asarray(kept["expectations"], dtype=np.float64)
     return compare(measured, expected.double().numpy(), int(kept["shots"]))
-
-
-def _chip_of_run(folder: Path, backend: str) -> Chip:
-    if not is_hardware(backend):
-        return chip_of(fake_backend(backend))
-    from sqdr_qiskit.runtime.accounts import Connection
-    from sqdr_qiskit.runtime.ledger import Ledger
-
-    with Ledger(folder, read_only=True) as ledger:
-        name, calibrated = ledger.kept("device") or backend, ledger.kept("calibrated")
-    return chip_of(Connection(name, calibrated=calibrated).device)
 
 
 def _versions() -> Finding:

@@ -155,7 +155,7 @@ def judge_grid(file: JobFile, *, progress: DownloadProgress | None = None) -> No
         asked = tuple(getattr(job, name) for name in DATA_OPTIONS)
         if asked != read_last[0]:
             read_last = (asked, data_of(job, progress=progress))
-        if is_new("backend", job.backend, job.noise, job.shots, job.layout, job.device):
+        if is_new("backend", job.backend, job.noise, job.shots, job.layout, job.fractional, job.device):
             backend_of(job)
         if is_new("model", job.circuit, *asked, job.head) and job.checkpoint is None:
             model_settings_of(job, recipe, read_last[1])

@@ -16,6 +16,7 @@ from sqdr_qiskit.runtime.ledger import UNDER_WAY, Entry, Ledger
 from sqdr_qiskit.specs.job import JOB_OPTIONS, JobSpec
 
 if TYPE_CHECKING:  # the runtime's client takes a second to import
+    from sqdr_qiskit.devices.chip import Chip
     from sqdr_qiskit.runtime.accounts import Connection
     from sqdr_qiskit.runtime.budget import Ceiling
     from sqdr_qiskit.runtime.sender import RuntimeSender
@@ -29,6 +30,7 @@ __all__ = [
     "cancel_jobs",
     "ceiling_of",
     "collect_jobs",
+    "device_of",
     "has_ledger",
     "left",
     "rehearsal_facts",
@@ -93,7 +95,7 @@ class Hardware:
         if not is_hardware(job.backend):
             return self._rehearsal(job)
         settings = runtime_settings(job)
-        connection = _connection(self.ledger, job.backend, self.watch or nobody)
+        connection = _connection(self.ledger, job.backend, self.watch or nobody, fractional=job.fractional)
         self._connection = connection
         self._sender = RuntimeSender(connection, self.ledger, settings, watch=self.watch or nobody)
         layout = layout_options(job.layout)
@@ -125,6 +127,7 @@ class Hardware:
             simulator=job.simulator,
             seed=job.seed,
             layout=job.layout,
+            fractional=job.fractional,
         )
         backend = replace(backend, default_gradient="parameter-shift")  # the device's
         assert isinstance(backend.estimator, DeviceEstimator)
@@ -207,6 +210,32 @@ def ceiling_of(job: JobSpec) -> Ceiling:
     return found
 
 
+def device_of(job: JobSpec, run: Path | None = None) -> tuple[Chip, Any]:
+    """The device that a job names, and what Qiskit knows of it: a snapshot on this machine, or the account's.
+
+    Args:
+        job: The job.
+        run: Folder of a run on a quantum computer, to see it as it was calibrated then; None for now.
+
+    Raises:
+        SqdrError: There is no such device, or the account cannot be asked for it.
+    """
+    from sqdr_qiskit.devices.chip import chip_of, fake_backend
+
+    if not is_hardware(job.backend):
+        device: Any = fake_backend(job.backend)
+    else:
+        from sqdr_qiskit.runtime.accounts import Connection
+
+        name, calibrated = job.backend, None
+        if run is not None:
+            with Ledger(run, read_only=True) as ledger:
+                name, calibrated = ledger.kept("device") or name, ledger.kept("calibrated")
+        device = Connection(name, calibrated=calibrated, fractional=job.fractional).device
+    chip = chip_of(device)
+    return chip.with_fractional_gates() if job.fractional else chip, device
+
+
 def runtime_settings(job: JobSpec) -> Any:
     """The job's `RuntimeSettings`.
 
@@ -215,7 +244,7 @@ def runtime_settings(job: JobSpec) -> Any:
     """
     from sqdr_qiskit.runtime.estimators import RuntimeSettings
 
-    given = job.feeding("runtime")
+    given = {**job.feeding("runtime"), "fractional": job.fractional}
     if job.noise_factors is not None:
         given["noise_factors"] = tuple(float(part) for part in job.noise_factors.split(","))
     if job.job_tags is not None:
@@ -346,7 +375,9 @@ def _under_way(ledger: Ledger) -> list[Entry]:
     return [entry for entry in ledger.entries() if entry.state in UNDER_WAY]
 
 
-def _connection(ledger: Ledger, device: str, watch: Callable[[Waiting], None]) -> Connection:
+def _connection(
+    ledger: Ledger, device: str, watch: Callable[[Waiting], None], *, fractional: bool = False
+) -> Connection:
     """Device, calibration and instance as the run met them first, if its ledger knows."""
     from sqdr_qiskit.runtime.accounts import Connection
 
@@ -354,7 +385,11 @@ def _connection(ledger: Ledger, device: str, watch: Callable[[Waiting], None]) -
         return ledger.kept(name) if ledger.is_open else None
 
     return Connection(
-        kept("device") or device, calibrated=kept("calibrated"), instance=kept("instance"), watch=watch
+        kept("device") or device,
+        calibrated=kept("calibrated"),
+        instance=kept("instance"),
+        fractional=fractional,
+        watch=watch,
     )
 
 

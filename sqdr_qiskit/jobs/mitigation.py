@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -12,7 +12,7 @@ from qiskit.quantum_info import SparsePauliOp
 
 from sqdr_qiskit.circuits import build_circuit
 from sqdr_qiskit.devices.chip import Chip, chip_of, fake_backend
-from sqdr_qiskit.devices.mitigation import METHODS, Mitigation, gamma_of, rehearse
+from sqdr_qiskit.devices.mitigation import DRAWING, METHODS, Mitigation, gamma_of, rehearse
 from sqdr_qiskit.devices.names import fake_name
 from sqdr_qiskit.devices.programs import DeviceProgram, LayoutOptions
 from sqdr_qiskit.devices.sender import planned_seconds
@@ -33,6 +33,7 @@ class MitigationRow:
 
     Attributes:
         method: One of `METHODS`.
+        fractional: Whether turns are written with RX of any angle, one pulse.
         bias: Root mean square of the systematic error left in an output, over outputs and random angles.
         spread: Root mean variance of an output's estimate by shots.
         rms_error: Root of the sum of both squares.
@@ -44,6 +45,7 @@ class MitigationRow:
     """
 
     method: str
+    fractional: bool
     bias: float
     spread: float
     rms_error: float
@@ -110,6 +112,7 @@ def compare_methods(
     jobs: int,
     shots: int,
     budget_s: float,
+    level: int = 3,
     settings: Mitigation | None = None,
     seed: int = 0,
 ) -> list[MitigationRow]:
@@ -120,27 +123,34 @@ def compare_methods(
         observables: Its outputs.
         program: What it became on the device, samples side by side: `pec` pays for all of it.
         chip: The device and its noise.
-        methods: Which.
+        methods: Which. Those that twirl no two-qubit gates are rehearsed once more with RX of any angle where
+            the device has that.
         circuits: Bound circuits of the plan without mitigation.
         jobs: Its jobs.
         shots: Of one circuit.
         budget_s: Quantum seconds that may be spent.
+        level: Qiskit's optimisation level for that, where the circuit is laid out whole.
         settings: Noise factors, extrapolator and largest overhead.
         seed: Of the angles, uniform in [0, 2 pi).
 
     Raises:
         UnsupportedError: See `devices.rehearsal.chip_engine`.
     """
-    one = program
-    if program.layout == "tiled":
-        one = compile_for_device(circuit, list(observables), chip, LayoutOptions(copies=1))
+    tiled = program.layout == "tiled"
+    single = LayoutOptions(copies=1)
+    plain = compile_for_device(circuit, list(observables), chip, single) if tiled else program
+    tried = [(method, plain, chip) for method in methods]
+    if chip.has_fractional_gates:
+        other = chip.with_fractional_gates()
+        same = single if tiled else LayoutOptions(layout="whole", level=level, seeds=(program.seed or 0,))
+        short = compile_for_device(circuit, list(observables), other, same)
+        tried += [(method, short, other) for method in methods if method not in DRAWING]
     gamma = max(gamma_of(part.circuit, chip) for part in program.rounds)
     values = np.random.default_rng(seed).uniform(0.0, 2.0 * np.pi, (_SAMPLES, circuit.num_parameters))
-    plain = settings or Mitigation()
     rows = []
-    for method in methods:
-        chosen = Mitigation(**{**asdict(plain), "method": method})
-        found = rehearse(circuit, one, chip, values, chosen, gamma=gamma)
+    for method, one, device in tried:
+        chosen = replace(settings or Mitigation(), method=method)
+        found = rehearse(circuit, one, device, values, chosen, gamma=gamma)
         calibrating = 0 if method == "none" else jobs
         a_shot = circuits * found.overhead + calibrating  # executions
         idle = jobs * planned_seconds(0)
@@ -150,6 +160,7 @@ def compare_methods(
         rows.append(
             MitigationRow(
                 method=method,
+                fractional=device.fractional,
                 bias=float(np.sqrt((bias**2).mean())),
                 spread=float(np.sqrt(variance.mean())),
                 rms_error=found.rms_error(shots),
@@ -161,7 +172,5 @@ def compare_methods(
             )
         )
     allowed = [row.rms_error_at_budget for row in rows if row.rms_error_at_budget is not None]
-    return [
-        MitigationRow(**{**row.to_dict(), "wins": bool(allowed) and row.rms_error_at_budget == min(allowed)})
-        for row in rows
-    ]
+    best = min(allowed, default=None)
+    return [replace(row, wins=best is not None and row.rms_error_at_budget == best) for row in rows]

@@ -19,7 +19,7 @@ from sqdr_qiskit import records
 from sqdr_qiskit.backends import make_backend
 from sqdr_qiskit.circuits import build_circuit
 from sqdr_qiskit.circuits.interface import CircuitModel
-from sqdr_qiskit.devices.chip import Chip, chip_of, fake_backend
+from sqdr_qiskit.devices.chip import Chip
 from sqdr_qiskit.devices.estimator import DeviceEstimator
 from sqdr_qiskit.devices.layout_file import layout_options
 from sqdr_qiskit.devices.learning import LearntNoise, Measured, choose_probes, learn_noise
@@ -30,7 +30,7 @@ from sqdr_qiskit.devices.sender import planned_seconds
 from sqdr_qiskit.errors import ArgumentError, CheckpointError
 from sqdr_qiskit.jobs.expectations import read_expectations
 from sqdr_qiskit.jobs.folders import read_record
-from sqdr_qiskit.jobs.hardware import Hardware
+from sqdr_qiskit.jobs.hardware import Hardware, device_of
 from sqdr_qiskit.jobs.run_report import checkpoint_of_run
 from sqdr_qiskit.model.checkpoint import restore
 from sqdr_qiskit.noise_models.calibration import snapshot
@@ -242,6 +242,7 @@ def _read(folders: Sequence[str | os.PathLike[str]]) -> _Runs:
             ("backend", kept["backend"], first["backend"]),
             ("shots", kept["shots"], first["shots"]),
             ("layout", other.layout, job.layout),
+            ("fractional", other.fractional, job.fractional),
             ("checkpoint", other.checkpoint, job.checkpoint),
         ):
             if here != there:
@@ -252,10 +253,11 @@ def _read(folders: Sequence[str | os.PathLike[str]]) -> _Runs:
     chosen = checkpoint_of_run(Path(folders[0]), job, inputs)
     assert chosen is not None  # of a run that is no training
     circuit = build_circuit(chosen.checkpoint.settings.circuit)
-    chip, calibration = _device(Path(folders[0]), str(first["backend"]))
+    job = replace(job, backend=str(first["backend"]))
+    chip, device = device_of(job, Path(folders[0]))
     program = _program(chip, circuit, job)
-    for folder in folders[1:] if is_hardware(str(first["backend"])) else ():
-        if _program(_device(Path(folder), str(first["backend"]))[0], circuit, job).tiles != program.tiles:
+    for folder in folders[1:] if is_hardware(job.backend) else ():
+        if _program(device_of(job, Path(folder))[0], circuit, job).tiles != program.tiles:
             raise ArgumentError(
                 f"Runs to learn from must stand on the same qubits, but the device was calibrated between "
                 f"{os.fspath(folders[0])!r} and {os.fspath(folder)!r}, and stands differently there."
@@ -270,7 +272,7 @@ def _read(folders: Sequence[str | os.PathLike[str]]) -> _Runs:
         values = np.stack([columns[parameter] for parameter in circuit.circuit.parameters], axis=1)
         expectations = np.asarray(kept["expectations"], dtype=np.float64)
         measured.append(Measured(values, expectations, places, int(kept["shots"])))
-    return _Runs(replace(job, backend=str(first["backend"])), chip, calibration, circuit, program, measured)
+    return _Runs(job, chip, snapshot(device), circuit, program, measured)
 
 
 def _program(chip: Chip, circuit: CircuitModel, job: JobSpec) -> DeviceProgram:
@@ -296,19 +298,3 @@ def _run(folder: Path) -> tuple[dict[str, Any], JobSpec, np.ndarray]:
             f"but ran with {how}."
         )
     return kept, job, np.arange(len(kept["angles"])) % BATCH_SIZE
-
-
-def _device(folder: Path, backend: str) -> tuple[Chip, DeviceSnapshot]:
-    """The device as the run found it: its snapshot here, or the account's calibration of that time."""
-    if not is_hardware(backend):
-        fake = fake_backend(backend)
-        return chip_of(fake), snapshot(fake)
-    from sqdr_qiskit.runtime.accounts import Connection
-    from sqdr_qiskit.runtime.ledger import Ledger
-
-    ledger = Ledger().open(folder, read_only=True)
-    try:
-        device = Connection(ledger.kept("device") or backend, calibrated=ledger.kept("calibrated")).device
-    finally:
-        ledger.close()
-    return chip_of(device), snapshot(device)

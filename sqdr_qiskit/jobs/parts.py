@@ -18,7 +18,6 @@ from typing import Any
 
 from sqdr_qiskit import records
 from sqdr_qiskit.circuits import build_circuit
-from sqdr_qiskit.devices.chip import Chip, chip_of, fake_backend
 from sqdr_qiskit.devices.estimator import DeviceEstimator
 from sqdr_qiskit.devices.layout_file import layout_options
 from sqdr_qiskit.devices.names import is_hardware
@@ -27,7 +26,7 @@ from sqdr_qiskit.errors import ArgumentError, BackendError, CheckpointError
 from sqdr_qiskit.jobs.doctor import compare_with_twin
 from sqdr_qiskit.jobs.expectations import agreement, read_expectations
 from sqdr_qiskit.jobs.folders import is_finished, locked, make_folder, read_record
-from sqdr_qiskit.jobs.hardware import CEILINGS, Hardware, runtime_settings
+from sqdr_qiskit.jobs.hardware import CEILINGS, Hardware, device_of, runtime_settings
 from sqdr_qiskit.jobs.inference import carry_out_inference
 from sqdr_qiskit.jobs.noise_learning import learn_from_runs
 from sqdr_qiskit.jobs.run_report import checkpoint_of_run
@@ -151,19 +150,11 @@ def _judge(parts: Sequence[Part]) -> None:
             circuit = chosen.checkpoint.settings.circuit
         model = build_circuit(circuit)
         if chip is None:
-            chip = _chip(job.backend)
+            chip, _ = device_of(job)
         layout = layout_options(job.layout)
         assert DeviceEstimator(chip, LocalSender(chip), options=layout).program(
             model.circuit, model.observables
         )
-
-
-def _chip(backend: str) -> Chip:
-    if not is_hardware(backend):
-        return chip_of(fake_backend(backend))
-    from sqdr_qiskit.runtime.accounts import Connection
-
-    return chip_of(Connection(backend).device)
 
 
 def _is_done(part: Part, place: Path) -> bool:

@@ -147,6 +147,7 @@ def backend_of(job: JobSpec, hardware: Hardware | None = None) -> Backend:
         simulator=job.simulator,
         seed=job.seed,
         layout=job.layout,
+        fractional=job.fractional,
         device="GPU" if job.device != "cpu" and job.backend.startswith("aer") else None,
     )
 

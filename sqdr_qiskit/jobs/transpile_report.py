@@ -119,6 +119,7 @@ class Studied:
                 jobs=1,
                 shots=DEFAULT_SHOTS,
                 budget_s=OPEN_PLAN_S,
+                level=3 if finding.task.level is None else finding.task.level,
             )
         except UnsupportedError:
             return []

@@ -330,7 +330,7 @@ def mitigation_table(rows: Sequence[Mapping[str, Any]], budget_s: float) -> Tabl
     )
     cells = tuple(
         (
-            str(row["method"]),
+            _how(row),
             f"{row['bias']:.4f}",
             f"{row['spread']:.4f}",
             f"{row['rms_error']:.4f}",
@@ -344,6 +344,10 @@ def mitigation_table(rows: Sequence[Mapping[str, Any]], budget_s: float) -> Tabl
     return Table(headers, cells, frozenset(range(1, 8)))
 
 
+def _how(row: Mapping[str, Any]) -> str:
+    return f"{row['method']}{', RX' if row.get('fractional') else ''}"
+
+
 def mitigation_words(rows: Sequence[Mapping[str, Any]], budget_s: float) -> str:
     """Which method wins, in one line."""
     best = next((row for row in rows if row["wins"]), None)
@@ -351,9 +355,14 @@ def mitigation_words(rows: Sequence[Mapping[str, Any]], budget_s: float) -> str:
         return f"{budget_s:g} s allow no method as much as 64 shots a circuit."
     first = rows[0]["rms_error_at_budget"]
     gain = ""
-    if best["method"] != "none" and rows[0]["method"] == "none" and first is not None:
+    if best is not rows[0] and rows[0]["method"] == "none" and first is not None:
         gain = f", {first / best['rms_error_at_budget']:.2f} times less than without"
     return (
-        f"{best['method']} wins at {budget_s:g} s: error {best['rms_error_at_budget']:.4f} (root mean square "
+        f"{_how(best)} wins at {budget_s:g} s: error {best['rms_error_at_budget']:.4f} (root mean square "
         f"of an output){gain}. By the calibration, at random angles; what it does not hold is not in it."
+        + (
+            " RX: qubits turned with one pulse instead of two (--fractional)."
+            if any(row.get("fractional") for row in rows)
+            else ""
+        )
     )

@@ -17,6 +17,7 @@ from qiskit.providers import QiskitBackendNotFoundError
 from qiskit.transpiler import Target
 from qiskit_ibm_runtime import IBMBackend, QiskitRuntimeService
 from qiskit_ibm_runtime.accounts.exceptions import AccountNotFoundError, InvalidAccountError
+from qiskit_ibm_runtime.exceptions import IBMInputValueError
 from requests.adapters import HTTPAdapter
 from requests.exceptions import ConnectionError as NoConnection
 from requests.exceptions import RequestException
@@ -42,6 +43,7 @@ class Connection:
         calibrated: See the device as it was calibrated then (ISO 8601), so that a run that is taken up again
             lays its circuits out as before; None or empty for now.
         instance: The run's instance, as `instance` named it before; None takes the account's choice.
+        fractional: See the device with its fractional gates (RX of any angle), which it must have.
         patience: Times to wait.
         watch: Told of outages.
 
@@ -55,9 +57,11 @@ class Connection:
         *,
         calibrated: str | None = None,
         instance: str | None = None,
+        fractional: bool = False,
         patience: Patience | None = None,
         watch: Callable[[Waiting], None] = nobody,
     ) -> None:
+        self.fractional = fractional
         self._wanted = device
         self._calibrated = _moment(calibrated) if calibrated else None
         self._instance = instance or None
@@ -158,10 +162,17 @@ class Connection:
         name, service = self._wanted, self._logged_in()
         try:
             if name == LEAST_BUSY:
-                return service.least_busy()
+                return service.least_busy(use_fractional_gates=self.fractional)
             crns = [str(entry["crn"]) for entry in service.instances()] if self._instance else []
             crn = next((crn for crn in crns if _instance_name(crn) == self._instance), None)
-            return service.backend(name, instance=crn)
+            return service.backend(name, instance=crn, use_fractional_gates=self.fractional)
+        except IBMInputValueError as error:
+            if not self.fractional:
+                raise
+            raise ArgumentError(
+                f"Argument `fractional` must be left out with device {name}, which has no RX of any angle as "
+                f"one pulse (Heron and Nighthawk chips have)."
+            ) from error
         except QiskitBackendNotFoundError as error:
             self._service = None  # it remembers that there were no devices
             there = sorted({str(row["name"]) for client in self.clients() for row in client.list_backends()})

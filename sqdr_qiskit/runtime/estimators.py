@@ -14,7 +14,7 @@ from qiskit_ibm_runtime import Batch, IBMBackend
 from qiskit_ibm_runtime.utils.validations import validate_isa_circuits
 
 from sqdr_qiskit.devices.chip import Chip
-from sqdr_qiskit.devices.mitigation import Mitigation, pauli_rates
+from sqdr_qiskit.devices.mitigation import DRAWING, Mitigation, pauli_rates
 from sqdr_qiskit.errors import ArgumentError, UnsupportedError
 from sqdr_qiskit.runtime.budget import Ceiling
 from sqdr_qiskit.runtime.waiting import quiet_client
@@ -49,6 +49,8 @@ class RuntimeSettings:
         max_overhead: Of `pec`.
         dynamical_decoupling: Pulse sequence on idle qubits, `XX`, `XpXm` or `XY4`; None for none.
         twirling: Whether two-qubit gates are twirled; None leaves it to `resilience`.
+        fractional: Whether circuits turn qubits with RX of any angle. IBM takes it with nothing that twirls
+            two-qubit gates (its issue 2001), which is `twirling`, `resilience` 2, `pec` and `pea`.
         max_execution_s: Quantum seconds after which IBM ends a job; None is IBM's own limit.
         job_tags: Put on every job, beside its own unique one.
         max_qpu_seconds: Quantum seconds that the whole run may use; nothing is sent that would exceed it.
@@ -66,6 +68,7 @@ class RuntimeSettings:
     max_overhead: float | None = None
     dynamical_decoupling: str | None = None
     twirling: bool | None = None
+    fractional: bool = False
     max_execution_s: int | None = None
     job_tags: tuple[str, ...] = ()
     max_qpu_seconds: float = 60.0
@@ -74,7 +77,7 @@ class RuntimeSettings:
     @property
     def draws_paulis(self) -> bool:
         """Whether Pauli operations are drawn by a model of the noise."""
-        return self.mitigation in ("pec", "pea")
+        return self.mitigation in DRAWING
 
     @property
     def method(self) -> Mitigation | None:
@@ -109,6 +112,11 @@ class RuntimeSettings:
                 f"Argument `twirling` must be left out with {how}, where it is {state}, but is "
                 f"{self.twirling}."
             )
+        if self.fractional and (self.twirling or self.resilience == 2 or self.draws_paulis):
+            raise ArgumentError(
+                f"Argument `fractional` must be left out with {'twirling' if self.twirling else how}, which "
+                f"twirls two-qubit gates: IBM runs no fractional gates between them."
+            )
         if self.max_execution_s is not None and self.max_execution_s < 1:
             raise ArgumentError(
                 f"Argument `max_execution_s` must be at least 1, but is {self.max_execution_s}."
@@ -131,6 +139,7 @@ class RuntimeSettings:
             "max_qpu_seconds",
             "max_executions",
             "max_execution_s",
+            *(() if self.fractional else ("fractional",)),
         ):
             del values[name]
         return {**values, **values_of(self.method)}

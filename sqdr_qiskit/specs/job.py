@@ -196,6 +196,12 @@ class JobSpec:
         usual="tiled",
         reader=layout_at,
     )
+    fractional: bool = option(
+        False,
+        help="Turn qubits with RX of any angle, one pulse instead of two: on Heron and Nighthawk devices and "
+        "their snapshots.",
+        group="circuit",
+    )
     device: str = option(
         "cpu", help="Where encoder and head compute: cpu, or cuda where there is one.", group="circuit"
     )

@@ -149,16 +149,21 @@ def test_methods_are_compared_at_a_budget(capsys: pytest.CaptureFixture[str]) ->
     words = ["cost", "--circuit", "2b-5q", "--task", "infer", "--batch-size", "20", "--mitigation", "readout"]
     assert main([*words, "--device", "fake_kingston", "--max-qpu-seconds", "60", "--json"]) == 0
     found = json.loads(capsys.readouterr().out)
-    none, readout = found["mitigation"]
+    none, readout, *fractional = found["mitigation"]
     assert [none["method"], readout["method"]] == ["none", "readout"]
+    assert [(row["method"], row["fractional"]) for row in fractional] == [("none", True), ("readout", True)]
+    assert [row["qpu_seconds"] for row in fractional] == [none["qpu_seconds"], readout["qpu_seconds"]]
+    assert fractional[1]["bias"] < readout["bias"]
     assert none["qpu_seconds"] == pytest.approx(found["packed"]["qpu_seconds"])
     assert readout["qpu_seconds"] == pytest.approx(none["qpu_seconds"] + 0.00035 * 4096)
-    assert [row["wins"] for row in found["mitigation"]] == [False, True]
+    assert [row["wins"] for row in found["mitigation"]] == [False, False, False, True]
     assert readout["bias"] < none["bias"]
     rows = found["packed"]["circuits"]
     assert none["shots_at_budget"] == int((60 - 2) / (0.00035 * rows))
     assert none["rms_error_at_budget"] ** 2 == pytest.approx(
         none["bias"] ** 2 + none["spread"] ** 2 * 4096 / none["shots_at_budget"], rel=1e-3
     )
+    assert main([*words, "--device", "fake_manila"]) == 0
+    assert "RX" not in capsys.readouterr().out
     assert main(words) == 2
     assert "`--mitigation` must come with --device" in capsys.readouterr().err

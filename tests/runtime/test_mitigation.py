@@ -105,6 +105,7 @@ def test_a_method_is_part_of_what_defines_a_run() -> None:
         (["--max-overhead", "9"], "must come with `--mitigation` pec"),
         (["--mitigation", "pec", "--noise-factors", "1,3"], "must come with `--mitigation` zne or pea"),
         (["--mitigation", "zne", "--noise-factors", "1,x"], "such as 1,3,5"),
+        (["--fractional", "--layout", "whole", "--mitigation", "zne"], "which has none: the client"),
         (["--mitigation", "magic"], "none, readout, zne, pec, pea"),
     ],
 )
