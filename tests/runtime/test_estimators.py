@@ -71,7 +71,7 @@ def test_the_cost_is_ibm_s_published_rule() -> None:
 def test_fractional_gates_reach_the_device_and_come_back_right(
     stub: StubServer, tmp_path: Path, rng: np.random.Generator
 ) -> None:
-    stub.service.devices["ibm_fez"] = "fractional"
+    stub.service.devices = {**stub.service.devices, "ibm_fez": "fractional"}
     stub.service.truth["ibm_fez"] = fake_backend("fake_fractional")
     model = build_circuit("2b-3q")
     values = rng.uniform(-4, 4, (2, model.circuit.num_parameters))
