@@ -22,11 +22,20 @@ __all__ = ["doctor"]
 def doctor(
     *,
     backend: Annotated[
-        str, typer.Option(help="The quantum computer: ibm_<device> or least_busy.")
+        str,
+        typer.Option(
+            help="The quantum computer: ibm_<device> or least_busy.",
+            rich_help_panel="hardware",
+            metavar="NAME",
+        ),
     ] = "least_busy",
     send: Annotated[
         bool,
-        typer.Option("--send", help="Send one job of at most two seconds and compare it with the twin."),
+        typer.Option(
+            "--send",
+            help="Send one job of at most two seconds and compare it with the twin.",
+            rich_help_panel="hardware",
+        ),
     ] = False,
     out: OutOption = None,
     resume: ResumeOption = None,

@@ -116,8 +116,6 @@ def learn(
     it was. The file is a noise model like any other: `--backend fake_<device> --noise FILE`. A page beside it
     shows measured against predicted values, and whether the fit can be relied on.
     """
-    from dataclasses import asdict
-
     from sqdr_qiskit.jobs.noise_learning import learn_from_runs
     from sqdr_qiskit.records import versions, write_text
     from sqdr_qiskit.reports.noise_page import learnt_noise_page, learnt_noise_text
@@ -139,28 +137,17 @@ def learn(
     folders = list(runs or []) if resume is None else [Path(run) for run in _planned_runs(resume)]
     found = learn_from_runs(folders, probes=probes)
     path = required(output or Path(f"{found.backend.replace('_', '-')}-learnt.toml"))
-    noise, device = found.noise, found.device
-    title = f"{found.backend}, calibrated {device.calibrated}, corrected by {found.n_samples} samples"
-    source = f"sqdr-qiskit noise learn {' '.join(str(run) for run in folders)}"
-    facts = {
-        "file": str(path),
-        "page": str(path.with_suffix(".html")),
-        "backend": found.backend,
-        "circuit": found.circuit,
-        "calibrated": device.calibrated,
-        "n_samples": found.n_samples,
-        "n_probes": found.n_probes,
-        "shots": found.shots,
-        "fits": noise.fits,
-        **{name: value for name, value in asdict(noise).items() if name != "held_out"},
-    }
-    write_text(path, noise_text(NoiseSpec(path.stem, title, source, device=device)))
-    page = {**facts, "held_out": noise.held_out.tolist(), "made_by": {"command": source, **versions()}}
-    write_text(path.with_suffix(".html"), learnt_noise_page(page))
+    spec = found.spec(path.stem)
+    facts = {"file": str(path), "page": str(path.with_suffix(".html")), **found.facts()}
+    write_text(path, noise_text(spec))
+    held_out, made_by = found.noise.held_out.tolist(), {"command": spec.source, **versions()}
+    write_text(
+        path.with_suffix(".html"), learnt_noise_page({**facts, "held_out": held_out, "made_by": made_by})
+    )
     if as_json:
         print_json(facts)
     else:
-        print_text(f"{learnt_noise_text(facts)}\nWrote {path} and {path.with_suffix('.html')}: {title}.")
+        print_text(f"{learnt_noise_text(facts)}\nWrote {path} and {path.with_suffix('.html')}: {spec.title}.")
 
 
 def _planned_runs(folder: Path) -> list[str]:

@@ -29,11 +29,11 @@ from scipy.stats import chi2, norm
 
 from sqdr_qiskit.devices.chip import Chip
 from sqdr_qiskit.devices.programs import DeviceProgram
-from sqdr_qiskit.devices.tile_noise import Key, Tile, calibrated, tiles_of
-from sqdr_qiskit.errors import ArgumentError, UnsupportedError
+from sqdr_qiskit.devices.tile_noise import Key, Tile, calibrated, require_tiles, tiles_of
+from sqdr_qiskit.errors import ArgumentError
 from sqdr_qiskit.specs.device import COHERENT, DeviceRotation, DeviceSnapshot
 
-__all__ = ["choose_probes", "Estimate", "learn_noise", "LearntNoise", "Measured"]
+__all__ = ["choose_probes", "Estimate", "learn_noise", "require_learnable", "LearntNoise", "Measured"]
 
 _Float = NDArray[np.float64]
 
@@ -180,17 +180,11 @@ def learn_noise(
         held_out: Share of the samples that is not fitted but predicted.
 
     Raises:
-        UnsupportedError: A tile of more than 7 qubits, or outputs that are not one qubit's readings.
+        UnsupportedError: See `require_learnable`.
         ArgumentError: Too few samples.
     """
-    _require_readings(program)
-    n_copies = max(len(part.copies) for part in program.rounds)
     n_samples = sum(len(run.values) for run in measured)
-    if n_samples < 5 * n_copies:
-        raise ArgumentError(
-            f"Argument `measured` must hold at least {5 * n_copies} samples, {n_copies} side by side, but "
-            f"holds {n_samples}."
-        )
+    require_learnable(program, n_samples)
     expectations = np.concatenate([run.expectations for run in measured])
     shots = np.concatenate([np.full(len(run.values), run.shots) for run in measured])
     values, places = (
@@ -258,7 +252,7 @@ def choose_probes(
     Raises:
         UnsupportedError: See `learn_noise`.
     """
-    _require_readings(program)
+    require_tiles(program)
     rng = np.random.default_rng(seed)
     n_copies = max(len(part.copies) for part in program.rounds)
     n_params = (
@@ -313,10 +307,20 @@ def choose_probes(
     return np.concatenate([values[row * n_copies : (row + 1) * n_copies] for row in chosen])
 
 
-def _require_readings(program: DeviceProgram) -> None:
-    weights = program.logical.weights
-    if weights.shape[0] != weights.shape[1] or not np.array_equal(weights, np.eye(len(weights))):
-        raise UnsupportedError("Noise can be learnt where each output is one reading, but these are sums.")
+def require_learnable(program: DeviceProgram, n_samples: int) -> None:
+    """Refuse what no noise can be learnt from, before anything is measured.
+
+    Raises:
+        UnsupportedError: A tile of more than 7 qubits, or outputs that are not one qubit's readings.
+        ArgumentError: Too few samples.
+    """
+    require_tiles(program)
+    n_copies = max(len(part.copies) for part in program.rounds)
+    if n_samples < 5 * n_copies:
+        raise ArgumentError(
+            f"Argument `measured` must hold at least {5 * n_copies} samples, {n_copies} side by side, but "
+            f"holds {n_samples}."
+        )
 
 
 class _Fit:

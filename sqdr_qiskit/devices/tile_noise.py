@@ -33,7 +33,7 @@ from sqdr_qiskit.errors import UnsupportedError
 from sqdr_qiskit.lightcone.operations import CZ, Fixed, Rotation, normal_form
 from sqdr_qiskit.noise_models.calibration import over_rotation
 
-__all__ = ["calibrated", "Key", "Tile", "tiles_of"]
+__all__ = ["calibrated", "Key", "require_tiles", "Tile", "tiles_of"]
 
 _Float = NDArray[np.float64]
 _Int = NDArray[np.int64]
@@ -56,8 +56,9 @@ def tiles_of(program: DeviceProgram, chip: Chip, inner: _Float, places: _Int) ->
         places: Each sample's number within the PUB that it is sent in, which starts at 0.
 
     Raises:
-        UnsupportedError: A tile of more than 7 qubits, or one not read on one qubit.
+        UnsupportedError: See `require_tiles`.
     """
+    require_tiles(program)
     pubs = np.cumsum(places == 0)
     at = {(int(pub), int(place)): s for s, (pub, place) in enumerate(zip(pubs, places, strict=True))}
     last = {int(pub): s for s, pub in enumerate(pubs)}
@@ -105,6 +106,26 @@ def tiles_of(program: DeviceProgram, chip: Chip, inner: _Float, places: _Int) ->
     return found
 
 
+def require_tiles(program: DeviceProgram) -> None:
+    """Refuse a program whose noise cannot be learnt from what it measures.
+
+    Raises:
+        UnsupportedError: A tile of more than 7 qubits, or an output that is not one reading of one qubit.
+    """
+    weights = program.logical.weights
+    if weights.shape[0] != weights.shape[1] or not np.array_equal(weights, np.eye(len(weights))):
+        raise UnsupportedError("Noise can be learnt where each output is one reading, but these are sums.")
+    for part in program.rounds:
+        if any(len(qubits) != 1 for word in part.words[0] for _, qubits, _ in word.to_sparse_list()):
+            raise UnsupportedError("Noise can be learnt where each output is read on one qubit.")
+        widest = max(len(tile) for copy in part.tiles for tile in copy)
+        if widest > _WIDEST:
+            raise UnsupportedError(
+                f"Noise can be learnt on tiles of at most {_WIDEST} qubits (four blocks), but one has "
+                f"{widest}."
+            )
+
+
 def _pair_key(what: str, pair: tuple[int, int]) -> Key:
     return what, (min(pair), max(pair))
 
@@ -125,8 +146,6 @@ def _tiles(part: Round, number: int, inner: _Float, places: _Int, chip: Chip) ->
             ((letters, qubits, _),) = word.to_sparse_list()
             if not set(qubits) <= set(wires):
                 continue
-            if len(qubits) != 1:
-                raise UnsupportedError("Noise can be learnt where each output is read on one qubit.")
             terms.append(term)
             read.append((int(qubits[0]), "IXYZ".index(letters)))
         column = {parameter: i for i, parameter in enumerate(copy.parameters)}
@@ -181,11 +200,6 @@ class Tile:
         chip: Chip,
     ) -> None:
         part = part_in_use(circuit, chip, sorted({qubit for qubit, _ in read}))
-        if len(part.qubits) > _WIDEST:
-            raise UnsupportedError(
-                f"Noise can be learnt on tiles of at most {_WIDEST} qubits (four blocks), but one has "
-                f"{len(part.qubits)}."
-            )
         self.qubits, self.terms, self.samples, self.copy = part.qubits, terms, samples, copy
         self._chip, self._angles = chip, angles
         self._n = len(part.qubits)

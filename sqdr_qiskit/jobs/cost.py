@@ -8,13 +8,15 @@ from dataclasses import asdict, dataclass
 from typing import Any, Literal, TypeAlias, get_args
 
 from sqdr_qiskit.circuits import CircuitModel, build_circuit
+from sqdr_qiskit.devices.chip import Chip
 from sqdr_qiskit.devices.estimator import DEFAULT_SHOTS
+from sqdr_qiskit.devices.mitigation import Mitigation, gamma_of, overhead_of
 from sqdr_qiskit.devices.names import fake_name
 from sqdr_qiskit.devices.programs import DeviceProgram
 from sqdr_qiskit.devices.sender import MOST_EXECUTIONS, MOST_INSTRUCTIONS, planned_seconds
 from sqdr_qiskit.errors import ArgumentError, CatalogError
 from sqdr_qiskit.gradients.shifts.packing import ShiftPlan, Unit, pack
-from sqdr_qiskit.jobs.hardware import ceiling_of
+from sqdr_qiskit.jobs.hardware import ceiling_of, runtime_settings
 from sqdr_qiskit.runtime.budget import Ceiling
 from sqdr_qiskit.specs.circuit import CircuitSpec
 from sqdr_qiskit.specs.job import JobSpec
@@ -57,6 +59,7 @@ class Place:
         copies: Samples side by side in one execution.
         rounds: Executions that a sample's outputs take.
         instructions: Control instructions on the busiest qubit in one execution.
+        gammas: Of each round, what `pec` pays for: gamma^2 executions for one; empty without a device.
     """
 
     device: str | None
@@ -64,6 +67,7 @@ class Place:
     copies: int
     rounds: int
     instructions: int
+    gammas: tuple[float, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -143,8 +147,7 @@ def place_on(model: CircuitModel | TiledCircuit, device: str | None) -> Place:
                     _TURN_INSTRUCTIONS if item.operation.name == "u" else 1
                 )
         return Place(device=None, qubits=len(busy), copies=1, rounds=1, instructions=max(busy))
-    from sqdr_qiskit.devices.chip import chip_of, fake_backend
-    from sqdr_qiskit.devices.names import fake_name
+    from sqdr_qiskit.devices.study import snapshot_chip
     from sqdr_qiskit.devices.transpilation import compile_for_device
 
     snapshot = device if device.startswith("fake_") else fake_name(device)
@@ -153,11 +156,11 @@ def place_on(model: CircuitModel | TiledCircuit, device: str | None) -> Place:
             f"Argument `device` must be a device with a snapshot on this machine, but is {device!r}; "
             "`sqdr-qiskit cost` without --device counts one sample at a time."
         )
-    program = compile_for_device(model.circuit, model.observables, chip_of(fake_backend(snapshot)))
-    return place_of(program, device)
+    chip = snapshot_chip(snapshot)
+    return place_of(compile_for_device(model.circuit, model.observables, chip), device, chip)
 
 
-def place_of(program: DeviceProgram, device: str) -> Place:
+def place_of(program: DeviceProgram, device: str, chip: Chip) -> Place:
     """Where a compiled circuit stands on its device."""
     most, qubits = 0, 0
     for part in program.rounds:
@@ -172,6 +175,7 @@ def place_of(program: DeviceProgram, device: str) -> Place:
         copies=min(len(part.copies) for part in program.rounds),
         rounds=len(program.rounds),
         instructions=most,
+        gammas=tuple(gamma_of(part.circuit, chip) for part in program.rounds),
     )
 
 
@@ -186,6 +190,7 @@ def plan_cost(
     shots: int = 4096,
     device: str | None = None,
     freeze: bool = False,
+    mitigation: Mitigation | None = None,
     place: Place | None = None,
 ) -> CostPlan:
     """Plan the cost of training steps or of inference.
@@ -200,10 +205,11 @@ def plan_cost(
         shots: Shots per circuit.
         device: Device by whose snapshot samples are laid side by side; None runs one at a time.
         freeze: Leave out the shifts of the data, as `--freeze encoder` does.
+        mitigation: What is sent besides, see `devices.mitigation`; stock EstimatorQNN is counted without.
         place: Where the circuit stands, if that is known; then `device` is not looked at.
 
     Raises:
-        ArgumentError: A number below 1, or an unknown word.
+        ArgumentError: A number below 1, an unknown word, or `pec` without a device.
         InputError: The circuit cannot be.
     """
     for name, value in (("samples", samples), ("steps", steps), ("shots", shots), ("averages", averages)):
@@ -233,7 +239,7 @@ def plan_cost(
         why = "The values alone, one execution a sample; the derivatives come from the exact engine."
     rows = place.rounds * math.ceil(samples * (1 + turned) / place.copies)  # values and turns together
     jobs = _jobs(rows, shots, place.instructions)
-    packed = _bill(steps * rows, shots, steps * jobs)
+    packed = _bill(steps * _with_mitigation(rows, jobs, place, mitigation), shots, steps * jobs)
     stock = None
     if not training or gradient in _UNITS:
         # one PUB for each sample and observable forward, and for each shift of each rotation backward
@@ -262,6 +268,20 @@ def plan_cost(
         open_plan_share=packed.qpu_seconds / OPEN_PLAN_S,
         why=why,
     )
+
+
+def _with_mitigation(rows: int, jobs: int, place: Place, mitigation: Mitigation | None) -> int:
+    """Circuits for so many without mitigation: at each noise factor, or gamma^2 for one with `pec`, and for
+    each job one of no gates, which tells the readout.
+    """
+    if mitigation is None or mitigation.method == "none":
+        return rows
+    if mitigation.method == "pec" and not place.gammas:
+        raise ArgumentError(
+            "Argument `mitigation` must be counted on a device if it is pec, but there is none."
+        )
+    gammas = place.gammas or (1.0,)
+    return jobs + sum(math.ceil(rows / len(gammas) * overhead_of(gamma, mitigation)) for gamma in gammas)
 
 
 def within(plan: CostPlan, ceiling: Ceiling) -> str | None:
@@ -356,7 +376,12 @@ def forecast_training(job: JobSpec, inputs: Mapping[str, Any]) -> Forecast | Non
         return None
     data, recipe = inputs["data"], inputs["recipe"]
     images = {part: int((data.get(part) or {}).get("images", 0)) for part in ("train", "validation", "test")}
-    shared: dict[str, Any] = {"device": device, "shots": job.shots or DEFAULT_SHOTS}
+    mitigation = runtime_settings(job).method if job.mitigation is not None else None
+    shared: dict[str, Any] = {
+        "device": device,
+        "shots": job.shots or DEFAULT_SHOTS,
+        "mitigation": mitigation,
+    }
     circuit = job.circuit if job.checkpoint is None else str(inputs["model"]["circuit"]["name"])
     training: dict[str, Any] = {
         "gradient": job.gradient or "parameter-shift",

@@ -326,7 +326,7 @@ def _smoke(chip: Chip, name: str) -> list[Finding]:
     except SqdrError as error:
         advice = "Take a larger device, or a circuit of fewer qubits (`--circuit 2b-5q`)."
         return [Finding("circuit", BAD, str(error), advice)]
-    place = place_of(program, name)
+    place = place_of(program, name, chip)
     plan = plan_cost(model.name, task="infer", samples=_SMOKE_IMAGES, shots=_SMOKE_SHOTS, place=place)
     copies = f"{place.copies} samples side by side on {place.qubits} qubits"
     fits = f"{model.name} fits: {copies}, {place.rounds} round{'s' * (place.rounds > 1)}."

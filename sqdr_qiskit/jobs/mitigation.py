@@ -11,11 +11,12 @@ from qiskit.circuit import QuantumCircuit
 from qiskit.quantum_info import SparsePauliOp
 
 from sqdr_qiskit.circuits import build_circuit
-from sqdr_qiskit.devices.chip import Chip, chip_of, fake_backend
+from sqdr_qiskit.devices.chip import Chip
 from sqdr_qiskit.devices.mitigation import DRAWING, METHODS, Mitigation, gamma_of, rehearse
 from sqdr_qiskit.devices.names import fake_name
 from sqdr_qiskit.devices.programs import DeviceProgram, LayoutOptions
 from sqdr_qiskit.devices.sender import planned_seconds
+from sqdr_qiskit.devices.study import snapshot_chip
 from sqdr_qiskit.devices.transpilation import compile_for_device
 from sqdr_qiskit.errors import ArgumentError
 from sqdr_qiskit.jobs.cost import CostPlan
@@ -87,7 +88,7 @@ def mitigation_of(
     device = str(plan.place.device)
     snapshot = device if device.startswith("fake_") else fake_name(device)
     assert snapshot is not None  # the plan was made of it
-    model, chip = build_circuit(circuit), chip_of(fake_backend(snapshot))
+    model, chip = build_circuit(circuit), snapshot_chip(snapshot)
     return compare_methods(
         model.circuit,
         model.observables,

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -37,11 +37,14 @@ from sqdr_qiskit.noise_models.calibration import snapshot
 from sqdr_qiskit.records import EXPECTATIONS
 from sqdr_qiskit.specs.device import DeviceSnapshot
 from sqdr_qiskit.specs.job import JobSpec
+from sqdr_qiskit.specs.noise import NoiseSpec
 from sqdr_qiskit.training.metrics import BATCH_SIZE
 
-__all__ = ["Learnt", "PROBES", "learn_from_runs", "plan_probes", "planned_probes", "send_probes"]
+__all__ = ["COMPARED", "Learnt", "PROBES", "learn_from_runs", "plan_probes", "planned_probes", "send_probes"]
 
 PROBES = "probes.json"
+COMPARED = ("checkpoint", "layout", "fractional", "shots")
+"""Options that runs to learn from together must have alike."""
 
 
 @dataclass(frozen=True)
@@ -56,6 +59,7 @@ class Learnt:
         n_samples: Samples of all runs.
         n_probes: Probes among them.
         shots: Readings of each expectation value.
+        runs: Their folders, as they were named.
     """
 
     noise: LearntNoise
@@ -65,6 +69,27 @@ class Learnt:
     n_samples: int
     n_probes: int
     shots: int
+    runs: tuple[str, ...]
+
+    def spec(self, name: str) -> NoiseSpec:
+        """What was learnt as a noise model of this name."""
+        title = f"{self.backend}, calibrated {self.device.calibrated}, corrected by {self.n_samples} samples"
+        return NoiseSpec(name, title, f"sqdr-qiskit noise learn {' '.join(self.runs)}", device=self.device)
+
+    def facts(self) -> dict[str, Any]:
+        """All but what was held out, as plain values."""
+        noise = asdict(self.noise)
+        del noise["held_out"]
+        return {
+            "backend": self.backend,
+            "circuit": self.circuit,
+            "calibrated": self.device.calibrated,
+            "n_samples": self.n_samples,
+            "n_probes": self.n_probes,
+            "shots": self.shots,
+            "fits": self.noise.fits,
+            **noise,
+        }
 
 
 @dataclass(frozen=True, eq=False)
@@ -113,6 +138,7 @@ def learn_from_runs(
         sum(len(run.values) for run in measured),
         n_probes,
         runs.measured[0].shots,
+        tuple(os.fspath(folder) for folder in folders),
     )
 
 
@@ -241,9 +267,7 @@ def _read(folders: Sequence[str | os.PathLike[str]]) -> _Runs:
         for what, here, there in (
             ("backend", kept["backend"], first["backend"]),
             ("shots", kept["shots"], first["shots"]),
-            ("layout", other.layout, job.layout),
-            ("fractional", other.fractional, job.fractional),
-            ("checkpoint", other.checkpoint, job.checkpoint),
+            *((what, getattr(other, what), getattr(job, what)) for what in COMPARED if what != "shots"),
         ):
             if here != there:
                 raise ArgumentError(

@@ -20,24 +20,26 @@ from sqdr_qiskit import records
 from sqdr_qiskit.circuits import build_circuit
 from sqdr_qiskit.devices.estimator import DeviceEstimator
 from sqdr_qiskit.devices.layout_file import layout_options
+from sqdr_qiskit.devices.learning import require_learnable
 from sqdr_qiskit.devices.names import is_hardware
+from sqdr_qiskit.devices.programs import DeviceProgram
 from sqdr_qiskit.devices.rehearsal import LocalSender
-from sqdr_qiskit.errors import ArgumentError, BackendError, CheckpointError
+from sqdr_qiskit.errors import ArgumentError, BackendError, CheckpointError, SqdrError
 from sqdr_qiskit.jobs.doctor import compare_with_twin
 from sqdr_qiskit.jobs.expectations import agreement, read_expectations
 from sqdr_qiskit.jobs.folders import is_finished, locked, make_folder, read_record
 from sqdr_qiskit.jobs.hardware import CEILINGS, Hardware, device_of, runtime_settings
 from sqdr_qiskit.jobs.inference import carry_out_inference
-from sqdr_qiskit.jobs.noise_learning import learn_from_runs
+from sqdr_qiskit.jobs.noise_learning import COMPARED, learn_from_runs
 from sqdr_qiskit.jobs.run_report import checkpoint_of_run
-from sqdr_qiskit.jobs.settings import choose_checkpoint
+from sqdr_qiskit.jobs.settings import A_FEW, HARDWARE_TEST, choose_checkpoint
 from sqdr_qiskit.jobs.training import carry_out_training
 from sqdr_qiskit.model.checkpoint import restore
 from sqdr_qiskit.runtime.ledger import LEDGER, Ledger
 from sqdr_qiskit.specs.circuit import CircuitSpec
 from sqdr_qiskit.specs.job import JOB_OPTIONS, JobSpec
 from sqdr_qiskit.specs.job_file import JobFile, Part
-from sqdr_qiskit.specs.noise import NoiseSpec, noise_text
+from sqdr_qiskit.specs.noise import noise_text
 
 __all__ = ["LEARNT", "PARTS", "PARTS_RECORD", "carry_out_parts", "on_backend", "parts_record"]
 
@@ -133,9 +135,11 @@ def carry_out_parts(
 def _judge(parts: Sequence[Part]) -> None:
     """Refuse parts of which one cannot be, before anything is paid for another."""
     chip = None
+    programs: dict[str, DeviceProgram] = {}
     for part in parts:
         job = part.job
         if job is None:
+            _judge_learning(part, {p.name: p.job for p in parts if p.job is not None}, programs)
             continue
         if is_hardware(job.backend):
             assert runtime_settings(job)  # checks them
@@ -151,10 +155,28 @@ def _judge(parts: Sequence[Part]) -> None:
         model = build_circuit(circuit)
         if chip is None:
             chip, _ = device_of(job)
-        layout = layout_options(job.layout)
-        assert DeviceEstimator(chip, LocalSender(chip), options=layout).program(
-            model.circuit, model.observables
-        )
+        estimator = DeviceEstimator(chip, LocalSender(chip), options=layout_options(job.layout))
+        programs[part.name] = estimator.program(model.circuit, model.observables)
+
+
+def _judge_learning(part: Part, runs: Mapping[str, JobSpec], programs: Mapping[str, DeviceProgram]) -> None:
+    """Refuse to learn noise from runs that can be seen beforehand not to tell it."""
+    jobs = [runs[name] for name in part.learn_from]
+    for name, job in zip(part.learn_from, jobs, strict=True):
+        told = f"Part {part.name} cannot learn noise from part {name}"
+        if job.task != "infer":
+            raise ArgumentError(f"{told}: it must be an inference, but its task is {job.task}.")
+        if is_hardware(job.backend) and job.mitigated:
+            raise ArgumentError(f"{told}: it must be without error mitigation (resilience = 0).")
+        if any(getattr(job, what) != getattr(jobs[0], what) for what in COMPARED):
+            raise ArgumentError(f"{told}: it must have {', '.join(COMPARED)} as {part.learn_from[0]} has.")
+    usual = [HARDWARE_TEST if job.dataset else A_FEW for job in jobs]
+    samples = [len(job.input or ()) or job.limit or most for job, most in zip(jobs, usual, strict=True)]
+    try:
+        require_learnable(programs[part.learn_from[0]], sum(samples))
+    except SqdrError as error:
+        names = ", ".join(part.learn_from)
+        raise ArgumentError(f"Part {part.name} cannot learn noise from part {names}: {error}") from error
 
 
 def _is_done(part: Part, place: Path) -> bool:
@@ -203,21 +225,8 @@ def _learn(part: Part, places: Mapping[str, Path]) -> None:
     found = learn_from_runs(runs)
     place = places[part.name]
     place.mkdir(exist_ok=True)
-    title = f"{found.backend}, calibrated {found.device.calibrated}, corrected by {found.n_samples} samples"
-    source = f"sqdr-qiskit noise learn {' '.join(str(run) for run in runs)}"
-    noise = found.noise
-    facts = {
-        "n_samples": found.n_samples,
-        "shots": found.shots,
-        "n_fitted": noise.n_fitted,
-        "n_held_out": noise.n_held_out,
-        "before": noise.before,
-        "after": noise.after,
-        "p_value": noise.p_value,
-        "fits": noise.fits,
-    }
-    records.write_json(place / "learnt.json", facts)
-    records.write_text(place / LEARNT, noise_text(NoiseSpec("learnt", title, source, device=found.device)))
+    records.write_json(place / "learnt.json", found.facts())
+    records.write_text(place / LEARNT, noise_text(found.spec("learnt")))
 
 
 # ---- what came of it ---------------------------------------------------------------------------------------

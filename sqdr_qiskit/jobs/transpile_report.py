@@ -108,7 +108,7 @@ class Studied:
         source, chip = self.sources[finding.task.circuit], self.chips[finding.task.device]
         program = compile_task(source, chip, finding.task)
         assert isinstance(program, DeviceProgram)
-        place = place_of(program, finding.task.device)
+        place = place_of(program, finding.task.device, chip)
         try:
             rows = compare_methods(
                 source.circuit,
@@ -146,7 +146,7 @@ class Studied:
             "files": [path.name for path in paths],
             "drawing": picture(part.copies[0].circuit, qubits=tile, measured=part.measured),
             "drawing_title": f"{task.circuit} on {task.device}: {what}, {where}",
-            "cost": _costs(source, program, task.device),
+            "cost": _costs(source, program, task.device, chip),
         }
 
 
@@ -240,11 +240,11 @@ def chip_named(device: str) -> Chip:
             raise translated(error, doing=f"fetching the calibration of {connection.name}") from error
 
 
-def _costs(source: Source, program: DeviceProgram, device: str) -> list[dict[str, Any]]:
+def _costs(source: Source, program: DeviceProgram, device: str, chip: Chip) -> list[dict[str, Any]]:
     """A training step and an inference of 16 images; nothing for circuits that are not of the catalogue."""
     if source.spec is None:
         return []
-    place = place_of(program, device)
+    place = place_of(program, device, chip)
     found = []
     tasks: dict[Literal["train", "infer"], str] = {
         "train": "a training step, parameter shift",

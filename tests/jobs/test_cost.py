@@ -6,9 +6,15 @@ from typing import Any
 
 import pytest
 
+from sqdr_qiskit.circuits import build_circuit
 from sqdr_qiskit.cli import main
+from sqdr_qiskit.devices.mitigation import Mitigation
+from sqdr_qiskit.devices.study import snapshot_chip
+from sqdr_qiskit.devices.transpilation import compile_for_device
 from sqdr_qiskit.errors import ArgumentError
 from sqdr_qiskit.jobs.cost import COST_GRADIENTS, forecast_training, plan_cost, within
+from sqdr_qiskit.jobs.hardware import runtime_settings
+from sqdr_qiskit.jobs.mitigation import compare_methods
 from sqdr_qiskit.runtime.budget import Ceiling
 from sqdr_qiskit.specs.job import JobSpec
 
@@ -135,6 +141,60 @@ def test_it_says_that_the_ceiling_will_be_reached() -> None:
     above = forecast_training(hardware, _inputs(8))
     assert above is not None
     assert "above --max-qpu-seconds 60" in str(above.above)
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        {"mitigation": "readout"},
+        {"mitigation": "zne", "noise_factors": "1,3,5,7"},
+        {"mitigation": "pec"},
+        {"mitigation": "pec", "max_overhead": 1.01},
+        {"mitigation": "pea"},
+    ],
+)
+def test_mitigation_is_counted_as_the_comparison_of_methods_counts_it(words: dict[str, Any]) -> None:
+    job = replace(JOB, backend="ibm_kingston", circuit="2b-5q", shots=1000, **words)
+    settings = runtime_settings(job).method
+    plain = plan_cost("2b-5q", task="infer", samples=200, shots=1000, device="ibm_kingston")
+    plan = plan_cost(
+        "2b-5q", task="infer", samples=200, shots=1000, device="ibm_kingston", mitigation=settings
+    )
+    model, chip = build_circuit("2b-5q"), snapshot_chip("fake_kingston")
+    program = compile_for_device(model.circuit, model.observables, chip)
+    row = compare_methods(
+        model.circuit,
+        model.observables,
+        program,
+        chip,
+        methods=(words["mitigation"],),
+        circuits=plain.packed.circuits,
+        jobs=plain.packed.jobs,
+        shots=1000,
+        budget_s=600.0,
+        settings=settings,
+    )[0]
+    assert plan.packed.qpu_seconds == pytest.approx(row.qpu_seconds, abs=0.00035 * 1000)  # a whole circuit
+    assert plan.packed.qpu_seconds > plain.packed.qpu_seconds
+    inputs = _inputs(8)
+    inputs["model"]["circuit"]["name"] = "2b-5q"
+    found, without = (forecast_training(one, inputs) for one in (job, replace(job, **NONE)))
+    assert found is not None
+    assert without is not None
+    step = plan_cost("2b-5q", samples=4, steps=2, gradient="gate-shift", shots=1000, device="ibm_kingston")
+    share = row.overhead * step.packed.shots + step.packed.jobs * 1000
+    assert found.executions == pytest.approx(share, abs=2 * 1000)
+    assert found.stock == without.stock
+
+
+NONE: dict[str, Any] = {"mitigation": None, "noise_factors": None, "max_overhead": None}
+
+
+def test_pec_is_counted_on_a_device() -> None:
+    with pytest.raises(ArgumentError, match="must be counted on a device if it is pec"):
+        plan_cost("2b-3q", task="infer", mitigation=Mitigation(method="pec"))
+    plain, more = (plan_cost("2b-3q", task="infer", mitigation=m) for m in (None, Mitigation(method="zne")))
+    assert more.packed.circuits == 3 * plain.packed.circuits + plain.packed.jobs
 
 
 @pytest.mark.parametrize(

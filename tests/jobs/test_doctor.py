@@ -6,6 +6,7 @@ import json
 from datetime import datetime, timedelta
 from importlib import metadata
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -124,12 +125,26 @@ def test_a_device_that_is_not_there_retired_or_away(stub: StubServer) -> None:
         examine("fake_kingston")
 
 
-def test_an_old_calibration_and_faulty_couplings(stub: StubServer) -> None:
+def test_an_old_calibration_and_faulty_couplings(stub: StubServer, monkeypatch: pytest.MonkeyPatch) -> None:
     examined = examine("ibm_kingston", now=_fresh("ibm_kingston") + timedelta(days=3))
     state, text = found(examined, "calibration")
     assert state == "warning"
     assert "calibrated 4 days ago" in text
     assert "noise learn" in text
+    assert "out of order" not in text
+    calibration = stub.service.properties
+
+    def with_faults(name: str, before: datetime | None) -> dict[str, Any]:
+        values = calibration(name, before)
+        for gate in values["gates"]:
+            if sorted(gate["qubits"]) == [0, 1]:
+                for parameter in gate["parameters"]:
+                    if parameter["name"] == "gate_error":
+                        parameter["value"] = 1.0
+        return values
+
+    monkeypatch.setattr(stub.service, "properties", with_faults)
+    assert "%, 2 of 12 out of order; calibrated " in found(looked_at(), "calibration")[1]
 
 
 def test_a_device_too_small_and_one_without_a_snapshot(

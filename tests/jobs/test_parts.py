@@ -15,7 +15,7 @@ from qiskit_ibm_runtime.fake_provider import FakeNairobiV2
 
 from sqdr_qiskit import catalog
 from sqdr_qiskit.cli import main
-from sqdr_qiskit.errors import BackendError, CheckpointError, SpecError
+from sqdr_qiskit.errors import ArgumentError, BackendError, CheckpointError, SpecError
 from sqdr_qiskit.jobs.hardware import Hardware
 from sqdr_qiskit.jobs.parts import PARTS_RECORD, carry_out_parts, on_backend
 from sqdr_qiskit.reports.parts_page import parts_markdown
@@ -257,6 +257,25 @@ def test_nothing_is_made_or_sent_where_a_later_part_cannot_be(
     assert main(["run", str(path), "--backend", "exact", "--out", str(tmp_path / "all")]) == 2
     assert "must be a device or its snapshot" in capsys.readouterr().err
     assert stub.service.n_jobs == 0
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "told"),
+    [
+        ("limit = 20", "limit = 4", "noise cannot learn noise from part tiled: .* at least 5 samples"),
+        ("resilience = 0", "resilience = 1", "from part tiled: it must be without error mitigation"),
+        ('["tiled"]', '["tiled", "whole"]', "from part whole: it must have checkpoint, layout, .* as tiled"),
+    ],
+)
+def test_a_part_that_could_not_learn_is_refused_before_the_first_is_sent(
+    stub: StubServer, written: Callable[[float], Path], tmp_path: Path, old: str, new: str, told: str
+) -> None:
+    path = written(60.0)
+    path.write_text(path.read_text().replace(old, new, 1))
+    with pytest.raises(ArgumentError, match=told):
+        carry_out_parts(read_job(path), tmp_path / "all", Killer().opened)
+    assert stub.service.n_jobs == 0
+    assert not (tmp_path / "all").exists()
 
 
 def test_options_of_grids_and_of_parts_do_not_mix(
