@@ -28,6 +28,7 @@ def backends(
     With qubits, native two-qubit gate, median errors, and the length of the queue. Without an account or a
     network the snapshots are listed all the same.
     """
+    print_note("loading Qiskit")
     from sqdr_qiskit.backends.listing import account_devices, snapshots
 
     devices: list[Listed] = []

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from sqdr_qiskit.cli.console import JsonOption, print_json, print_text
+from sqdr_qiskit.cli.console import JsonOption, print_json, print_note, print_text
 
 if TYPE_CHECKING:
     from sqdr_qiskit.jobs.cost import Bill, CostPlan
@@ -50,6 +50,7 @@ def cost(
     as_json: JsonOption = False,
 ) -> None:
     """Executions, shots, jobs and quantum seconds of a plan, beside what stock EstimatorQNN would need."""
+    print_note("loading Qiskit")
     from sqdr_qiskit.errors import ArgumentError
     from sqdr_qiskit.jobs.cost import OPEN_PLAN_S, plan_cost, within
     from sqdr_qiskit.jobs.mitigation import methods_named, mitigation_of

@@ -46,6 +46,7 @@ def doctor(
     Nothing is sent without --send. The job of --send is an inference of four digits with a folder and a
     ledger of its own: cut short at any moment, --resume FOLDER goes on.
     """
+    print_note("loading Qiskit")
     from sqdr_qiskit.errors import ArgumentError
     from sqdr_qiskit.jobs.doctor import examine, smoke_job
 

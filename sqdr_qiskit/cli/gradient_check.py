@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import numpy as np
 import typer
 
-from sqdr_qiskit.cli.console import JsonOption, print_json, print_text
+from sqdr_qiskit.cli.console import JsonOption, print_json, print_note, print_text
 from sqdr_qiskit.cli.options import job_option
 
 if TYPE_CHECKING:
@@ -35,6 +35,7 @@ def gradient_check(
     as_json: JsonOption = False,
 ) -> None:
     """Exact, packed, stock, finite-difference and SPSA gradients: values, errors, executions."""
+    print_note("loading PyTorch and Qiskit")
     from sqdr_qiskit.jobs.gradient_check import check_gradients
 
     found = check_gradients(

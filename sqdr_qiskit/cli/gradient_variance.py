@@ -64,6 +64,7 @@ def gradient_variance(
                 )
         _show_runs(run, out, as_json=as_json)
         return
+    print_note("loading PyTorch and Qiskit")
     from sqdr_qiskit.reports.variance import variance_figure, variance_table
     from sqdr_qiskit.specs.noise import noise_spec
     from sqdr_qiskit.training.gradient_variance import VariancePoint

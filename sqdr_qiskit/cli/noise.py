@@ -116,6 +116,7 @@ def learn(
     it was. The file is a noise model like any other: `--backend fake_<device> --noise FILE`. A page beside it
     shows measured against predicted values, and whether the fit can be relied on.
     """
+    print_note("loading PyTorch and Qiskit")
     from sqdr_qiskit.jobs.noise_learning import learn_from_runs
     from sqdr_qiskit.records import versions, write_text
     from sqdr_qiskit.reports.noise_page import learnt_noise_page, learnt_noise_text

@@ -105,7 +105,7 @@ def runs(
 def compare(
     run: Annotated[
         list[Path],
-        typer.Argument(help="Folders of runs or grids, at least two runs in all.", metavar="RUN"),
+        typer.Argument(help="Folders of runs or grids.", metavar="RUN"),
     ],
     *,
     out: Annotated[

@@ -185,7 +185,7 @@ def _run_parts(
     from sqdr_qiskit import records
     from sqdr_qiskit.cli.console import on_hardware
     from sqdr_qiskit.jobs.parts import PARTS_RECORD, carry_out_parts, on_backend
-    from sqdr_qiskit.reports.parts_page import parts_markdown
+    from sqdr_qiskit.reports.parts_page import parts_markdown, parts_page
 
     if max_qpu_seconds is not None and not 0 < max_qpu_seconds < float("inf"):
         raise ArgumentError(f"Argument `max_qpu_seconds` must be above 0, but is {max_qpu_seconds:g}.")
@@ -200,13 +200,14 @@ def _run_parts(
         notice=print_note,
     )
     record = records.read_json(folder / PARTS_RECORD, "report of parts")
-    page = parts_markdown(record)
-    records.write_text(folder / "report.md", page)
+    said = parts_markdown(record)
+    records.write_text(folder / "report.html", parts_page(record))
+    records.write_text(folder / "report.md", said)
     if as_json:
         print_json({"folder": str(folder), **record})
     else:
-        print_text(page.rstrip())
-        print_note(f"in {folder}: report.md, report.json, and each part's folder")
+        print_text(said.rstrip())
+        print_note(f"in {folder}: report.html, report.md, report.json, and each part's folder")
 
 
 def _run_one(job: JobSpec, *, out: Path | None, resume: Path | None, as_json: bool) -> None:

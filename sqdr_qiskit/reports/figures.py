@@ -257,7 +257,7 @@ def learnt_figure(held_out: Sequence[Sequence[float]]) -> Figure:
             )  # fmt: skip
             axes.set(xlim=(-1.05, 1.05), ylim=(-widest, widest))
             axes.set_xlabel(f"⟨Z⟩, predicted {words}")
-        both[0].set_ylabel("deviation of the measured ⟨Z⟩, standard errors")
+        both[0].set_ylabel("deviation, standard errors")
     return figure
 
 

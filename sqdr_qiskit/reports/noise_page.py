@@ -93,7 +93,8 @@ def learnt_noise_page(found: Row) -> str:
             "fits": found["fits"],
             "facts": facts,
             "figure": None if figure is None else figure_img(figure, "Deviations from both predictions"),
-            "told": _table(told),
+            "moved": _table([one for one in told if not one["low"] <= one["calibrated"] <= one["high"]]),
+            "kept": _table([one for one in told if one["low"] <= one["calibrated"] <= one["high"]]),
             "untold": _table([one for one in found["estimates"] if not one["told"]]),
             "counts": counts,
             "file": found["file"],
@@ -114,7 +115,9 @@ def _table(estimates: Sequence[Row]) -> Table:
         words, factor, unit = _WORDS[one["what"]]
 
         def number(value: float, factor: float = factor) -> str:
-            return "–" if value >= 100.0 else f"{factor * value:.3g}"  # a time without an upper end
+            if value >= 100.0:  # a time without an upper end
+                return "–"
+            return f"{factor * value if abs(value) > 1e-9 else 0.0:.3g}"  # below: rounding of a 0
 
         rows.append(
             (

@@ -106,6 +106,7 @@ def _test(record: Record) -> dict[str, Any]:
     table = Table(
         tuple(whole.headers[number] for number in shown),
         tuple(tuple(row[number] for number in shown) for row in whole.rows),
+        frozenset(range(1, len(shown))),
     )
     return {
         "names": names,
@@ -197,7 +198,7 @@ def _sweeps(record: Record) -> dict[str, Any]:
             {
                 **sweep,
                 "figure": figure_img(figure, f"accuracy against noise strength for {', '.join(names)}"),
-                "table": Table(("strength", *names), rows),
+                "table": Table(("strength", *names), rows, frozenset(range(1, len(names) + 1))),
             }
         )
     return {"sweeps": shown}
@@ -225,7 +226,7 @@ def _jobs(record: Record) -> dict[str, Any]:
         "counts": ", ".join(f"{states.count(state)} {state}" for state in dict.fromkeys(states)),
         "sums": cost_of(jobs),
         "n": len(jobs),
-        "table": Table(headers, rows),
+        "table": Table(headers, rows, frozenset({2, 3, 5})),
         "wrong": [
             number
             for number, job in enumerate(jobs[:_MOST_ROWS])

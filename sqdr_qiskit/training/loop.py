@@ -415,8 +415,11 @@ class _Run:
         state = self.state
         seen = min((step + 1) * self.recipe.batch_size, len(self.labels))
         done = epoch * self.steps_per_epoch + step + 1
-        elapsed = max(perf_counter() - self.begun, 1e-9)
-        per_step = elapsed / max(done - self.done_before, 1)
+        now = perf_counter()
+        n_timed = done - self.done_before
+        per_step = max(now - self.begun, 1e-9) / max(n_timed, 1)
+        if n_timed == 1:  # kernels were compiled in it: the others tell how fast it goes
+            self.begun, self.done_before = now, done
         return TrainingProgress(
             epoch=epoch + 1,
             n_epochs=self.recipe.epochs,

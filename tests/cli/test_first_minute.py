@@ -100,6 +100,25 @@ def test_ctrl_c_says_how_to_go_on() -> None:
         raise KeyboardInterrupt
 
 
+@pytest.mark.parametrize("json_wanted", [False, True])
+def test_ctrl_c_is_one_line_while_the_command_is_imported(json_wanted: bool) -> None:
+    code = (
+        "import sys\n"
+        "class Pressed:\n"
+        "    def find_spec(self, name, path, target=None):\n"
+        "        if name == 'sqdr_qiskit.cli':\n"
+        "            raise KeyboardInterrupt\n"
+        "sys.meta_path.insert(0, Pressed())\n"
+        "from sqdr_qiskit.__main__ import entry\n"
+        "entry()\n"
+    )
+    words = ["runs", "--json"] if json_wanted else ["runs"]
+    done = subprocess.run([sys.executable, "-c", code, *words], capture_output=True, text=True, check=False)
+    assert done.returncode == 130
+    said = ('{"error": "interrupted."}\n', "") if json_wanted else ("", "error: interrupted.\n")
+    assert (done.stdout, done.stderr) == said
+
+
 @pytest.mark.skipif(sys.platform == "win32", reason="sends a signal")
 def test_a_process_that_starts_says_nothing_of_ctrl_c(tmp_path: Path) -> None:
     (tmp_path / "parent.py").write_text(

@@ -118,6 +118,30 @@ def test_the_images_of_each_step_and_each_look_are_named_before_they_are_asked_a
     assert sorted(name for names, _ in asked for name in names) == sorted(pictures)
 
 
+def test_the_time_to_go_leaves_the_compilation_of_the_first_step_out(
+    model: SQDRCNN,
+    settings: ModelSettings,
+    data: DataSplits,
+    recipe: Recipe,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    clock, encode = [0.0], model.encode
+
+    def slow_once(images: torch.Tensor) -> torch.Tensor:
+        clock[0] += 1.0 if clock[0] else 100.0
+        return encode(images)
+
+    monkeypatch.setattr(loop, "perf_counter", lambda: clock[0])
+    monkeypatch.setattr(model, "encode", slow_once)
+    seen: list[TrainingProgress] = []
+    train(
+        model, settings, data, recipe.changed(epochs=1, batch_size=8), folder=tmp_path, progress=seen.append
+    )
+    assert [now.seconds_left for now in seen[1:]] == list(range(len(seen) - 2, -1, -1))
+    assert seen[-1].samples_per_s == 8.0
+
+
 def test_a_long_run_notes_epochs_alone(
     model: SQDRCNN,
     settings: ModelSettings,
