@@ -147,7 +147,7 @@ def test_it_says_that_the_ceiling_will_be_reached() -> None:
     "words",
     [
         {"mitigation": "readout"},
-        {"mitigation": "zne", "noise_factors": "1,3,5,7"},
+        {"mitigation": "zne", "noise_factors": "1,3"},
         {"mitigation": "pec"},
         {"mitigation": "pec", "max_overhead": 1.01},
         {"mitigation": "pea"},
