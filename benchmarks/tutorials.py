@@ -3,7 +3,8 @@
 Run `python -m benchmarks.tutorials` (`make bench` does). The stock class sends one circuit for each sample,
 observable and shift, so its time is measured on few samples and multiplied: it is proportional to them. All
 run in this process, on the same threads, turn and turn about; the table shows medians. Two of the circuits
-also run in PennyLane and TensorCircuit-NG where these are installed (the environment of `make bench`).
+also run in PennyLane and TensorCircuit-NG where these are installed (the environment of `make bench`). On a
+machine that has other work, `--processor` takes the processor's time, all threads added up, for the clock's.
 """
 
 from __future__ import annotations
@@ -127,12 +128,10 @@ def _results(
     return [np.asarray(part) for part in parts if part is not None]
 
 
-def _seconds(
-    network: EstimatorQNN, inputs: NDArray[np.float64] | None, weights: NDArray[np.float64]
-) -> float:
-    start = time.perf_counter()
-    _results(network, inputs, weights)
-    return time.perf_counter() - start
+def _seconds(run: Callable[[], object], clock: Callable[[], float]) -> float:
+    start = clock()
+    run()
+    return clock() - start
 
 
 def _peers(
@@ -158,7 +157,10 @@ def main() -> None:
     parser.add_argument("--qubits", type=int, nargs="+", default=[4, 8])
     parser.add_argument("--batch", type=int, default=64)
     parser.add_argument("--stock-samples", type=int, default=1, help="samples that the stock class is given")
+    parser.add_argument("--processor", action="store_true", help="processor time in place of the clock's")
+    parser.add_argument("--repetitions", type=int, default=3)
     arguments = parser.parse_args()
+    clock = time.process_time if arguments.processor else time.perf_counter
     print("| circuit | qubits | stock, ms | ours, ms | times | largest difference | peers, ms |")
     print("| --- | --- | --- | --- | --- | --- | --- |")
     for name in CIRCUITS:
@@ -181,15 +183,14 @@ def main() -> None:
                 peers = _peers(stock, inputs, weights, total)
             slow, fast = [], []
             theirs_s: dict[str, list[float]] = {library: [] for library in peers}
-            for _ in range(3):
+            for _ in range(arguments.repetitions):
                 for library, run in peers.items():
-                    start = time.perf_counter()
-                    run()
-                    theirs_s[library].append(time.perf_counter() - start)
-                slow.append(_seconds(stock, few, weights) / (1 if few is None else len(few)))
-                fast.append(_seconds(quick, inputs, weights) / (1 if inputs is None else len(inputs)))
+                    theirs_s[library].append(_seconds(run, clock))
+                slow.append(_seconds(partial(_results, stock, few, weights), clock))
+                fast.append(_seconds(partial(_results, quick, inputs, weights), clock))
             batch = 1 if inputs is None else arguments.batch
-            before, after = (1e3 * batch * statistics.median(one) for one in (slow, fast))
+            samples = 1 if few is None else len(few)
+            before, after = 1e3 * statistics.median(slow) * batch / samples, 1e3 * statistics.median(fast)
             times = f"{before:.0f} | {after:.2f} | {before / after:.0f}"
             told = ", ".join(f"{lib} {1e3 * statistics.median(own):.1f}" for lib, own in theirs_s.items())
             print(f"| {name} | {n_qubits} | {times} | {difference:.0e} | {told} |", flush=True)

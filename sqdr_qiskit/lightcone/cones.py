@@ -20,7 +20,7 @@ import numpy as np
 from qiskit.quantum_info import SparsePauliOp
 
 from sqdr_qiskit.errors import UnsupportedError
-from sqdr_qiskit.lightcone.operations import Fixed, NormalForm, Operation, PairChannel, Rotation
+from sqdr_qiskit.lightcone.operations import Fixed, NormalForm, Operation, PairChannel, PairRotation, Rotation
 
 __all__ = [
     "Cone",
@@ -87,14 +87,22 @@ def pauli_terms(observable: SparsePauliOp, form: NormalForm) -> tuple[PauliTerm,
     return tuple(terms)
 
 
-def cone(form: NormalForm, term: PauliTerm) -> Cone:
-    """The backward light cone of `term`; exact, never too small."""
+def cone(form: NormalForm, term: PauliTerm, *, whole: bool = False) -> Cone:
+    """The backward light cone of `term`; exact, never too small.
+
+    Args:
+        form: The circuit.
+        term: The Pauli string.
+        whole: Judge rotations of two qubits as one. Their pieces each do something, so that they may be left
+            out together alone: for whoever keeps or drops whole instructions, as Aer's programs do. Not for
+            the expansion, which reads whole sites, nor for tight cones, which drop single pieces.
+    """
     # The observable in the Heisenberg picture, known by the Paulis that it may hold on each qubit: sets and
     # not coefficients, so that nothing rests on numbers that happen to cancel.
     sets = dict.fromkeys(range(form.n_qubits), _I)
     for qubit, letter in term.paulis:
         sets[qubit] = 1 << letter
-    qubits, alive = _pulled_back(form, sets)
+    qubits, alive = _pulled_back(form, sets, form.pair_rotations if whole else ())
     qubits |= {qubit for qubit, _ in term.paulis}
     instructions = sorted({form.operations[index].instruction for index in alive})
     return Cone(term, tuple(sorted(qubits)), tuple(alive), tuple(instructions))
@@ -115,17 +123,44 @@ def common_cone(form: NormalForm, terms: Sequence[PauliTerm]) -> tuple[tuple[int
     return tuple(sorted(qubits)), tuple(alive)
 
 
-def _pulled_back(form: NormalForm, sets: dict[int, int]) -> tuple[set[int], list[int]]:
-    """Qubits on which something acts, and the operations that are alive, ascending."""
+def _pulled_back(
+    form: NormalForm, sets: dict[int, int], pairs: Sequence[PairRotation] = ()
+) -> tuple[set[int], list[int]]:
+    """Qubits on which something acts, and the operations that are alive, ascending; `pairs` as a whole."""
     qubits: set[int] = set()
     alive: list[int] = []
-    for index in range(len(form.operations) - 1, -1, -1):
-        touched = pull(form.operations[index], sets)
+    # A rotation of two qubits is judged as one: sets keep no pairs of Paulis, and what its pieces do between
+    # them would stay in the sets of both qubits, and grow along a ring until the cone is all of it.
+    whole = {pair.end - 1: pair for pair in pairs}
+    index = len(form.operations) - 1
+    while index >= 0:
+        pair = whole.get(index)
+        begin = index if pair is None else pair.begin
+        touched = pull(form.operations[index], sets) if pair is None else _pull_pair(pair, sets)
         if touched:
-            alive.append(index)
+            alive += range(index, begin - 1, -1)
             qubits.update(touched)
+        index = begin - 1
     alive.reverse()
     return qubits, alive
+
+
+def _pull_pair(pair: PairRotation, sets: dict[int, int]) -> tuple[int, ...]:
+    """The same for a rotation about P Q: what commutes stays, all else becomes itself and its product."""
+    (first, second), (p, q) = pair.qubits, pair.letters
+    reached_first = reached_second = 0
+    for a in range(4):
+        for b in range(4):
+            there = sets[first] >> a & 1 and sets[second] >> b & 1
+            if there and (a not in (0, p)) != (b not in (0, q)):
+                # The product of two Paulis has the exclusive or of their numbers, but for its phase.
+                reached_first |= 1 << (a ^ p)
+                reached_second |= 1 << (b ^ q)
+    if not reached_first:
+        return ()
+    sets[first] |= reached_first
+    sets[second] |= reached_second
+    return (first, second)
 
 
 def pull(op: Operation, sets: dict[int, int]) -> tuple[int, ...]:

@@ -32,6 +32,7 @@ __all__ = [
     "NormalForm",
     "Operation",
     "PairChannel",
+    "PairRotation",
     "Rotation",
 ]
 
@@ -135,6 +136,23 @@ class PairChannel:
 Operation: TypeAlias = Rotation | Fixed | CZ | PairChannel
 
 
+@dataclass(frozen=True)
+class PairRotation:
+    """Operations `begin` to `end` (exclusive) of a normal form, which together are exp(-i angle P Q / 2).
+
+    Attributes:
+        begin: Number of the first of them.
+        end: Number behind the last.
+        qubits: The two qubits.
+        letters: P and Q, 1 = X, 2 = Y, 3 = Z.
+    """
+
+    begin: int
+    end: int
+    qubits: tuple[int, int]
+    letters: tuple[int, int]
+
+
 @dataclass(frozen=True, eq=False)
 class NormalForm:
     """A circuit as a sequence of operations.
@@ -147,6 +165,7 @@ class NormalForm:
         names: `names[q]` is the name under which `operations` know the qubit that ends on wire q (SWAPs
             rename).
         instruction_names: For each instruction of the circuit, the names of the qubits it acted on.
+        pair_rotations: What is known of some operations as a whole, in their order.
     """
 
     n_qubits: int
@@ -155,6 +174,7 @@ class NormalForm:
     offsets: RealArray
     names: tuple[int, ...]
     instruction_names: tuple[tuple[int, ...], ...]
+    pair_rotations: tuple[PairRotation, ...] = ()
 
     def radians(self, parameters: RealArray) -> RealArray:
         """Angles, shape (batch, n_angles), of parameters, shape (batch, n_params)."""
@@ -194,6 +214,7 @@ _ROTATIONS: dict[str, tuple[tuple[int, float, int | float], ...]] = {
     "u3": ((3, 1.0, 2), (2, 1.0, 0), (3, 1.0, 1)),
     "r": ((3, -1.0, 1), (1, 1.0, 0), (3, 1.0, 1)),
 }
+_PAIR_ROTATIONS = {"rxx": (1, 1), "ryy": (2, 2), "rzz": (3, 3), "rzx": (3, 1)}
 _NOTHING = frozenset({"barrier", "id", "delay"})
 _RESET: RealArray = np.array([[1.0, 0, 0, 0], [0, 0, 0, 0], [0, 0, 0, 0], [1.0, 0, 0, 0]])
 
@@ -222,6 +243,7 @@ class _Writer:
         self._channels = channels
         self._column = {parameter: i for i, parameter in enumerate(circuit.parameters)}
         self._operations: list[Operation] = []
+        self._pairs: list[PairRotation] = []
         # Equal angles have one number: their cosines and sines are computed once for a sample.
         self._angles: dict[tuple[tuple[tuple[int, float], ...], float], int] = {}
         self._names = list(range(circuit.num_qubits))
@@ -246,6 +268,7 @@ class _Writer:
             offsets=offsets,
             names=tuple(self._names),
             instruction_names=tuple(names),
+            pair_rotations=tuple(self._pairs),
         )
 
     def _gate(self, gate: QiskitOperation, wires: tuple[int, ...], index: int) -> None:
@@ -296,9 +319,13 @@ class _Writer:
                 f"Instruction `{gate.name}` on qubits {list(wires)} must be a gate, or made of gates, for "
                 f"light cones to be computed; measurements in the middle and classical control are not."
             )
+        begin = len(self._operations)
         for item in definition.data:
             inner = tuple(wires[definition.find_bit(q).index] for q in item.qubits)
             self._map(item.operation, inner, index)
+        if kind in _PAIR_ROTATIONS:
+            names = (self._names[wires[0]], self._names[wires[1]])
+            self._pairs.append(PairRotation(begin, len(self._operations), names, _PAIR_ROTATIONS[kind]))
 
     def _fixed(self, kind: str, matrix: ComplexArray, wires: tuple[int, ...], index: int) -> None:
         if np.array_equal(matrix, np.eye(len(matrix))):

@@ -276,7 +276,7 @@ def _make_plan(
     for row, column, coefficient in entries:
         weights[row, column] += coefficient
     labels = NoiseLabels()
-    cones = [cone(form, PauliTerm(1.0, paulis)) for paulis in numbers]
+    cones = [cone(form, PauliTerm(1.0, paulis), whole=True) for paulis in numbers]
     programs = build_programs(circuit, form, cones, None if bound is None else bound.model, labels)
     widest = max((program.n_qubits for program in programs), default=1)
     resets = any(kind_of(item.operation) == "reset" for item in circuit.data)

@@ -87,3 +87,40 @@ def test_the_cone_alone_gives_the_same_value(case: int, rng: np.random.Generator
             )
             difference = Statevector(bound).expectation_value(renamed) - whole.expectation_value(original)
             assert abs(difference) < 1e-12, circuit.draw()
+
+
+@pytest.mark.parametrize("case", range(12))
+def test_whole_rotations_of_two_qubits_leave_out_what_changes_nothing(
+    case: int, rng: np.random.Generator
+) -> None:
+    n_qubits = 5
+    circuit, angles = QuantumCircuit(n_qubits), ParameterVector("a", 16)
+    for k in range(0, 16, 2):
+        first, second = (int(q) for q in rng.choice(n_qubits, 2, replace=False))
+        getattr(circuit, str(rng.choice(["rzz", "rxx", "ryy", "rzx"])))(angles[k], first, second)
+        getattr(circuit, str(rng.choice(["rx", "rz"])))(angles[k + 1], first)
+    form = normal_form(circuit)
+    observable = SparsePauliOp("".join(rng.choice(list("IIXYZ"), n_qubits)))
+    (term,) = pauli_terms(observable, form)
+    kept = cone(form, term, whole=True)
+    row = rng.uniform(-2, 2, 16)
+    short = QuantumCircuit(n_qubits)
+    for number, item in enumerate(circuit.assign_parameters(row).data):
+        if number in kept.instructions:
+            short.append(item)
+    expected = Statevector(circuit.assign_parameters(row)).expectation_value(observable)
+    assert abs(Statevector(short).expectation_value(observable) - expected) < 1e-12
+    piecewise = cone(form, term)
+    assert set(kept.qubits) <= set(piecewise.qubits)
+
+
+def test_a_ring_of_rzz_has_cones_that_do_not_grow_along_it() -> None:
+    circuit, angles = QuantumCircuit(12), ParameterVector("a", 4)
+    circuit.h(range(12))
+    for layer in range(2):
+        for qubit in range(12):
+            circuit.rzz(angles[2 * layer], qubit, (qubit + 1) % 12)
+        circuit.rx(angles[2 * layer + 1], range(12))
+    form = normal_form(circuit)
+    (term,) = pauli_terms(SparsePauliOp.from_sparse_list([("ZZ", [5, 6], 1.0)], 12), form)
+    assert cone(form, term, whole=True).qubits == (3, 4, 5, 6, 7, 8)
