@@ -358,8 +358,8 @@ def test_cones_that_do_not_fit_into_memory_are_refused_before_they_run(
     model = build_circuit("4b-9q")
     with pytest.raises(
         UnsupportedError,
-        match=r"The largest cone has 7 qubits: its density matrix needs .* [kM]B of memory, but 100 kB is free; use "
-        r"the backend `exact_noisy`, sample with `--shots`",
+        match=r"The largest cone has 7 qubits: its density matrix needs .* [kM]B of memory, but 100 kB is "
+        r"free; use the backend `exact_noisy`, sample with `--shots`",
     ):
         ask(AerConeEstimator(noise_spec("paper")), model.circuit, list(model.observables), np.zeros((1, 135)))
 
