@@ -79,6 +79,8 @@ def write_bytes(path: str | os.PathLike[str], content: bytes) -> Path:
         StorageError: The folder or the file cannot be written. Whatever stood at `path` before still stands.
     """
     path = Path(path)
+    if not path.name:
+        raise StorageError(f"Cannot write a file called {os.fspath(path)!r}: it is a folder.")
     temporary: Path | None = None
     try:
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -58,6 +58,10 @@ def cost(
 
     if freeze not in (None, "encoder"):
         raise ArgumentError(f"Option `--freeze` must be encoder, but is {freeze!r}.")
+    if averages != 1 and gradient != "spsa":
+        raise ArgumentError(
+            f"Option `--averages` must be left out with gradient {gradient}, which has no perturbations."
+        )
     if mitigation is not None:
         methods_named(mitigation)
         if device is None:

@@ -10,7 +10,7 @@ import typer
 
 from sqdr_qiskit.cli.console import JsonOption, print_json, print_note, print_text
 from sqdr_qiskit.cli.options import download_progress, folder_name, job_option, out_option, typed_command
-from sqdr_qiskit.errors import CheckpointError
+from sqdr_qiskit.errors import ArgumentError, CheckpointError
 
 __all__ = ["compare", "report", "runs"]
 
@@ -62,6 +62,10 @@ def report(
             raise CheckpointError("Option `--out` must name a folder for the report on several runs.")
         _compared(folders, folder_name(out) or folders[0], reference, as_json=as_json)
         return
+    if reference is not None:
+        raise ArgumentError(
+            "Option `--reference` must be left out for a single run, which is compared with none."
+        )
     folder = folders[0] if folders else newest_run()
     if folder is None:
         raise CheckpointError(f"There is no run in {RUNS}/; name a run's folder, or train first.")
@@ -130,11 +134,9 @@ def _compared(folders: Sequence[Path], out: Path | None, reference: str | None, 
     from sqdr_qiskit.reports.comparison import compare_runs, write_comparison
 
     found = compare_runs(collect_runs(folders), reference=reference)
-    title = (
-        folders[0].resolve().name
-        if len(folders) == 1
-        else f"{sum(len(group.runs) for group in found.groups)} runs side by side"
-    )
+    n_runs = sum(len(group.runs) for group in found.groups)
+    alone = len(folders) == 1 or n_runs == 1
+    title = folders[0].resolve().name if alone else f"{n_runs} runs side by side"
     files: list[Path] = []
     if out is not None:
         command = " ".join(records.public_command(typed_command()))

@@ -345,6 +345,8 @@ def _said(key: str, value: Any) -> str:
         return words if value else f"no {words}"
     if key in _PLAIN:
         return str(value)
+    if isinstance(value, list | tuple):
+        return f"{len(value)} {words}s"
     return f"{words} {value:g}" if isinstance(value, float) else f"{words} {value}"
 
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 
 from sqdr_qiskit.cli import main
@@ -204,7 +206,79 @@ _BY_HAND = [
     ["catalog", "export", "2b-9q", "x.txt"],
     ["catalog", "export", "nothing", "x.qpy"],
     ["backends", "--nothing"],
+    ["report", "full", "--out", "x.html"],
+    ["report", "grid"],
+    ["report", "loop"],
+    ["report", "/dev/null"],
+    ["report", "full", "--reference", "x"],
+    ["compare"],
+    ["compare", "grid"],
+    ["compare", "loop"],
+    ["compare", "full"],
+    ["compare", "full", "--out", "x.html"],
+    ["runs", "nothere"],
+    ["runs", "loop"],
+    ["runs", "empty.toml"],
+    ["doctor", "--backend", "exact"],
+    ["doctor", "--backend", "fake_manila"],
+    ["doctor", "--backend", ""],
+    ["doctor", "--out", "o"],
+    ["doctor", "--resume", "nothere"],
+    ["noise", "learn"],
+    ["noise", "learn", "nothere"],
+    ["noise", "learn", "full"],
+    ["noise", "learn", "loop"],
+    ["noise", "learn", "full", "--output", "x.txt"],
+    ["noise", "learn", "full", "--output", "full"],
+    ["noise", "learn", "full", "--probe-seconds", "1"],
+    ["noise", "learn", "full", "--probe-seconds", "nan", "--out", "o"],
+    ["noise", "learn", "full", "--out", "o"],
+    ["noise", "learn", "full", "--out", "o.html"],
+    ["noise", "learn", "--resume", "nothere"],
+    ["cost", "--averages", "2"],
+    ["cost", "--mitigation", "all"],
+    ["cost", "--mitigation", "nix"],
+    ["cost", "--mitigation", "pec", "--device", "ibm_nothing"],
+    ["run", "open-plan", "--backend", "exact"],
+    ["run", "open-plan", "--backend", "fake_nothing"],
+    ["run", "open-plan", "--backend", ""],
+    ["run", "open-plan", "--max-qpu-seconds", "nan"],
+    ["run", "open-plan", "--workers", "2"],
+    ["run", "open-plan", "--smoke"],
+    ["run", "open-plan", "--resume", "nothere"],
+    ["run", "open-plan", "--resume", "full"],
+    ["run", "open-plan", "--out", "full"],
+    ["run", "digits", "--max-qpu-seconds", "3"],
+    ["run", "digits", "--backend", "exact"],
+    ["run", "loop"],
+    ["run", "/dev/null"],
+    ["train", "--out", "x.html"],
+    ["train", "--out", "loop"],
+    ["train", "--out", "empty.toml/x"],
+    ["train", "--resume", "loop"],
+    ["transpile", "--out", "x.html", "--backend", "fake_manila"],
+    ["gradient-variance", "--out", "x.png"],
+    ["infer", "--input", "loop"],
+    ["infer", "--input", "/dev/null"],
+    ["infer", "/dev/stdin"],
+    ["catalog", "export", "2b-9q", "empty.toml/x.qpy"],
+    ["catalog", "export", "2b-9q", "full"],
+    ["jobs", "list", "loop"],
+    *(["train", "--dataset", name] for name in ("/dev/null", "/dev/stdin", "loop", "grid", "empty.toml")),
+    *(
+        ["train", "--dataset", f"{name}.npz"]
+        for name in ("text", "keys", "short", "nan", "one", "negative", "thin")
+    ),
 ]
+
+_ARRAYS: dict[str, dict[str, Any]] = {
+    "keys": {"a": np.zeros(3)},
+    "short": {"x": np.zeros((4, 8, 8), np.uint8), "y": np.zeros(3, int)},
+    "nan": {"x": np.full((4, 8, 8), np.nan), "y": np.array([0, 1, 0, 1])},
+    "one": {"x": np.zeros((40, 8, 8), np.uint8), "y": np.zeros(40, int)},
+    "negative": {"x": np.zeros((40, 8, 8), np.uint8), "y": np.arange(40) - 3},
+    "thin": {"x": np.zeros((40, 0, 0), np.uint8), "y": np.arange(40) % 2},
+}
 
 _CASES = [*_of_options(), *_of_files(), *_BY_HAND]
 
@@ -224,6 +298,13 @@ def here(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     (path / "full" / "run.json").write_text('{"results": 3}')
     (path / "text.png").write_text("no picture")
     (path / "empty.png").touch()
+    (path / "text.npz").write_text("no arrays")
+    for name, arrays in _ARRAYS.items():
+        np.savez(path / f"{name}.npz", **arrays)
+    (path / "grid").mkdir()
+    (path / "grid" / "grid.json").write_text("[]")
+    (path / "loop").symlink_to("pool")
+    (path / "pool").symlink_to("loop")
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(path)
         patch.delenv("QISKIT_IBM_TOKEN", raising=False)

@@ -191,6 +191,10 @@ def test_runs_and_grids_are_compared(here: Path, capsys: pytest.CaptureFixture[s
     )
     assert main(["compare", "runs/grid", "nowhere"]) == 2
     assert "There is no run in 'nowhere'" in capsys.readouterr().err
+    assert main(["report", "runs/start", "--out", ""]) == 1
+    assert "it is a folder" in capsys.readouterr().err
+    assert main(["report", "runs/start", "--reference", "x"]) == 2
+    assert "`--reference` must be left out for a single run" in capsys.readouterr().err
     assert main(["report", "runs/grid", "runs/start"]) == 2
     assert "`--out` must name a folder" in capsys.readouterr().err
 

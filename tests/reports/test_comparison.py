@@ -128,6 +128,11 @@ def test_any_setting_may_tell_runs_apart() -> None:
     assert found.groups[1].paper is None  # the paper's numbers are with a head
 
 
+def test_many_pictures_are_counted_in_a_label_not_listed() -> None:
+    asked = [run(0, 0.9, input=("a.png",) * n) for n in (12, 3)]
+    assert [group.label for group in compare_runs(asked).groups] == ["12 inputs", "3 inputs"]
+
+
 def test_controls_are_not_set_beside_the_paper_s_number() -> None:
     groups = compare_runs([run(0, 0.9, model=name) for name in ("circuit", "grouped-tanh")]).groups
     assert [group.paper is None for group in groups] == [False, True]
