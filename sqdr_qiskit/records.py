@@ -29,6 +29,7 @@ __all__ = [
     "GRID",
     "LAST",
     "METRICS",
+    "PARTS",
     "RECORD",
     "RESULTS",
     "STATE",
@@ -41,6 +42,7 @@ __all__ = [
     "intact",
     "public_command",
     "read_json",
+    "require_place",
     "versions",
     "write_bytes",
     "write_json",
@@ -52,6 +54,7 @@ RECORD = "run.json"
 BEST, LAST, METRICS, STATE = "best.safetensors", "last.safetensors", "metrics.json", "state.pt"
 EVALUATION, EXPECTATIONS, SWEEP = "evaluation.json", "expectations.json", "noise-sweep.json"
 GRID, RESULTS = "grid.json", "results.json"  # of a grid's folder, which holds those of its runs
+PARTS = "parts.json"  # of the folder of a list of parts, which holds theirs
 
 _PACKAGES = (
     "sqdr-qiskit",
@@ -67,6 +70,35 @@ _PACKAGES = (
     "torch",
     "torchvision",
 )
+
+
+def require_place(path: str | os.PathLike[str], *, folder: bool = False) -> Path:
+    """Judge before long work whether its result can be written; makes nothing.
+
+    Args:
+        path: A file that is to be written, or a folder that is to hold files.
+        folder: Whether it is a folder.
+
+    Returns:
+        The path.
+
+    Raises:
+        StorageError: It is the other kind, or the folder that it would stand in is none or cannot be written.
+    """
+    path = Path(path)
+    try:
+        if path.is_dir() and not folder:
+            raise StorageError(f"Cannot write a file called {os.fspath(path)!r}: it is a folder.")
+        home = path if folder else path.parent
+        while not home.exists() and home != home.parent:
+            home = home.parent
+        if not home.is_dir():
+            raise StorageError(f"Cannot write {os.fspath(path)!r}: {os.fspath(home)!r} is no folder.")
+        if not os.access(home, os.W_OK | os.X_OK):
+            raise StorageError(f"Cannot write {os.fspath(path)!r}: {os.fspath(home)!r} may not be written.")
+    except OSError as error:
+        raise StorageError(f"Cannot write {os.fspath(path)!r}: {error.strerror or error}.") from error
+    return path
 
 
 def write_bytes(path: str | os.PathLike[str], content: bytes) -> Path:

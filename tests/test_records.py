@@ -134,3 +134,19 @@ def test_a_foreign_record_is_refused(change: dict[str, Any], message: str) -> No
     values = records.RunRecord(command=(), inputs={}).to_dict()
     with pytest.raises(ArgumentError, match=message):
         records.RunRecord.from_dict({**values, **change})
+
+
+def test_a_place_is_judged_before_anything_is_written(tmp_path: Path) -> None:
+    (tmp_path / "taken").write_text("", encoding="utf-8")
+    assert records.require_place(tmp_path / "new" / "a.txt") == tmp_path / "new" / "a.txt"
+    records.require_place(tmp_path / "new" / "run", folder=True)
+    records.require_place(tmp_path, folder=True)
+    assert [path.name for path in tmp_path.iterdir()] == ["taken"]
+    for path, folder, message in (
+        (tmp_path, False, "it is a folder"),
+        (tmp_path / "taken", True, "'.*taken' is no folder"),
+        (tmp_path / "taken" / "x" / "a.txt", False, "'.*taken' is no folder"),
+        (tmp_path / ("a" * 300), True, "File name too long"),
+    ):
+        with pytest.raises(StorageError, match=message):
+            records.require_place(path, folder=folder)

@@ -59,7 +59,7 @@ def from_device(
 
     from sqdr_qiskit.devices.chip import fake_backend
     from sqdr_qiskit.noise_models.calibration import median_noise, snapshot
-    from sqdr_qiskit.records import write_text
+    from sqdr_qiskit.records import require_place, write_text
     from sqdr_qiskit.specs.noise import noise_text
 
     path = output or Path(f"{device.replace('_', '-')}{'-median' if median else ''}.toml")
@@ -67,6 +67,7 @@ def from_device(
         raise ArgumentError(f"Option `--output` must end in .toml, but is {str(path)!r}.")
     if path.exists() and not force:
         raise ArgumentError(f"File {str(path)!r} exists already; give another `--output`, or `--force`.")
+    require_place(path)
     calibration = snapshot(fake_backend(device))
     package = f"qiskit-ibm-runtime {version('qiskit-ibm-runtime')}"
     source = f"{package}, snapshot {device}, calibrated {calibration.calibrated}"
@@ -118,7 +119,7 @@ def learn(
     """
     print_note("loading PyTorch and Qiskit")
     from sqdr_qiskit.jobs.noise_learning import learn_from_runs
-    from sqdr_qiskit.records import versions, write_text
+    from sqdr_qiskit.records import require_place, versions, write_text
     from sqdr_qiskit.reports.noise_page import learnt_noise_page, learnt_noise_text
     from sqdr_qiskit.specs.noise import noise_text
 
@@ -128,6 +129,7 @@ def learn(
                 raise ArgumentError(
                     f"File {str(written)!r} exists already; give another `--output`, or `--force`."
                 )
+            require_place(written)
         return path
 
     if output is not None and output.suffix != ".toml":

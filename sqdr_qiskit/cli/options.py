@@ -15,6 +15,7 @@ import typer
 
 from sqdr_qiskit.cli.console import Progress, compiling
 from sqdr_qiskit.errors import ArgumentError, Interrupted
+from sqdr_qiskit.records import require_place
 from sqdr_qiskit.specs.job import JOB_OPTIONS, JobSpec, Task
 from sqdr_qiskit.specs.options import GROUPS, Option
 from sqdr_qiskit.training.recipes import RECIPES
@@ -47,16 +48,19 @@ Given: TypeAlias = Mapping[str, Any]
 
 
 def folder_name(path: Path | None) -> Path | None:
-    """A path that is to become a folder.
+    """A path that is to become a folder, judged before anything is computed.
 
     Raises:
         ArgumentError: Its name is a file's.
+        StorageError: It cannot be made or written.
     """
-    if path is not None and path.suffix.lower() in _FILES and not path.is_dir():
+    if path is None:
+        return None
+    if path.suffix.lower() in _FILES and not path.is_dir():
         raise ArgumentError(
             f"Argument `out` must name a folder, but {str(path)!r} ends in {path.suffix} as a file does."
         )
-    return path
+    return require_place(path, folder=True)
 
 
 def out_option(words: str, default: str | bool) -> Any:

@@ -71,13 +71,18 @@ def report(
         raise CheckpointError(f"There is no run in {RUNS}/; name a run's folder, or train first.")
     if not folders:
         print_note(f"run {folder}, the newest")
-    read_record(folder)  # judged before anything heavy is loaded
+    if (folder / records.PARTS).is_file():
+        raise CheckpointError(
+            f"Folder {str(folder)!r} holds a list of parts, each a run; its page is {folder / 'report.html'}."
+        )
+    read_record(folder)  # judged, as where the page goes, before anything heavy is loaded
+    place = records.require_place(out or folder / "report.html")
     print_note("loading PyTorch and Qiskit")
     from sqdr_qiskit.jobs.run_report import collect_run
     from sqdr_qiskit.reports.run_page import run_page
 
     record = collect_run(folder, data_dir=data_dir, download_progress=download_progress())
-    page = records.write_text(out or folder / "report.html", run_page(record))
+    page = records.write_text(place, run_page(record))
     if as_json:
         print_json({"page": str(page), **record})
         return

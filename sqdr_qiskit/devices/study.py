@@ -449,13 +449,15 @@ def choose_layout(finding: Finding, source: Source, chip: Chip, *, command: Sequ
 
 
 def require_layout_path(path: str | os.PathLike[str]) -> None:
-    """Refuse a name that `--layout` would not take for a layout file.
+    """Refuse a name that `--layout` would not take for a layout file, or where none can be written.
 
     Raises:
         ArgumentError: It does not end in `.toml`.
+        StorageError: It cannot be written.
     """
     if Path(path).suffix != ".toml":
         raise ArgumentError(f"Option `--choose` must name a file FILE.toml, but is `{os.fspath(path)}`.")
+    records.require_place(path)
 
 
 def write_layout(choice: LayoutSpec, path: str | os.PathLike[str]) -> Path:

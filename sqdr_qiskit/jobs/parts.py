@@ -41,9 +41,9 @@ from sqdr_qiskit.specs.job import JOB_OPTIONS, JobSpec
 from sqdr_qiskit.specs.job_file import JobFile, Part
 from sqdr_qiskit.specs.noise import noise_text
 
-__all__ = ["LEARNT", "PARTS", "PARTS_RECORD", "carry_out_parts", "on_backend", "parts_record"]
+__all__ = ["LEARNT", "PARTS_RECORD", "carry_out_parts", "on_backend", "parts_record"]
 
-PARTS, PARTS_RECORD = "parts.json", "report.json"
+PARTS_RECORD = "report.json"
 LEARNT = "learnt.toml"
 _CEILING_S = 60.0  # where nothing says more
 
@@ -97,7 +97,11 @@ def carry_out_parts(
     root = Path(folder) if folder is not None else None
     if resume:
         assert root is not None
-        known = records.read_json(root / PARTS, "list of parts") if (root / PARTS).is_file() else None
+        known = (
+            records.read_json(root / records.PARTS, "list of parts")
+            if (root / records.PARTS).is_file()
+            else None
+        )
         if known is None or known.get("digest") != digest:
             what = "no list of parts" if known is None else "other parts than the file's"
             raise CheckpointError(f"{root} holds {what}.")
@@ -108,7 +112,7 @@ def carry_out_parts(
         root = make_folder(root, "parts", file.name)
     with locked(root, inside=True):
         facts = {"schema": 1, "job": file.name, "digest": digest, "max_qpu_seconds": ceiling_s}
-        records.write_json(root / PARTS, facts)
+        records.write_json(root / records.PARTS, facts)
         places = {part.name: root / f"{n}-{part.name}" for n, part in enumerate(file.parts, 1)}
         for part in file.parts:
             if _is_done(part, places[part.name]):
@@ -241,7 +245,7 @@ def parts_record(file: JobFile, folder: str | os.PathLike[str]) -> dict[str, Any
         `right`, `exact_right`, `twin` and `learnt` (`devices.twin.Comparison`); of learning its figures.
     """
     root = Path(folder)
-    facts = records.read_json(root / PARTS, "list of parts")
+    facts = records.read_json(root / records.PARTS, "list of parts")
     places = {part.name: root / f"{n}-{part.name}" for n, part in enumerate(file.parts, 1)}
     rows = []
     learnt: Path | None = None

@@ -17,9 +17,9 @@ from sqdr_qiskit.noise_models.calibration import snapshot
 from sqdr_qiskit.specs.noise import NoiseSpec, noise_text, read_noise
 
 
-def _json(capsys: pytest.CaptureFixture[str]) -> dict[str, Any]:
+def _json(capsys: pytest.CaptureFixture[str], err: str = "") -> dict[str, Any]:
     captured = capsys.readouterr()
-    assert captured.err == ""
+    assert captured.err == err
     value = json.loads(captured.out)
     assert isinstance(value, dict)
     return value
@@ -123,7 +123,7 @@ def test_noise_is_learnt_from_a_run(
     assert main([*words, "--noise", "truth.toml", "--seed", "1", "--out", "run", "--json"]) == 0
     capsys.readouterr()
     assert main(["noise", "learn", "run", "--json"]) == 0
-    found = _json(capsys)
+    found = _json(capsys, err="loading PyTorch and Qiskit\n")
     assert (found["file"], found["backend"], found["n_samples"]) == (
         "fake-manila-learnt.toml",
         "fake_manila",

@@ -133,6 +133,19 @@ def test_without_a_run_there_is_one_clear_line(
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_page_s_place_and_a_list_of_parts_are_judged_before_any_work(
+    here: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "taken").write_text("", encoding="utf-8")
+    assert main(["report", "runs/start", "--out", str(tmp_path / "taken" / "page.html")]) == 1
+    said = capsys.readouterr().err.strip().splitlines()
+    assert len(said) == 1  # nothing was loaded
+    assert "is no folder" in said[0]
+    (tmp_path / "parts.json").write_text("{}", encoding="utf-8")
+    assert main(["report", str(tmp_path)]) != 0
+    assert "holds a list of parts" in capsys.readouterr().err
+
+
 def test_a_figure_s_suffix_is_judged_before_any_work(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["evaluate", "runs/start", "--limit", "20", "--figure", "a.jpg", "--out", "runs/no"]) == 2
     said = capsys.readouterr().err
