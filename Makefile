@@ -1,7 +1,7 @@
 # The project's five words. They need Python 3.11 to 3.13 and make, nothing else.
 #
 #   make train   set up, then train on the real digits that come with scikit-learn (a few minutes on two cores)
-#   make test    set up, then run the tests, on up to four cores (TEST="-n 0": in one process)
+#   make test    set up, then run the tests, on all of up to four cores (TEST="-n 0": in one process)
 #   make lint    set up, then check format, style and types
 #   make docs    set up, then build the documentation as a site in build/site
 #   make bench   set up, then measure speed against other libraries (their environment is one of its own)
@@ -14,6 +14,7 @@ VENV ?= .venv
 BENCH_VENV ?= .venv-bench
 BIN := $(VENV)/bin
 PIP := -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
+TESTERS ?= $(shell $(BIN)/python -c 'import os; print(min(os.cpu_count() or 1, 4) + 1)')  # one more: many tests wait
 TRAIN ?=
 TEST ?=
 BENCH ?=
@@ -24,7 +25,7 @@ train: $(VENV)/.set-up
 	$(BIN)/sqdr-qiskit train $(TRAIN)
 
 test: $(VENV)/.set-up-dev
-	$(BIN)/python -m pytest -n logical --maxprocesses 4 --dist worksteal $(TEST)
+	$(BIN)/python -m pytest -n $(TESTERS) --dist worksteal $(TEST)
 
 lint: $(VENV)/.set-up-dev
 	$(BIN)/ruff format --check .

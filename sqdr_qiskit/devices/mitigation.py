@@ -32,13 +32,14 @@ from sqdr_qiskit.devices.chip import Chip, PlacedChannels
 from sqdr_qiskit.devices.programs import DeviceProgram, Round
 from sqdr_qiskit.devices.rehearsal import Noise, chip_engine, twirled
 from sqdr_qiskit.devices.twin import TwinEngine
-from sqdr_qiskit.errors import ArgumentError
+from sqdr_qiskit.errors import ArgumentError, UnsupportedError
 from sqdr_qiskit.lightcone.engine import ExactEngine
 
 __all__ = [
     "DRAWING",
     "EXTRAPOLATORS",
     "METHODS",
+    "MOST_REPEATED",
     "Mitigation",
     "Rehearsed",
     "folded",
@@ -57,6 +58,9 @@ EXTRAPOLATORS = {"linear": 1, "polynomial_degree_2": 2}
 
 READOUT_BLOCKS = 32
 """Random X patterns of `readout` and `zne`, the runtime's choice from 2,048 shots on."""
+
+MOST_REPEATED = 5
+"""Times that a gate is rehearsed one after another: with each two more the exact sum grows tenfold."""
 
 _STEP = 1e-4  # of finite differences
 _Float = NDArray[np.float64]
@@ -193,8 +197,13 @@ def rehearse(
         gamma: Of what runs, where the program is only a part of it; None takes the program's.
 
     Raises:
-        UnsupportedError: See `chip_engine`.
+        UnsupportedError: Noise factors of `zne` above `MOST_REPEATED`, or see `chip_engine`.
     """
+    if mitigation.method == "zne" and max(mitigation.noise_factors) > MOST_REPEATED:
+        raise UnsupportedError(
+            f"The twin repeats a gate at most {MOST_REPEATED} times, but zne's noise factors go up to "
+            f"{max(mitigation.noise_factors):g}; pea repeats none."
+        )
 
     def terms(noise: Noise, times: int = 1) -> _Float:
         def engine(part: Round) -> ExactEngine:

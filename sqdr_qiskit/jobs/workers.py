@@ -20,6 +20,8 @@ __all__ = ["Outcome", "Task", "on_dask", "on_processes"]
 Task = tuple[int, tuple[Any, ...]]
 """Number of a run, and the arguments that carry it out."""
 
+_CONNECT_S = 10.0  # that a Dask scheduler has to answer
+
 
 @dataclass(frozen=True)
 class Outcome:
@@ -195,7 +197,7 @@ def on_dask(address: str, work: Work, tasks: Sequence[Task], *, started: Started
             "Argument `dask` must be left out where Dask is not installed: pip install 'sqdr-qiskit[grid]'."
         ) from error
     try:
-        client = Client(address, timeout=10)
+        client = Client(address, timeout=_CONNECT_S)
     except (OSError, TimeoutError, ValueError) as error:
         raise BackendError(
             f"The Dask scheduler at {address!r} cannot be reached: {str(error) or 'no answer'}."

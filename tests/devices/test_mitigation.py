@@ -14,7 +14,7 @@ from sqdr_qiskit.devices.mitigation import Mitigation, gamma_of, overhead_of, pa
 from sqdr_qiskit.devices.programs import LayoutOptions
 from sqdr_qiskit.devices.rehearsal import twirled
 from sqdr_qiskit.devices.transpilation import compile_for_device
-from sqdr_qiskit.errors import ArgumentError
+from sqdr_qiskit.errors import ArgumentError, UnsupportedError
 from sqdr_qiskit.specs.channels import ChannelSpec
 
 
@@ -80,6 +80,9 @@ def test_pec_pays_for_all_tiles_and_stops_at_the_largest_overhead() -> None:
         }.items()
     }
     assert errors["full"] < errors["part"] < errors["readout"]
+    often = Mitigation(method="zne", noise_factors=(1.0, 3.0, 7.0))
+    with pytest.raises(UnsupportedError, match=r"at most 5 times, but zne's noise factors go up to 7"):
+        rehearse(model.circuit, program, chip, values, often)
 
 
 @pytest.mark.parametrize(

@@ -174,7 +174,7 @@ def test_one_job_is_sent_compared_and_never_sent_twice(
     stub: StubServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    stub.service.faults.order("results-503", 14)
+    stub.service.faults.order("results-503", 3)
     words = ["doctor", "--backend", "ibm_kingston", "--send", "--out", "smoke"]
     assert main([*words, "--json"]) == 0
     facts = json.loads(capsys.readouterr().out)

@@ -17,6 +17,7 @@ import pytest
 
 from sqdr_qiskit import catalog
 from sqdr_qiskit.errors import ArgumentError, BackendError, CatalogError, CheckpointError, DataError
+from sqdr_qiskit.jobs import workers
 from sqdr_qiskit.jobs.folders import is_finished, locked
 from sqdr_qiskit.jobs.grid import (
     carry_out_grid,
@@ -317,8 +318,11 @@ def test_a_dask_cluster_of_two_workers_loses_one(
     assert _weights(tmp_path / "grid") == undisturbed
 
 
-def test_an_unreachable_scheduler_is_one_line(grid: JobFile, tmp_path: Path) -> None:
+def test_an_unreachable_scheduler_is_one_line(
+    grid: JobFile, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     pytest.importorskip("distributed")
+    monkeypatch.setattr(workers, "_CONNECT_S", 1.0)
     with pytest.raises(BackendError, match=r"scheduler at 'tcp://127\.0\.0\.1:9' cannot be reached"):
         carry_out_grid(grid, folder=tmp_path / "grid", dask="tcp://127.0.0.1:9")
 
