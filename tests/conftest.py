@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import zlib
 from collections.abc import Generator
 
@@ -19,8 +20,10 @@ _SEED = pytest.StashKey[int]()
 def pytest_configure(config: pytest.Config) -> None:
     """Where the tests run on all cores, let libraries keep to one each: OpenMP's waiting threads spin.
 
-    Said before the workers start: libraries read it when they are loaded. What tests start hears it too.
+    Said before the workers start: libraries read it when they are loaded. What tests start hears it too, and
+    Ctrl-C, which a shell lets its background jobs ignore, with all that they start.
     """
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     if config.getoption("numprocesses", None):
         os.environ.setdefault("OMP_NUM_THREADS", "1")
 
