@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -10,8 +14,10 @@ from typing import Any
 
 import numpy as np
 import pytest
+from qiskit.primitives import BitArray, DataBin, PrimitiveResult, PubResult
 from qiskit.transpiler import InstructionProperties
 from qiskit_ibm_runtime.fake_provider import FakeNairobiV2
+from qiskit_ibm_runtime.fake_provider.executor.run_quantum_program import run_quantum_program
 
 from sqdr_qiskit import catalog
 from sqdr_qiskit.cli import main
@@ -23,6 +29,7 @@ from sqdr_qiskit.runtime.waiting import Waiting
 from sqdr_qiskit.specs.job_file import JobFile, read_job
 from tests.stub.fixtures import stub
 from tests.stub.server import StubServer
+from tests.stub.service import Service
 
 __all__ = ["stub"]
 
@@ -182,6 +189,66 @@ def test_killed_at_every_stage_each_job_is_sent_once_and_all_stays_under_the_cei
     before = stub.service.n_jobs
     carry_out_parts(file, folder, killer.opened, resume=True)
     assert stub.service.n_jobs == before
+
+
+class _Coins:
+    """A sampler that reads each qubit as a coin falls: a chip of any size in no time."""
+
+    @classmethod
+    def from_backend(cls, backend: Any, seed: int | None = None) -> _Coins:
+        return cls()
+
+    def run(self, pubs: list[Any]) -> _Coins:
+        (pub,) = pubs
+        rng = np.random.default_rng(0)
+        bits = {
+            register.name: BitArray.from_bool_array(
+                rng.integers(0, 2, (*pub.shape, pub.shots, register.size), dtype=np.uint8).astype(bool)
+            )
+            for register in pub.circuit.cregs
+        }
+        self._found = PrimitiveResult([PubResult(DataBin(**bits, shape=pub.shape))])
+        return self
+
+    def result(self) -> PrimitiveResult[PubResult]:
+        return self._found
+
+
+MOMENTS = [
+    [part, state]
+    for part in ("smoke", "tiled", "whole", "noise", "again", "training")
+    for state in (("begins",) if part == "noise" else ("begins", "cost", "sent", "collected"))
+]
+
+
+@pytest.mark.skipif("SQDR_TEST_ALL" not in os.environ, reason="takes minutes and MNIST: SQDR_TEST_ALL=1")
+def test_the_plan_of_the_catalogue_killed_at_every_stage_pays_for_no_job_twice(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(f"{run_quantum_program.__module__}.AerSamplerV2", _Coins)
+    script, plan = Path(__file__).with_name("killed_parts.py"), catalog.find("jobs", "open-plan")
+    with StubServer(Service({"ibm_kingston": "cairo"})) as server:
+        done = subprocess.run(
+            [sys.executable, str(script), str(plan), str(tmp_path / "all"), json.dumps(MOMENTS)],
+            env={
+                **os.environ,
+                **server.environment(tmp_path),
+                "SQDR_PATIENCE": "0.01",
+                "OMP_NUM_THREADS": "1",
+                "PYTHONPATH": str(Path(__file__).resolve().parents[2]),
+            },
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout)
+    assert found["statuses"] == [-signal.SIGKILL] * len(MOMENTS) + [0], done.stderr
+    record = json.loads((tmp_path / "all" / PARTS_RECORD).read_text())
+    jobs = {row["part"]: len(row["jobs"]) for row in record["parts"] if "jobs" in row}
+    assert jobs == {"smoke": 1, "tiled": 1, "whole": 1, "again": 1, "training": 11}
+    assert found["jobs"] == sum(jobs.values())
+    assert sum(row.get("used_s") or 0.0 for row in record["parts"]) == sum(jobs.values()) < 600.0
 
 
 def test_one_ceiling_holds_for_all_parts_and_can_be_raised(
