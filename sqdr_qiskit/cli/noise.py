@@ -12,6 +12,7 @@ from sqdr_qiskit.cli.console import JsonOption, print_json, print_note, print_te
 from sqdr_qiskit.cli.help import HelpCommand
 from sqdr_qiskit.cli.options import out_option
 from sqdr_qiskit.errors import ArgumentError, SpecError, UnsupportedError
+from sqdr_qiskit.records import require_place
 from sqdr_qiskit.specs.device import COHERENT, DeviceSnapshot
 from sqdr_qiskit.specs.noise import NoiseSpec, noise_spec
 
@@ -59,15 +60,13 @@ def from_device(
 
     from sqdr_qiskit.devices.chip import fake_backend
     from sqdr_qiskit.noise_models.calibration import median_noise, snapshot
-    from sqdr_qiskit.records import require_place, write_text
+    from sqdr_qiskit.records import write_text
     from sqdr_qiskit.specs.noise import noise_text
 
     path = output or Path(f"{device.replace('_', '-')}{'-median' if median else ''}.toml")
     if path.suffix != ".toml":
         raise ArgumentError(f"Option `--output` must end in .toml, but is {str(path)!r}.")
-    if path.exists() and not force:
-        raise ArgumentError(f"File {str(path)!r} exists already; give another `--output`, or `--force`.")
-    require_place(path)
+    _require_new(path, force)
     calibration = snapshot(fake_backend(device))
     package = f"qiskit-ibm-runtime {version('qiskit-ibm-runtime')}"
     source = f"{package}, snapshot {device}, calibrated {calibration.calibrated}"
@@ -119,27 +118,21 @@ def learn(
     """
     print_note("loading PyTorch and Qiskit")
     from sqdr_qiskit.jobs.noise_learning import learn_from_runs
-    from sqdr_qiskit.records import require_place, versions, write_text
+    from sqdr_qiskit.records import versions, write_text
     from sqdr_qiskit.reports.noise_page import learnt_noise_page, learnt_noise_text
     from sqdr_qiskit.specs.noise import noise_text
-
-    def required(path: Path) -> Path:
-        for written in (path, path.with_suffix(".html")):
-            if written.exists() and not force:
-                raise ArgumentError(
-                    f"File {str(written)!r} exists already; give another `--output`, or `--force`."
-                )
-            require_place(written)
-        return path
 
     if output is not None and output.suffix != ".toml":
         raise ArgumentError(f"Option `--output` must end in .toml, but is {str(output)!r}.")
     if output is not None:
-        required(output)
+        _require_new(output, force)
+        _require_new(output.with_suffix(".html"), force)
     probes = _probed(runs or [], probe_seconds, out, resume)
     folders = list(runs or []) if resume is None else [Path(run) for run in _planned_runs(resume)]
     found = learn_from_runs(folders, probes=probes)
-    path = required(output or Path(f"{found.backend.replace('_', '-')}-learnt.toml"))
+    path = output or Path(f"{found.backend.replace('_', '-')}-learnt.toml")
+    _require_new(path, force)
+    _require_new(path.with_suffix(".html"), force)
     spec = found.spec(path.stem)
     facts = {"file": str(path), "page": str(path.with_suffix(".html")), **found.facts()}
     write_text(path, noise_text(spec))
@@ -151,6 +144,13 @@ def learn(
         print_json(facts)
     else:
         print_text(f"{learnt_noise_text(facts)}\nWrote {path} and {path.with_suffix('.html')}: {spec.title}.")
+
+
+def _require_new(path: Path, force: bool) -> None:
+    """Refuse a file that stands there already, unless it may be overwritten, or that cannot be written."""
+    if path.exists() and not force:
+        raise ArgumentError(f"File {str(path)!r} exists already; give another `--output`, or `--force`.")
+    require_place(path)
 
 
 def _planned_runs(folder: Path) -> list[str]:

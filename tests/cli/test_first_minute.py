@@ -184,6 +184,11 @@ def test_an_interrupted_run_goes_on_as_it_says(
         assert main(found[1].split()) == 0
 
 
+def _python(code: str, folder: Path) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-c", code]
+    return subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
+
+
 def test_the_first_line_comes_before_anything_heavy(tmp_path: Path) -> None:
     code = (
         "import sys; from sqdr_qiskit.cli import console, train; from sqdr_qiskit.specs.job import JobSpec\n"
@@ -192,9 +197,7 @@ def test_the_first_line_comes_before_anything_heavy(tmp_path: Path) -> None:
         "train.print_note = note\n"
         "train.perform(JobSpec(), folder=None, resume=False, as_json=False)\n"
     )
-    done = subprocess.run(
-        [sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=False
-    )
+    done = _python(code, tmp_path)
     assert done.stdout == "loading PyTorch and Qiskit []\n", done.stderr
     assert options.typed_command()[0] == "sqdr-qiskit"
 
@@ -206,7 +209,5 @@ def test_a_training_keeps_its_kernels_and_does_not_load_what_talks_to_a_service(
         "loaded = [n for n in ('qiskit_ibm_runtime', 'requests') if n in sys.modules]\n"
         "print(code, kernels_are_kept(), loaded)\n"
     )
-    done = subprocess.run(
-        [sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=False
-    )
+    done = _python(code, tmp_path)
     assert done.stdout.splitlines()[-1] == "0 True []", done.stderr

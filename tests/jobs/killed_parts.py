@@ -10,17 +10,15 @@ import json
 import os
 import signal
 import sys
-import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-
-import qiskit_ibm_runtime.executor_estimator  # noqa: F401 (before forking)
 
 from sqdr_qiskit.jobs.hardware import Hardware
 from sqdr_qiskit.jobs.parts import carry_out_parts
 from sqdr_qiskit.runtime.waiting import Waiting
 from sqdr_qiskit.specs.job_file import read_job
+from tests.runtime.killed_senders import forked, n_jobs  # imports before forking what takes long
 
 
 class Killer:
@@ -52,24 +50,14 @@ class Killer:
 
 
 def in_child(file: Path, folder: Path, at: list[str]) -> int:
-    """Exit status of a child that begins or goes on; negative if a signal ended it."""
-    child = os.fork()
-    if child == 0:
-        try:
-            killer = Killer(at)
-            resume = (folder / "parts.json").is_file()
-            carry_out_parts(read_job(file), folder, killer.opened, resume=resume, notice=killer.notice)
-            os._exit(0)
-        except BaseException as error:
-            print(repr(error), file=sys.stderr, flush=True)
-            os._exit(1)
-    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+    """Exit status of a child that begins or goes on."""
 
+    def work() -> None:
+        killer = Killer(at)
+        resume = (folder / "parts.json").is_file()
+        carry_out_parts(read_job(file), folder, killer.opened, resume=resume, notice=killer.notice)
 
-def n_jobs() -> int:
-    """Jobs that the stub has seen."""
-    with urllib.request.urlopen(os.environ["IAM_URL"] + "/stub") as answer:
-        return int(json.load(answer)["jobs"])
+    return forked(work)
 
 
 def main(file: Path, folder: Path, moments: list[list[str]]) -> None:

@@ -90,13 +90,12 @@ def run(folder: Path, moment: str | None) -> list[Any]:
         return [np.asarray(sender.collect(handle)[0].data.evs).tolist() for handle in handles]
 
 
-def in_child(folder: Path, moment: str | None) -> int:
-    """Exit status of a child that runs; negative if a signal ended it."""
-    folder.mkdir(exist_ok=True)
+def forked(work: Callable[[], object]) -> int:
+    """Exit status of a child that does some work; negative if a signal ended it."""
     child = os.fork()
     if child == 0:
         try:
-            (folder / "values.json").write_text(json.dumps(run(folder, moment)))
+            work()
             os._exit(0)
         except BaseException as error:
             print(repr(error), file=sys.stderr, flush=True)
@@ -104,7 +103,14 @@ def in_child(folder: Path, moment: str | None) -> int:
     return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
 
 
+def in_child(folder: Path, moment: str | None) -> int:
+    """Exit status of a child that runs."""
+    folder.mkdir(exist_ok=True)
+    return forked(lambda: (folder / "values.json").write_text(json.dumps(run(folder, moment))))
+
+
 def n_jobs() -> int:
+    """Jobs that the stub has seen."""
     with urllib.request.urlopen(os.environ["IAM_URL"] + "/stub") as answer:
         return int(json.load(answer)["jobs"])
 
