@@ -18,8 +18,7 @@ from qiskit.circuit.library import UnitaryGate
 from qiskit.quantum_info import Pauli, SparsePauliOp, Statevector
 from qiskit_aer import AerSimulator
 
-from sqdr_qiskit.circuits import build_circuit
-from sqdr_qiskit.circuits.interface import CircuitModel
+from sqdr_qiskit.circuits import CircuitModel, build_circuit
 from sqdr_qiskit.devices.chip import Chip, chip_of, fake_backend
 from sqdr_qiskit.devices.mitigation import (
     EXTRAPOLATORS,

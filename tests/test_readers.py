@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 
 from sqdr_qiskit.catalog import find, list_names
 from sqdr_qiskit.circuits import build_circuit
-from sqdr_qiskit.circuits.qasm import read_qasm
+from sqdr_qiskit.circuits.formats import read_qasm
 from sqdr_qiskit.errors import InputError, SqdrError
 from sqdr_qiskit.jobs.folders import is_finished, job_of_run, read_record
 from sqdr_qiskit.jobs.run_report import collect_run

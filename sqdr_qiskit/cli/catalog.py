@@ -98,7 +98,7 @@ def export(
 ) -> None:
     """Write a circuit with its parameters as OpenQASM 3 or QPY."""
     from sqdr_qiskit.circuits import build_circuit
-    from sqdr_qiskit.circuits.export import export_circuit
+    from sqdr_qiskit.circuits.formats import export_circuit
     from sqdr_qiskit.records import digest_file
 
     model = build_circuit(name)

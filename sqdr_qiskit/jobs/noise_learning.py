@@ -17,8 +17,7 @@ import numpy as np
 
 from sqdr_qiskit import records
 from sqdr_qiskit.backends import make_backend
-from sqdr_qiskit.circuits import build_circuit
-from sqdr_qiskit.circuits.interface import CircuitModel
+from sqdr_qiskit.circuits import CircuitModel, build_circuit
 from sqdr_qiskit.devices.chip import Chip
 from sqdr_qiskit.devices.estimator import DeviceEstimator
 from sqdr_qiskit.devices.layout_file import layout_options

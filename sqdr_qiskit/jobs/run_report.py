@@ -13,7 +13,7 @@ from typing import Any
 from sqdr_qiskit import records
 from sqdr_qiskit.backends import make_backend
 from sqdr_qiskit.circuits import build_circuit
-from sqdr_qiskit.circuits.export import picture
+from sqdr_qiskit.circuits.formats import picture
 from sqdr_qiskit.data import Progress as DownloadProgress
 from sqdr_qiskit.errors import CheckpointError, SqdrError
 from sqdr_qiskit.jobs.examples import examples, samples_of_run

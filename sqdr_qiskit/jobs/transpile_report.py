@@ -11,8 +11,7 @@ from typing import Any, Literal
 from qiskit.quantum_info import SparsePauliOp
 
 from sqdr_qiskit.circuits import build_circuit, variations
-from sqdr_qiskit.circuits.export import picture
-from sqdr_qiskit.circuits.qasm import read_qasm
+from sqdr_qiskit.circuits.formats import picture, read_qasm
 from sqdr_qiskit.devices.chip import Chip, chip_of
 from sqdr_qiskit.devices.estimator import DEFAULT_SHOTS
 from sqdr_qiskit.devices.names import is_hardware

@@ -12,8 +12,7 @@ import pytest
 from qiskit.quantum_info import Operator, SparsePauliOp
 
 from sqdr_qiskit import catalog
-from sqdr_qiskit.circuits import CIRCUIT_KINDS, CircuitModel, build_circuit, variations
-from sqdr_qiskit.circuits.interface import local_z
+from sqdr_qiskit.circuits import CIRCUIT_KINDS, CircuitModel, build_circuit, local_z, variations
 from sqdr_qiskit.errors import ArgumentError
 from sqdr_qiskit.specs.circuit import CIRCUIT_KIND_NAMES, CircuitKind, CircuitSpec, circuit_spec
 
