@@ -24,8 +24,8 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from sqdr_qiskit.lightcone.runs import quaternion_of
 from sqdr_qiskit.parallel import n_threads, run_chunks
+from sqdr_qiskit.tiles.writer import quaternion_of
 
 __all__ = ["Turns"]
 

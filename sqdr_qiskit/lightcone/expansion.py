@@ -41,8 +41,7 @@ import numpy as np
 from sqdr_qiskit.lightcone.cones import Cone
 from sqdr_qiskit.lightcone.operations import CZ, NormalForm, PairChannel
 from sqdr_qiskit.lightcone.paulis import RealArray
-from sqdr_qiskit.lightcone.sites import ChainTable, Vector
-from sqdr_qiskit.lightcone.tape import Tape, Value, negative
+from sqdr_qiskit.lightcone.tape import ChainTable, Tape, Value, Vector, negative
 
 __all__ = ["eliminate", "expand", "Factor", "TooLongError", "TooWideError"]
 

@@ -19,8 +19,15 @@ from sqdr_qiskit.lightcone.angles import AngleStage, prepared
 from sqdr_qiskit.lightcone.cones import Cone, PauliTerm, cone, cones_together, pauli_terms, tight_cone
 from sqdr_qiskit.lightcone.operations import ChannelModel, NormalForm, Rotation, normal_form
 from sqdr_qiskit.lightcone.paulis import RealArray
-from sqdr_qiskit.lightcone.runs import Run, euler_angles
-from sqdr_qiskit.tiles.writer import Written, plain, write_fused, write_plain, write_register
+from sqdr_qiskit.tiles.writer import (
+    Run,
+    Written,
+    euler_angles,
+    plain,
+    write_fused,
+    write_plain,
+    write_register,
+)
 
 __all__ = ["Tile", "tile_circuit", "TiledCircuit", "whole_register", "write_run"]
 

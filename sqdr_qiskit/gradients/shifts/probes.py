@@ -21,8 +21,8 @@ import numpy as np
 
 from sqdr_qiskit.gradients.shifts.pieces import Piece
 from sqdr_qiskit.lightcone.paulis import RealArray
-from sqdr_qiskit.lightcone.runs import Run, multiply, rotate_vector, rotation
 from sqdr_qiskit.tiles.tiles import TiledCircuit, write_run
+from sqdr_qiskit.tiles.writer import Run, multiply, rotate_vector, rotation
 
 __all__ = ["GateProbe", "Point", "Probe", "RotationProbe", "n_directions"]
 
