@@ -43,8 +43,8 @@ if TYPE_CHECKING:  # the same names for type checkers and editors; a test compar
     from sqdr_qiskit.model.quantum_layer import quantum_layer as quantum_layer
     from sqdr_qiskit.noise_models.build import build_noise_model as build_noise_model
     from sqdr_qiskit.simulators.aer import AerConeEstimator as AerConeEstimator
+    from sqdr_qiskit.simulators.aer import noisy_engine as noisy_engine
     from sqdr_qiskit.simulators.exact import ExactEstimator as ExactEstimator
-    from sqdr_qiskit.simulators.noise import noisy_engine as noisy_engine
     from sqdr_qiskit.specs.noise import noise_spec as noise_spec
     from sqdr_qiskit.training.metrics import class_probabilities as class_probabilities
     from sqdr_qiskit.training.metrics import evaluate as evaluate
@@ -82,7 +82,7 @@ _HOMES = {
     "PhysicsAwareGradient": "gradients",
     "noise_spec": "specs.noise",
     "build_noise_model": "noise_models.build",
-    "noisy_engine": "simulators.noise",
+    "noisy_engine": "simulators.aer",
     "study_circuits": "jobs.transpile_report",
     "SqdrError": "errors",
 }

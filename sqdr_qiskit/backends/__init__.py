@@ -58,7 +58,7 @@ def _exact(name: str, options: BackendOptions) -> Backend:
 
 
 def _exact_noisy(name: str, options: BackendOptions) -> Backend:
-    from sqdr_qiskit.simulators.noise import noisy_engine
+    from sqdr_qiskit.simulators.aer import noisy_engine
 
     noise = noise_spec(options.noise or DEFAULT_NOISE)
     maker = noisy_engine(noise)
@@ -66,8 +66,7 @@ def _exact_noisy(name: str, options: BackendOptions) -> Backend:
 
 
 def _aer(name: str, options: BackendOptions) -> Backend:
-    from sqdr_qiskit.simulators.aer import AerConeEstimator
-    from sqdr_qiskit.simulators.noise import noisy_engine
+    from sqdr_qiskit.simulators.aer import AerConeEstimator, noisy_engine
 
     noise = noise_spec(options.noise or DEFAULT_NOISE) if name == "aer_noisy" else None
     return Backend(

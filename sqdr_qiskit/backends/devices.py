@@ -12,7 +12,7 @@ from sqdr_qiskit.devices.twin import Twin
 from sqdr_qiskit.errors import SqdrError
 from sqdr_qiskit.runtime.accounts import Connection
 from sqdr_qiskit.runtime.errors import translated
-from sqdr_qiskit.simulators.noise import noisy_engine
+from sqdr_qiskit.simulators.aer import noisy_engine
 from sqdr_qiskit.specs.device import DeviceSnapshot
 
 __all__ = ["runtime_backend", "twin_backend"]

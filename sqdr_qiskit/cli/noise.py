@@ -192,8 +192,9 @@ def _probed(runs: list[Path], seconds: float | None, out: Path | None, resume: P
 
 def _facts(spec: NoiseSpec, circuit: str | None) -> dict[str, Any]:
     from sqdr_qiskit.circuits import build_circuit
-    from sqdr_qiskit.noise_models.build import build_noise_model, noisy_circuit
-    from sqdr_qiskit.noise_models.check import describe_channels, describe_gates
+    from sqdr_qiskit.noise_models import describe_channels
+    from sqdr_qiskit.noise_models.aer_model import describe_gates
+    from sqdr_qiskit.noise_models.build import build_noise_model, with_places
 
     facts: dict[str, Any] = {"name": spec.name, "title": spec.title, "source": spec.source}
     if spec.device is not None and circuit is None:
@@ -205,7 +206,7 @@ def _facts(spec: NoiseSpec, circuit: str | None) -> dict[str, Any]:
     ]
     facts["circuit"] = circuit or _CIRCUIT
     try:
-        model_circuit = noisy_circuit(spec, build_circuit(facts["circuit"]).circuit)
+        model_circuit = with_places(build_circuit(facts["circuit"]).circuit, spec.places)
         facts["gates"] = describe_gates(build_noise_model(spec, model_circuit), model_circuit)
     except (SpecError, UnsupportedError) as error:
         if circuit is not None:

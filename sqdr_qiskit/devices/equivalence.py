@@ -15,7 +15,7 @@ from qiskit.circuit import Instruction, QuantumCircuit
 from qiskit.quantum_info import Operator, Pauli, PauliList, SparsePauliOp, Statevector
 
 from sqdr_qiskit.errors import BackendError, UnsupportedError
-from sqdr_qiskit.lightcone.paulis import unitary_ptm
+from sqdr_qiskit.noise_models import kraus_to_ptm
 
 __all__ = ["check_equivalent"]
 
@@ -193,7 +193,7 @@ def _merged(
 
 
 def _ptm(gate: Instruction) -> NDArray[np.float64]:
-    return np.asarray(unitary_ptm(np.asarray(gate.to_matrix(), dtype=complex)))
+    return kraus_to_ptm(np.asarray(gate.to_matrix(), dtype=complex)[None])
 
 
 @lru_cache(maxsize=16)

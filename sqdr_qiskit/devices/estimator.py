@@ -41,7 +41,7 @@ from sqdr_qiskit.devices.sender import (
 )
 from sqdr_qiskit.devices.transpilation import compile_for_device
 from sqdr_qiskit.errors import ArgumentError, BackendError
-from sqdr_qiskit.simulators.circuit_cache import CircuitCache
+from sqdr_qiskit.simulators import CircuitCache
 from sqdr_qiskit.simulators.exact import distinct_observables
 
 __all__ = ["DEFAULT_SHOTS", "DeviceEstimator", "DeviceJob", "Usage"]

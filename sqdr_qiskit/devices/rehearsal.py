@@ -36,11 +36,11 @@ from sqdr_qiskit.errors import ArgumentError, UnsupportedError
 from sqdr_qiskit.lightcone.angles import prepared
 from sqdr_qiskit.lightcone.cones import cone, pauli_terms
 from sqdr_qiskit.lightcone.engine import ExactEngine
-from sqdr_qiskit.lightcone.operations import Channel, normal_form
-from sqdr_qiskit.noise_models.channels import kraus_operators, kraus_to_ptm, without_rounding
-from sqdr_qiskit.noise_models.convert import read_terms
+from sqdr_qiskit.lightcone.operations import normal_form
+from sqdr_qiskit.noise_models import Channel, kraus_operators, kraus_to_ptm, without_rounding
+from sqdr_qiskit.noise_models.aer_model import read_terms
+from sqdr_qiskit.simulators import CircuitCache
 from sqdr_qiskit.simulators.aer import AerConeEstimator
-from sqdr_qiskit.simulators.circuit_cache import CircuitCache
 from sqdr_qiskit.simulators.exact import distinct_observables
 from sqdr_qiskit.specs.channels import ChannelSpec
 

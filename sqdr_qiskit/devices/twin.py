@@ -22,7 +22,7 @@ from sqdr_qiskit.devices.programs import DeviceProgram, Round
 from sqdr_qiskit.devices.rehearsal import LocalSender, chip_engine, draw
 from sqdr_qiskit.devices.turns import Turns
 from sqdr_qiskit.lightcone.engine import ExactEngine
-from sqdr_qiskit.simulators.circuit_cache import CircuitCache
+from sqdr_qiskit.simulators import CircuitCache
 
 __all__ = ["Comparison", "Twin", "TwinEngine", "compare"]
 

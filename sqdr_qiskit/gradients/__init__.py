@@ -17,8 +17,8 @@ from sqdr_qiskit.gradients.parameter_shift import Allocation, PackedParameterShi
 from sqdr_qiskit.gradients.physics_aware import PhysicsAwareGradient
 from sqdr_qiskit.gradients.shifts.packing import Unit
 from sqdr_qiskit.gradients.spsa import SPSAGradient
+from sqdr_qiskit.simulators.aer import Noise, noisy_engine
 from sqdr_qiskit.simulators.exact import ExactEstimator
-from sqdr_qiskit.simulators.noise import Noise, noisy_engine
 from sqdr_qiskit.specs.noise import NoiseSpec, noise_spec
 
 __all__ = [

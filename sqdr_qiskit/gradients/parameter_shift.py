@@ -19,7 +19,7 @@ from sqdr_qiskit.gradients.interface import GradientRequest
 from sqdr_qiskit.gradients.shifts.packing import ShiftPlan, Unit
 from sqdr_qiskit.gradients.shifts.pieces import Assumption
 from sqdr_qiskit.gradients.shifts.plans import PlanBook, PlannedGradient, Results, execute
-from sqdr_qiskit.simulators.noise import Noise
+from sqdr_qiskit.simulators.aer import Noise
 
 __all__ = ["Allocation", "ALLOCATIONS", "GradientReport", "PackedParameterShift", "repetitions"]
 

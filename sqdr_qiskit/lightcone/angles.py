@@ -25,7 +25,7 @@ from qiskit.circuit import (
 
 from sqdr_qiskit.errors import ArgumentError
 from sqdr_qiskit.lightcone.instructions import is_free, kind_of, unmeasured
-from sqdr_qiskit.lightcone.paulis import RealArray
+from sqdr_qiskit.noise_models import RealArray
 
 __all__ = ["affine", "AngleStage", "check_finite", "prepared"]
 

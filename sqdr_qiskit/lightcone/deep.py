@@ -18,8 +18,8 @@ from numba import njit
 from sqdr_qiskit.errors import UnsupportedError
 from sqdr_qiskit.lightcone.cones import Cone, PauliTerm
 from sqdr_qiskit.lightcone.operations import CZ, Fixed, NormalForm, Rotation
-from sqdr_qiskit.lightcone.paulis import RealArray
 from sqdr_qiskit.lightcone.statevector import Statevectors
+from sqdr_qiskit.noise_models import RealArray
 from sqdr_qiskit.parallel import free_memory, n_threads, readable
 
 __all__ = ["DeepCones", "fits", "PauliVectors", "state_cost"]

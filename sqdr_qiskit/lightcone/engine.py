@@ -22,8 +22,8 @@ from sqdr_qiskit.lightcone.deep import DeepCones, fits, state_cost
 from sqdr_qiskit.lightcone.expansion import TooLongError, TooWideError, expand
 from sqdr_qiskit.lightcone.kernels import LANES, evaluate
 from sqdr_qiskit.lightcone.operations import ChannelModel, NormalForm, noiseless, normal_form
-from sqdr_qiskit.lightcone.paulis import RealArray
 from sqdr_qiskit.lightcone.tape import Chain, ChainTable, Tape, TapeCode, Value, sites_of
+from sqdr_qiskit.noise_models import RealArray
 from sqdr_qiskit.parallel import n_threads, run_chunks
 from sqdr_qiskit.simd import LARGEST_ANGLE
 

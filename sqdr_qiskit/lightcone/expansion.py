@@ -40,8 +40,8 @@ import numpy as np
 
 from sqdr_qiskit.lightcone.cones import Cone
 from sqdr_qiskit.lightcone.operations import CZ, NormalForm, PairChannel
-from sqdr_qiskit.lightcone.paulis import RealArray
 from sqdr_qiskit.lightcone.tape import ChainTable, Tape, Value, Vector, negative
+from sqdr_qiskit.noise_models import RealArray
 
 __all__ = ["eliminate", "expand", "Factor", "TooLongError", "TooWideError"]
 

@@ -27,7 +27,7 @@ from qiskit.circuit.library import IGate, Initialize, PauliEvolutionGate, Unitar
 from qiskit.transpiler.passes import HighLevelSynthesis
 
 from sqdr_qiskit.errors import UnsupportedError
-from sqdr_qiskit.lightcone.paulis import ComplexArray
+from sqdr_qiskit.noise_models import ComplexArray
 
 __all__ = [
     "definition_of",

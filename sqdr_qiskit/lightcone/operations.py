@@ -17,13 +17,12 @@ from qiskit.circuit import ParameterExpression, QuantumCircuit
 from qiskit.circuit.library import CZGate, HGate
 from qiskit.synthesis import TwoQubitBasisDecomposer
 
-from sqdr_qiskit.errors import ArgumentError, UnsupportedError
+from sqdr_qiskit.errors import UnsupportedError
 from sqdr_qiskit.lightcone.angles import affine
 from sqdr_qiskit.lightcone.instructions import definition_of, is_free, kind_of, matrix_of
-from sqdr_qiskit.lightcone.paulis import ComplexArray, RealArray, unitary_ptm
+from sqdr_qiskit.noise_models import Channel, ComplexArray, RealArray, kraus_to_ptm
 
 __all__ = [
-    "Channel",
     "ChannelModel",
     "CZ",
     "Fixed",
@@ -35,33 +34,6 @@ __all__ = [
     "PairRotation",
     "Rotation",
 ]
-
-
-@dataclass(frozen=True)
-class Channel:
-    """A trace-preserving map on one or two qubits.
-
-    Attributes:
-        qubits: The circuit's qubits it acts on.
-        ptm: Pauli-transfer matrix, shape (4, 4) or (16, 16), in the convention of `lightcone.paulis`.
-    """
-
-    qubits: tuple[int, ...]
-    ptm: RealArray
-
-    def __post_init__(self) -> None:
-        size = 4 ** len(self.qubits)
-        if len(self.qubits) not in (1, 2) or self.ptm.shape != (size, size):
-            raise ArgumentError(
-                f"Argument `ptm` must have shape (4, 4) for one qubit or (16, 16) for two, but has "
-                f"{self.ptm.shape} for {len(self.qubits)} qubits."
-            )
-        first_row = np.zeros(size)
-        first_row[0] = 1.0
-        if not np.allclose(self.ptm[0], first_row, atol=1e-9):
-            raise ArgumentError(
-                "Argument `ptm` must preserve the trace, but its first row is not (1, 0, ...)."
-            )
 
 
 class ChannelModel(Protocol):
@@ -331,18 +303,13 @@ class _Writer:
         if np.array_equal(matrix, np.eye(len(matrix))):
             return
         if len(wires) == 1:
-            self._operations.append(Fixed(self._names[wires[0]], unitary_ptm(matrix), matrix, index))
+            self._operations.append(self._one_qubit(matrix, wires[0], index))
             return
         # H CZ H as it stands: the general decomposition of a CX may have more one-qubit gates.
         if kind == "cx":
-            hadamard = Fixed(
-                self._names[wires[1]], unitary_ptm(HGate().to_matrix()), HGate().to_matrix(), index
-            )
-            self._operations += [
-                hadamard,
-                CZ((self._names[wires[0]], self._names[wires[1]]), index),
-                hadamard,
-            ]
+            hadamard = self._one_qubit(HGate().to_matrix(), wires[1], index)
+            cz = CZ((self._names[wires[0]], self._names[wires[1]]), index)
+            self._operations += [hadamard, cz, hadamard]
             return
         # At most three CZs (Vatan and Williams 2004), and one-qubit gates around them.
         for item in _decomposer()(matrix).data:
@@ -350,8 +317,10 @@ class _Writer:
             if len(wire) == 2:
                 self._operations.append(CZ((self._names[wire[0]], self._names[wire[1]]), index))
             else:
-                unitary = item.operation.to_matrix()
-                self._operations.append(Fixed(self._names[wire[0]], unitary_ptm(unitary), unitary, index))
+                self._operations.append(self._one_qubit(item.operation.to_matrix(), wire[0], index))
+
+    def _one_qubit(self, matrix: ComplexArray, wire: int, index: int) -> Fixed:
+        return Fixed(self._names[wire], kraus_to_ptm(matrix[None]), matrix, index)
 
     def _angle(self, value: ParameterExpression | float, sign: float, gate: str) -> int:
         """Number of the angle sign * value, which must be affine in the parameters."""

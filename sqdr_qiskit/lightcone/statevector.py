@@ -20,7 +20,7 @@ from numba import njit
 
 from sqdr_qiskit.lightcone.cones import PauliTerm
 from sqdr_qiskit.lightcone.operations import CZ, Fixed, NormalForm, Rotation
-from sqdr_qiskit.lightcone.paulis import ComplexArray, RealArray
+from sqdr_qiskit.noise_models import ComplexArray, RealArray
 from sqdr_qiskit.simd import LARGEST_ANGLE, cos_sin
 
 __all__ = ["Statevectors"]

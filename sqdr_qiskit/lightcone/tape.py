@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sqdr_qiskit.lightcone.operations import CZ, Fixed, NormalForm, PairChannel, Rotation
-from sqdr_qiskit.lightcone.paulis import RealArray
+from sqdr_qiskit.noise_models import RealArray
 
 __all__ = [
     "Chain",

@@ -4,62 +4,41 @@ from __future__ import annotations
 
 import difflib
 import logging
+from collections.abc import Iterable
 from dataclasses import dataclass
-from functools import cached_property, lru_cache
+from functools import cache, cached_property, lru_cache
 
 import numpy as np
-from qiskit.circuit import QuantumCircuit
+from qiskit.circuit import CircuitInstruction, QuantumCircuit, Qubit
+from qiskit.circuit.library import IGate
 from qiskit.quantum_info import Kraus, Pauli
 from qiskit_aer.noise import NoiseModel, QuantumError, ReadoutError, pauli_error
 
-from sqdr_qiskit.errors import SpecError, UnsupportedError
-from sqdr_qiskit.noise_models.calibration import device_channels, over_rotation
-from sqdr_qiskit.noise_models.channels import (
+from sqdr_qiskit.errors import ArgumentError, SpecError, UnsupportedError
+from sqdr_qiskit.noise_models import (
     ComplexArray,
     compose,
     kraus_operators,
     minimal_kraus,
     pauli_probabilities,
 )
-from sqdr_qiskit.noise_models.convert import error_ptm
-from sqdr_qiskit.noise_models.places import gate_key, with_places
+from sqdr_qiskit.noise_models.aer_model import attach, error_ptm, gate_key
+from sqdr_qiskit.noise_models.calibration import device_channels, over_rotation
 from sqdr_qiskit.specs.channels import ChannelSpec
 from sqdr_qiskit.specs.device import DeviceGate
 from sqdr_qiskit.specs.noise import GROUPS, PLACES, NoiseSpec
 
 __all__ = [
     "check_gates",
-    "attach",
     "build_noise_model",
     "NoiseRules",
-    "noisy_circuit",
     "PlacedChannel",
     "quantum_error",
+    "with_places",
 ]
 
 
 _log = logging.getLogger("sqdr_qiskit")
-
-
-def attach(model: NoiseModel, error: QuantumError, gate: str, qubits: tuple[int, ...] | None) -> None:
-    """Let `error` follow a gate, on these qubits or (None) on all.
-
-    The same as `NoiseModel.add_quantum_error` and `add_all_qubit_quantum_error` in an empty place, but those
-    leave out Kraus errors weaker than about 1e-8 as "ideal".
-
-    Args:
-        model: The noise model; has no error there yet.
-        error: The error.
-        gate: The gate's name or label.
-        qubits: Its qubits in the gate's order; None for all.
-    """
-    if qubits is None:
-        model._default_quantum_errors[gate] = error
-    else:
-        model._local_quantum_errors.setdefault(gate, {})[qubits] = error
-        model._noise_qubits.update(qubits)
-    model._noise_instructions.add(gate)
-    model.add_basis_gates([gate])
 
 
 @dataclass(frozen=True)
@@ -184,14 +163,6 @@ class NoiseRules:
 _Paulis = dict[str, float]
 
 
-def noisy_circuit(spec: NoiseSpec, circuit: QuantumCircuit) -> QuantumCircuit:
-    """The circuit that a noise model is made for: with markers where the file names places (`idle`, ...).
-
-    The same object if it names none.
-    """
-    return with_places(circuit, spec.places)
-
-
 def build_noise_model(spec: NoiseSpec, circuit: QuantumCircuit) -> NoiseModel:
     """Aer noise model of a noise file for one circuit.
 
@@ -200,7 +171,7 @@ def build_noise_model(spec: NoiseSpec, circuit: QuantumCircuit) -> NoiseModel:
 
     Args:
         spec: The noise file.
-        circuit: The circuit to run, as `noisy_circuit` returns it.
+        circuit: The circuit to run, with markers where the file names places (`with_places`).
 
     Returns:
         The noise model; its basis gates are the circuit's gates, so that nothing needs to be rewritten.
@@ -358,3 +329,99 @@ def check_gates(spec: NoiseSpec, circuit: QuantumCircuit) -> None:
             raise SpecError(
                 f"{attaches} ({PLACES[word]}), but the circuit has no such place: nothing would be noisy."
             )
+
+
+# ---- places that are no gates -----------------------------------------------------------------------------
+
+
+def with_places(circuit: QuantumCircuit, places: Iterable[str]) -> QuantumCircuit:
+    """The circuit with markers at the places that a noise model names; the same circuit if it names none.
+
+    - `run_end`: after the last of each run of one-qubit gates on a qubit, runs being broken by two-qubit
+      gates.
+    - `layer_end`: on every qubit, after each layer of two-qubit gates: all that stand between one-qubit
+      gates.
+    - `idle`: on each qubit that waits while a two-qubit gate runs. Two-qubit gates of a layer are put, in
+      their order, each into the first step in which both its qubits are free (a diagonal layer may pass its
+      own gates: on a ring of CZs two steps for even n, three for odd); a qubit that a step of its layer
+      leaves free waits once.
+
+    Args:
+        circuit: Any circuit without control flow.
+        places: Names of `specs.noise.PLACES`.
+
+    Raises:
+        ArgumentError: A place that is none.
+    """
+    wanted = set(places)
+    unknown = sorted(wanted - set(PLACES))
+    if unknown:
+        raise ArgumentError(f"Argument `places` must be among {', '.join(PLACES)}, but has {unknown[0]!r}.")
+    if not wanted:
+        return circuit
+    marked = circuit.copy_empty_like()
+    in_run: dict[Qubit, bool] = dict.fromkeys(circuit.qubits, False)
+    layer: list[CircuitInstruction] = []
+
+    def end_run(qubits: Iterable[Qubit]) -> None:
+        for qubit in qubits:
+            if in_run[qubit] and "run_end" in wanted:
+                marked.append(_marker("run_end"), [qubit])
+            in_run[qubit] = False
+
+    def end_layer() -> None:
+        if not layer:
+            return
+        for step in _steps(layer):
+            busy = {qubit for instruction in step for qubit in instruction.qubits}
+            for instruction in step:
+                marked.append(instruction)
+            if "idle" in wanted:
+                for qubit in circuit.qubits:
+                    if qubit not in busy:
+                        marked.append(_marker("idle"), [qubit])
+        if "layer_end" in wanted:
+            for qubit in circuit.qubits:
+                marked.append(_marker("layer_end"), [qubit])
+        layer.clear()
+
+    for instruction in circuit.data:
+        if len(instruction.qubits) == 2 and not instruction.clbits:
+            end_run(instruction.qubits)
+            layer.append(instruction)
+            continue
+        end_layer()
+        if len(instruction.qubits) == 1 and not instruction.clbits:
+            in_run[instruction.qubits[0]] = True
+        else:
+            end_run(instruction.qubits)
+        marked.append(instruction)
+    end_layer()
+    end_run(circuit.qubits)
+    return marked
+
+
+def _steps(layer: list[CircuitInstruction]) -> list[list[CircuitInstruction]]:
+    """Two-qubit gates packed into steps of disjoint gates; only diagonal gates may overtake one another."""
+    # `cp:turned` is a `cp` that the parameter-shift rule wrote out (`tiles.writer`)
+    names = [instruction.operation.name.partition(":")[0] for instruction in layer]
+    diagonal = all(name in ("cz", "cp", "rzz", "crz") for name in names)
+    steps: list[list[CircuitInstruction]] = []
+    busy: list[set[Qubit]] = []
+    for instruction in layer:
+        qubits = set(instruction.qubits)
+        if diagonal:
+            position = next((i for i, taken in enumerate(busy) if not taken & qubits), len(steps))
+        else:
+            position = max((i + 1 for i, taken in enumerate(busy) if taken & qubits), default=0)
+        if position == len(steps):
+            steps.append([])
+            busy.append(set())
+        steps[position].append(instruction)
+        busy[position] |= qubits
+    return steps
+
+
+@cache
+def _marker(place: str) -> IGate:
+    return IGate(label=place)

@@ -16,8 +16,8 @@ import numpy as np
 from qiskit.providers import BackendV2
 
 from sqdr_qiskit.errors import UnsupportedError
-from sqdr_qiskit.noise_models.channels import (
-    FloatArray,
+from sqdr_qiskit.noise_models import (
+    RealArray,
     average_gate_fidelity,
     kraus_operators,
     kraus_to_ptm,
@@ -59,7 +59,7 @@ def device_channels(
     ]
     turned = [] if rotation is None else [(rotation, (0, 1))]
     dim = 2 ** len(t1_us)
-    ptm: FloatArray = np.eye(1)
+    ptm: RealArray = np.eye(1)
     for channel, _ in relaxation:
         ptm = np.asarray(np.kron(ptm, kraus_to_ptm(kraus_operators(channel))), dtype=np.float64)
     fidelity = average_gate_fidelity(ptm) if relaxation else 1.0

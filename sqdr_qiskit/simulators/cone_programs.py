@@ -25,10 +25,15 @@ from sqdr_qiskit.lightcone.angles import affine
 from sqdr_qiskit.lightcone.cones import Cone
 from sqdr_qiskit.lightcone.instructions import is_free, kind_of, labelled
 from sqdr_qiskit.lightcone.operations import Fixed, NormalForm, Operation, Rotation
-from sqdr_qiskit.noise_models.build import attach
-from sqdr_qiskit.noise_models.channels import ptm_to_kraus
-from sqdr_qiskit.noise_models.convert import error_after, error_ptm, is_product, qubit_maps
-from sqdr_qiskit.noise_models.places import gate_key
+from sqdr_qiskit.noise_models import ptm_to_kraus
+from sqdr_qiskit.noise_models.aer_model import (
+    attach,
+    error_after,
+    error_ptm,
+    gate_key,
+    is_product,
+    qubit_maps,
+)
 
 __all__ = ["build_programs", "ConeProgram", "NoiseLabels", "Pauli", "Step"]
 
@@ -179,7 +184,7 @@ def build_programs(
     A cone whose qubits all belong to another one's is computed with it.
 
     Args:
-        circuit: The circuit that `form` was made of, as `simulators.noise.aer_circuit` returns it.
+        circuit: The circuit that `form` was made of, as `simulators.aer.aer_circuit` returns it.
         form: Its normal form, noise included.
         cones: One for each term.
         model: The noise; None for none.

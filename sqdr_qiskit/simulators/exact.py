@@ -24,7 +24,7 @@ from qiskit.quantum_info import SparsePauliOp
 
 from sqdr_qiskit.errors import ArgumentError
 from sqdr_qiskit.lightcone.engine import ExactEngine
-from sqdr_qiskit.simulators.circuit_cache import CircuitCache
+from sqdr_qiskit.simulators import CircuitCache
 
 __all__ = ["distinct_observables", "EngineMaker", "ExactEstimator", "FinishedJob"]
 
@@ -79,7 +79,7 @@ class ExactEstimator(BaseEstimatorV2):
     """Expectation values to rounding, from light cones; noise enters as channels.
 
     Args:
-        maker: Makes the engines; `ExactEngine` is the noiseless one, `simulators.noise.noisy_engine(noise)`
+        maker: Makes the engines; `ExactEngine` is the noiseless one, `simulators.aer.noisy_engine(noise)`
             one under noise.
         default_precision: 0 for exact values at any precision that is asked for. Above 0, values are drawn
             around the exact ones with the standard error that is asked for, this one if none is, as Qiskit's

@@ -44,7 +44,7 @@ GROUPS: Mapping[str, tuple[str, ...]] = {
     "two_qubit_gates": TWO_QUBIT_GATES,
 }
 
-# Places in a circuit that are no gates: an identity gate with this label marks them (noise_models/places.py).
+# Places in a circuit that are no gates: an identity gate with this label marks them (`with_places`).
 PLACES: Mapping[str, str] = {
     "idle": "a qubit that waits while a two-qubit gate runs elsewhere",
     "run_end": "the end of each run of one-qubit gates on a qubit",

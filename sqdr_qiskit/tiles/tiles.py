@@ -18,7 +18,7 @@ from sqdr_qiskit.errors import ArgumentError, UnsupportedError
 from sqdr_qiskit.lightcone.angles import AngleStage, prepared
 from sqdr_qiskit.lightcone.cones import Cone, PauliTerm, cone, cones_together, pauli_terms, tight_cone
 from sqdr_qiskit.lightcone.operations import ChannelModel, NormalForm, Rotation, normal_form
-from sqdr_qiskit.lightcone.paulis import RealArray
+from sqdr_qiskit.noise_models import RealArray
 from sqdr_qiskit.tiles.writer import (
     Run,
     Written,

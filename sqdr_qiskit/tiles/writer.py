@@ -20,8 +20,8 @@ from sqdr_qiskit.errors import ArgumentError, UnsupportedError
 from sqdr_qiskit.lightcone.cones import ONLY_IZ, Cone, flow
 from sqdr_qiskit.lightcone.instructions import is_free, kind_of, written_out
 from sqdr_qiskit.lightcone.operations import CZ, Fixed, NormalForm, Rotation, normal_form
-from sqdr_qiskit.lightcone.paulis import PAULIS, ComplexArray, RealArray
 from sqdr_qiskit.lightcone.tape import split_runs
+from sqdr_qiskit.noise_models import ComplexArray, RealArray, pauli_matrices
 
 __all__ = [
     "Block",
@@ -120,7 +120,7 @@ def quaternion_of(unitary: ComplexArray) -> RealArray:
     # Of determinant 1, so that its parts along I, X, Y, Z are real or imaginary; the sign of the root is a
     # phase.
     special = unitary / np.sqrt(determinant)
-    parts = np.einsum("aij,ji->a", PAULIS, special) / 2
+    parts = np.einsum("aij,ji->a", pauli_matrices(1), special) / 2
     return np.array([parts[0].real, *(-parts[1:].imag)])
 
 

@@ -21,7 +21,7 @@ from sqdr_qiskit.circuits import build_circuit
 from sqdr_qiskit.errors import ArgumentError
 from sqdr_qiskit.lightcone.engine import ExactEngine
 from sqdr_qiskit.model.network import SQDRCNN
-from sqdr_qiskit.simulators.noise import noisy_engine
+from sqdr_qiskit.simulators.aer import noisy_engine
 from sqdr_qiskit.specs.noise import NoiseSpec
 from sqdr_qiskit.training.initialisation import INITIALISATIONS, draw, initial_circuit_weights
 

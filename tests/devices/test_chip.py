@@ -15,9 +15,9 @@ from sqdr_qiskit.devices.twin import TwinEngine
 from sqdr_qiskit.errors import ArgumentError
 from sqdr_qiskit.gradients import make_gradient
 from sqdr_qiskit.lightcone.engine import ExactEngine
+from sqdr_qiskit.noise_models import average_gate_fidelity
+from sqdr_qiskit.noise_models.aer_model import error_after, error_ptm, readout_after
 from sqdr_qiskit.noise_models.calibration import snapshot as chip_calibration
-from sqdr_qiskit.noise_models.channels import average_gate_fidelity
-from sqdr_qiskit.noise_models.convert import error_after, error_ptm, readout_after
 from sqdr_qiskit.simulators.exact import ExactEstimator
 from tests.devices.devices_for_tests import grid_chip, snapshot
 

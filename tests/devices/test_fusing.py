@@ -9,7 +9,8 @@ from qiskit.quantum_info import Operator, Statevector
 from sqdr_qiskit.circuits import build_circuit
 from sqdr_qiskit.devices.fusing import _CORRECTIONS, Fused, fuse
 from sqdr_qiskit.errors import UnsupportedError
-from sqdr_qiskit.lightcone.operations import Channel, normal_form
+from sqdr_qiskit.lightcone.operations import normal_form
+from sqdr_qiskit.noise_models import Channel
 
 
 def _fused(

@@ -11,9 +11,8 @@ from sqdr_qiskit.errors import ArgumentError
 from sqdr_qiskit.gradients import PackedParameterShift
 from sqdr_qiskit.gradients.interface import GradientRequest
 from sqdr_qiskit.lightcone.engine import ExactEngine
-from sqdr_qiskit.simulators.aer import AerConeEstimator
+from sqdr_qiskit.simulators.aer import AerConeEstimator, noisy_engine
 from sqdr_qiskit.simulators.exact import ExactEstimator
-from sqdr_qiskit.simulators.noise import noisy_engine
 from sqdr_qiskit.specs.noise import NoiseSpec, read_noise
 from tests.gradients.counting import CountingEstimator
 

@@ -7,7 +7,8 @@ from numpy.typing import NDArray
 from qiskit.circuit import ParameterVector, QuantumCircuit
 from qiskit.quantum_info import PTM, DensityMatrix, SparsePauliOp, random_clifford, random_pauli_list
 
-from sqdr_qiskit.lightcone.operations import Channel, ChannelModel, noiseless
+from sqdr_qiskit.lightcone.operations import ChannelModel, noiseless
+from sqdr_qiskit.noise_models import Channel
 
 __all__ = ["GateNoise", "dense_values", "pauli_channel", "random_circuit", "random_observables"]
 

@@ -5,19 +5,18 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from qiskit.circuit import QuantumCircuit
-from qiskit.quantum_info import DensityMatrix, SuperOp
+from qiskit.quantum_info import DensityMatrix, Operator, SuperOp
 from qiskit_aer import AerSimulator
 from qiskit_aer.noise import NoiseModel
 
 from sqdr_qiskit.catalog import list_names
 from sqdr_qiskit.circuits import build_circuit
-from sqdr_qiskit.errors import SpecError, UnsupportedError
-from sqdr_qiskit.noise_models.build import NoiseRules, build_noise_model, noisy_circuit
-from sqdr_qiskit.noise_models.channels import kraus_operators, kraus_to_ptm
-from sqdr_qiskit.noise_models.convert import GateChannels, error_after, error_ptm, readout_after
-from sqdr_qiskit.noise_models.places import gate_key
+from sqdr_qiskit.errors import ArgumentError, SpecError, UnsupportedError
+from sqdr_qiskit.noise_models import kraus_operators, kraus_to_ptm
+from sqdr_qiskit.noise_models.aer_model import GateChannels, error_after, error_ptm, gate_key, readout_after
+from sqdr_qiskit.noise_models.build import NoiseRules, build_noise_model, with_places
 from sqdr_qiskit.specs.channels import ChannelSpec
-from sqdr_qiskit.specs.noise import ErrorSpec, NoiseSpec, ReadoutSpec, noise_spec
+from sqdr_qiskit.specs.noise import PLACES, ErrorSpec, NoiseSpec, ReadoutSpec, noise_spec
 
 BIT_FLIP = ChannelSpec("bit_flip", (("p", 0.1),))
 DAMPING = ChannelSpec("amplitude_damping", (("gamma", 0.2),))
@@ -65,7 +64,7 @@ def density_matrix_by_hand(circuit: QuantumCircuit, spec: NoiseSpec) -> np.ndarr
 @pytest.mark.parametrize("name", RUNS_ON_THE_RING)
 def test_aer_with_the_model_is_the_file_read_by_hand(name: str, rng: np.random.Generator) -> None:
     spec = noise_spec(name)
-    circuit = noisy_circuit(spec, bound(build_circuit("2b-5q").circuit, rng))
+    circuit = with_places(bound(build_circuit("2b-5q").circuit, rng), spec.places)
     found = density_matrix_by_aer(circuit, build_noise_model(spec, circuit))
     np.testing.assert_allclose(found, density_matrix_by_hand(circuit, spec), atol=1e-12)
 
@@ -176,7 +175,7 @@ def test_noise_that_would_miss_is_refused(case: str) -> None:
 def test_a_circuit_without_idle_qubits_may_still_have_other_noise() -> None:
     even_ring = build_circuit("2b-4q").circuit
     spec = spec_of(ErrorSpec(DAMPING, ("idle",)), ErrorSpec(BIT_FLIP, ("u",)))
-    model = build_noise_model(spec, noisy_circuit(spec, even_ring))
+    model = build_noise_model(spec, with_places(even_ring, spec.places))
     assert model.noise_instructions == ["u"]
 
 
@@ -187,3 +186,78 @@ def test_delays_with_relaxation_passes_are_refused_by_the_engine() -> None:
         UnsupportedError, match=r"Noise on `delay` .* cannot follow a light cone; mark idle qubits"
     ):
         GateChannels(model).after("delay", (0,))
+
+
+def keys(circuit: QuantumCircuit) -> list[tuple[str, tuple[int, ...]]]:
+    return [
+        (gate_key(item), tuple(circuit.find_bit(qubit).index for qubit in item.qubits))
+        for item in circuit.data
+    ]
+
+
+def test_without_places_the_circuit_itself_comes_back() -> None:
+    circuit = build_circuit("2b-3q").circuit
+    assert with_places(circuit, ()) is circuit
+
+
+def test_runs_end_before_each_two_qubit_gate_and_at_the_end() -> None:
+    circuit = QuantumCircuit(3)
+    circuit.h(0)
+    circuit.x(0)
+    circuit.cz(0, 1)
+    circuit.h(1)
+    assert keys(with_places(circuit, ["run_end"])) == [
+        ("h", (0,)),
+        ("x", (0,)),
+        ("run_end", (0,)),
+        ("cz", (0, 1)),
+        ("h", (1,)),
+        ("run_end", (1,)),
+    ]
+
+
+def test_a_block_of_two_rots_is_one_run_and_a_ring_one_layer() -> None:
+    marked = keys(with_places(build_circuit("2b-5q").circuit, ["run_end", "layer_end"]))
+    assert [key for key, _ in marked[:10]] == ["u"] * 10
+    assert sum(key == "run_end" for key, _ in marked) == 2 * 5
+    assert sum(key == "layer_end" for key, _ in marked) == 2 * 5
+    assert marked[-1][0] == "layer_end"
+
+
+@pytest.mark.parametrize(("n_qubits", "waits"), [(4, 0), (5, 1 + 1 + 3), (6, 0)])
+def test_a_ring_of_cz_takes_two_steps_or_three(n_qubits: int, waits: int) -> None:
+    circuit = QuantumCircuit(n_qubits)
+    for qubit in range(n_qubits):
+        circuit.cz(qubit, (qubit + 1) % n_qubits)
+    marked = with_places(circuit, ["idle"])
+    assert sum(key == "idle" for key, _ in keys(marked)) == waits
+    np.testing.assert_allclose(Operator(marked).data, Operator(circuit).data, atol=1e-15)
+
+
+def test_gates_that_do_not_commute_keep_their_order() -> None:
+    circuit = QuantumCircuit(4)
+    circuit.cx(0, 1)
+    circuit.cx(1, 2)
+    circuit.cx(3, 0)
+    marked = with_places(circuit, ["idle"])
+    assert keys(marked) == [
+        ("cx", (0, 1)),
+        ("idle", (2,)),
+        ("idle", (3,)),
+        ("cx", (1, 2)),
+        ("cx", (3, 0)),
+    ]
+    np.testing.assert_allclose(Operator(marked).data, Operator(circuit).data, atol=1e-15)
+
+
+@pytest.mark.parametrize("name", ["2b-5q", "hea-9q", "sqnn-9q"])
+def test_markers_change_no_gate(name: str, rng: np.random.Generator) -> None:
+    circuit = build_circuit(name).circuit
+    circuit = circuit.assign_parameters(rng.uniform(-3, 3, circuit.num_parameters))
+    marked = with_places(circuit, PLACES)
+    np.testing.assert_allclose(Operator(marked).data, Operator(circuit).data, atol=1e-13)
+
+
+def test_unknown_places_are_refused() -> None:
+    with pytest.raises(ArgumentError, match=r"`places` must be among idle, .*, but has 'nowhere'"):
+        with_places(QuantumCircuit(1), ["nowhere"])

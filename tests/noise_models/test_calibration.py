@@ -15,10 +15,10 @@ from qiskit_aer.noise import NoiseModel
 from sqdr_qiskit.circuits import build_circuit
 from sqdr_qiskit.devices.chip import fake_backend
 from sqdr_qiskit.errors import ArgumentError, SpecError, UnsupportedError
+from sqdr_qiskit.noise_models import average_gate_fidelity, kraus_operators, kraus_to_ptm
+from sqdr_qiskit.noise_models.aer_model import error_after, error_ptm, readout_after
 from sqdr_qiskit.noise_models.build import build_noise_model
 from sqdr_qiskit.noise_models.calibration import median_noise, snapshot
-from sqdr_qiskit.noise_models.channels import average_gate_fidelity, kraus_operators, kraus_to_ptm
-from sqdr_qiskit.noise_models.convert import error_after, error_ptm, readout_after
 from sqdr_qiskit.specs.channels import ChannelSpec
 from sqdr_qiskit.specs.device import DeviceGate, DeviceRotation, DeviceSnapshot
 from sqdr_qiskit.specs.noise import NoiseSpec, noise_spec, noise_text, read_noise

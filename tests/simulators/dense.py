@@ -11,8 +11,7 @@ from qiskit.primitives import BaseEstimatorV2
 from qiskit.quantum_info import DensityMatrix, SparsePauliOp, SuperOp
 from qiskit_aer.noise import NoiseModel
 
-from sqdr_qiskit.noise_models.convert import error_after
-from sqdr_qiskit.noise_models.places import gate_key
+from sqdr_qiskit.noise_models.aer_model import error_after, gate_key
 
 __all__ = ["dense_values", "estimates"]
 

@@ -29,9 +29,8 @@ from qiskit_aer.noise import NoiseModel, depolarizing_error
 from sqdr_qiskit.errors import ArgumentError, UnsupportedError
 from sqdr_qiskit.gradients import ExactGradient, PackedParameterShift
 from sqdr_qiskit.lightcone.engine import ExactEngine
-from sqdr_qiskit.simulators.aer import AerConeEstimator
+from sqdr_qiskit.simulators.aer import AerConeEstimator, noisy_engine
 from sqdr_qiskit.simulators.exact import ExactEstimator
-from sqdr_qiskit.simulators.noise import noisy_engine
 from tests.simulators.dense import dense_values, estimates
 
 

@@ -8,7 +8,7 @@ from qiskit.primitives import BaseEstimatorV2, StatevectorEstimator
 from sqdr_qiskit.backends import BACKENDS, make_backend
 from sqdr_qiskit.circuits import build_circuit
 from sqdr_qiskit.errors import ArgumentError, UnsupportedError
-from sqdr_qiskit.simulators.circuit_cache import CircuitCache
+from sqdr_qiskit.simulators import CircuitCache
 from sqdr_qiskit.simulators.exact import ExactEstimator
 
 SHAPES = [

@@ -20,10 +20,9 @@ from qiskit_aer.noise import NoiseModel, amplitude_damping_error, depolarizing_e
 
 from sqdr_qiskit.errors import UnsupportedError
 from sqdr_qiskit.gradients import ExactGradient, PackedParameterShift
-from sqdr_qiskit.noise_models.places import gate_key
-from sqdr_qiskit.simulators.aer import AerConeEstimator
+from sqdr_qiskit.noise_models.aer_model import gate_key
+from sqdr_qiskit.simulators.aer import AerConeEstimator, noisy_engine
 from sqdr_qiskit.simulators.exact import ExactEstimator
-from sqdr_qiskit.simulators.noise import noisy_engine
 from tests.simulators.dense import dense_values, estimates
 
 _GATES = {

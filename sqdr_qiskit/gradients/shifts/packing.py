@@ -22,8 +22,8 @@ from sqdr_qiskit.gradients.shifts.pieces import ASSUMPTIONS, Assumption, Piece, 
 from sqdr_qiskit.gradients.shifts.probes import GateProbe, Point, Probe, RotationProbe, n_directions
 from sqdr_qiskit.lightcone.cones import flow
 from sqdr_qiskit.lightcone.operations import CZ, Rotation
-from sqdr_qiskit.lightcone.paulis import RealArray
 from sqdr_qiskit.lightcone.tape import split_runs
+from sqdr_qiskit.noise_models import RealArray
 from sqdr_qiskit.tiles.tiles import Tile, TiledCircuit
 
 __all__ = ["colour", "fewest_colours", "pack", "ShiftPlan", "Unit", "UNITS"]

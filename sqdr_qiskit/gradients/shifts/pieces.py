@@ -20,7 +20,7 @@ from typing import Literal, TypeAlias, get_args
 import numpy as np
 
 from sqdr_qiskit.lightcone.operations import CZ, Fixed, Operation, PairChannel, Rotation
-from sqdr_qiskit.lightcone.paulis import RealArray
+from sqdr_qiskit.noise_models import RealArray
 from sqdr_qiskit.tiles.tiles import Tile, TiledCircuit
 
 __all__ = ["ASSUMPTIONS", "Assumption", "Piece", "pieces_of"]

@@ -21,8 +21,8 @@ from sqdr_qiskit.gradients.shifts.packing import ShiftPlan, Unit, pack
 from sqdr_qiskit.gradients.shifts.pieces import Assumption
 from sqdr_qiskit.lightcone.angles import check_finite
 from sqdr_qiskit.lightcone.operations import ChannelModel
-from sqdr_qiskit.simulators.circuit_cache import CircuitCache
-from sqdr_qiskit.simulators.noise import Noise, circuit_noise
+from sqdr_qiskit.simulators import CircuitCache
+from sqdr_qiskit.simulators.aer import Noise, circuit_noise
 from sqdr_qiskit.tiles.tiles import TiledCircuit, tile_circuit, whole_register
 
 __all__ = ["execute", "PlanBook", "PlannedGradient", "Results"]

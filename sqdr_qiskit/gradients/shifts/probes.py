@@ -20,7 +20,7 @@ from typing import Protocol
 import numpy as np
 
 from sqdr_qiskit.gradients.shifts.pieces import Piece
-from sqdr_qiskit.lightcone.paulis import RealArray
+from sqdr_qiskit.noise_models import RealArray
 from sqdr_qiskit.tiles.tiles import TiledCircuit, write_run
 from sqdr_qiskit.tiles.writer import Run, multiply, rotate_vector, rotation
 

@@ -17,28 +17,36 @@ Applied to the observable, this is what the mean over infinitely many noisy read
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import numpy as np
-from qiskit.quantum_info import PTM, Pauli, SparsePauliOp, SuperOp
+from qiskit.circuit import CircuitInstruction, ParameterExpression, QuantumCircuit
+from qiskit.circuit.library import UnitaryGate
+from qiskit.quantum_info import PTM, DensityMatrix, Pauli, SparsePauliOp, SuperOp, random_unitary
+from qiskit_aer import AerSimulator
 from qiskit_aer.noise import NoiseModel, QuantumError, ReadoutError
 
-from sqdr_qiskit.errors import UnsupportedError
-from sqdr_qiskit.noise_models.channels import FloatArray, without_rounding
+from sqdr_qiskit.errors import BackendError, SpecError, UnsupportedError
+from sqdr_qiskit.noise_models import Channel, RealArray, average_gate_fidelity, without_rounding
 
 __all__ = [
+    "attach",
+    "describe_gates",
     "error_after",
     "error_ptm",
     "GateChannels",
+    "gate_key",
     "has_readout_error",
     "is_product",
-    "NoiseChannel",
+    "probe",
     "qubit_maps",
     "read_observable",
     "read_terms",
     "readout_after",
+    "restrict",
     "split_product",
 ]
 
@@ -46,18 +54,31 @@ __all__ = [
 _PRODUCT = 1e-13  # a two-qubit map this near to a product is one
 
 
-@dataclass(frozen=True, eq=False)
-class NoiseChannel:
-    """A linear, trace-preserving map on one or two qubits of a circuit.
+def gate_key(instruction: CircuitInstruction) -> str:
+    """The word by which noise knows an instruction: its label if it has one, else its name (Aer's rule)."""
+    operation = instruction.operation
+    return str(getattr(operation, "label", None) or operation.name)
 
-    Attributes:
-        qubits: The circuit's qubits it acts on.
-        ptm: R[a, b] = Tr(P_a E(P_b)) / 2^k, shape (4^k, 4^k), P in the order I, X, Y, Z, the first of
-            `qubits` slowest.
+
+def attach(model: NoiseModel, error: QuantumError, gate: str, qubits: tuple[int, ...] | None) -> None:
+    """Let `error` follow a gate, on these qubits or (None) on all.
+
+    The same as `NoiseModel.add_quantum_error` and `add_all_qubit_quantum_error` in an empty place, but those
+    leave out Kraus errors weaker than about 1e-8 as "ideal".
+
+    Args:
+        model: The noise model; has no error there yet.
+        error: The error.
+        gate: The gate's name or label.
+        qubits: Its qubits in the gate's order; None for all.
     """
-
-    qubits: tuple[int, ...]
-    ptm: FloatArray
+    if qubits is None:
+        model._default_quantum_errors[gate] = error
+    else:
+        model._local_quantum_errors.setdefault(gate, {})[qubits] = error
+        model._noise_qubits.update(qubits)
+    model._noise_instructions.add(gate)
+    model.add_basis_gates([gate])
 
 
 @dataclass(frozen=True)
@@ -73,7 +94,7 @@ class GateChannels:
 
     model: NoiseModel
 
-    def after(self, gate: str, qubits: tuple[int, ...]) -> tuple[NoiseChannel, ...]:
+    def after(self, gate: str, qubits: tuple[int, ...]) -> tuple[Channel, ...]:
         """Channels that follow a gate, in the order in which they act.
 
         Args:
@@ -97,12 +118,12 @@ class GateChannels:
         if id(error) not in self._maps:
             self._maps[id(error)] = _maps(error, gate)
         return tuple(
-            NoiseChannel(tuple(qubits[position] for position in operands), ptm)
+            Channel(tuple(qubits[position] for position in operands), ptm)
             for operands, ptm in self._maps[id(error)]
         )
 
     @cached_property
-    def _maps(self) -> dict[int, tuple[tuple[tuple[int, ...], FloatArray], ...]]:
+    def _maps(self) -> dict[int, tuple[tuple[tuple[int, ...], RealArray], ...]]:
         """Maps of each error object (the model keeps the objects alive)."""
         return {}
 
@@ -135,7 +156,7 @@ def readout_after(model: NoiseModel, qubit: int) -> tuple[float, float]:
     return float(probabilities[0, 1]), float(probabilities[1, 0])
 
 
-def error_ptm(error: QuantumError) -> FloatArray:
+def error_ptm(error: QuantumError) -> RealArray:
     """Pauli transfer matrix of an Aer error, in our order: the gate's first qubit (Qiskit's qubit 0) slowest.
 
     Entries within 1e-14 of -1, 0, 1 are rounded to them.
@@ -148,7 +169,7 @@ def error_ptm(error: QuantumError) -> FloatArray:
     return without_rounding(ptm)
 
 
-def qubit_maps(ptm: FloatArray) -> tuple[FloatArray, ...]:
+def qubit_maps(ptm: RealArray) -> tuple[RealArray, ...]:
     """What a trace-preserving map does to each of its qubits, the others traced out: shapes (4, 4).
 
     Args:
@@ -163,15 +184,15 @@ def qubit_maps(ptm: FloatArray) -> tuple[FloatArray, ...]:
     return tuple(found)
 
 
-def is_product(ptm: FloatArray) -> bool:
+def is_product(ptm: RealArray) -> bool:
     """Whether a trace-preserving map acts on each of its qubits by itself."""
-    product: FloatArray = np.eye(1)
+    product: RealArray = np.eye(1)
     for own in qubit_maps(ptm):
         product = np.asarray(np.kron(product, own), dtype=np.float64)
     return bool(np.max(np.abs(product - ptm)) < _PRODUCT)
 
 
-def _maps(error: QuantumError, gate: str) -> tuple[tuple[tuple[int, ...], FloatArray], ...]:
+def _maps(error: QuantumError, gate: str) -> tuple[tuple[tuple[int, ...], RealArray], ...]:
     ptm = error_ptm(error)
     if error.num_qubits == 1:
         return (((0,), ptm),)
@@ -191,7 +212,7 @@ def _maps(error: QuantumError, gate: str) -> tuple[tuple[tuple[int, ...], FloatA
     return tuple((operands, part) for operands, part in placed if not np.array_equal(part, np.eye(len(part))))
 
 
-def split_product(ptm: FloatArray) -> tuple[FloatArray, ...] | None:
+def split_product(ptm: RealArray) -> tuple[RealArray, ...] | None:
     """Take a two-qubit map apart into one-qubit maps A, B and a map D that scales each pair of Paulis.
 
     Args:
@@ -213,7 +234,7 @@ def split_product(ptm: FloatArray) -> tuple[FloatArray, ...] | None:
     return found[1].T.copy(), found[2].T.copy(), found[0]
 
 
-def _right_split(matrix: FloatArray) -> tuple[FloatArray | None, FloatArray, FloatArray] | None:
+def _right_split(matrix: RealArray) -> tuple[RealArray | None, RealArray, RealArray] | None:
     """(D, A, B) with matrix = (A x B) D and D diagonal, D = None for the identity; None if there is none."""
     blocks = matrix.reshape(4, 4, 4, 4)  # [a, b, c, d]: Pauli (a, b) out of Pauli (c, d)
     first = np.ascontiguousarray(blocks[:, 0, :, 0])
@@ -281,3 +302,141 @@ def read_terms(readout: Callable[[int], tuple[float, float]], observable: Sparse
     if not paulis:
         return SparsePauliOp(["I" * observable.num_qubits], [0.0])
     return SparsePauliOp(paulis, np.array(coefficients)).simplify(atol=0.0)
+
+
+def describe_gates(model: NoiseModel, circuit: QuantumCircuit) -> list[dict[str, Any]]:
+    """The composed error of each noisy gate of a circuit, as Aer has it; equal ones together.
+
+    Returns:
+        For each distinct error the gate (or place), its qubits, the transfer matrix and the average gate
+        fidelity; a two-qubit error also with what it does to each qubit.
+    """
+    found: dict[tuple[str, int], tuple[QuantumError, list[list[int]]]] = {}
+    for instruction in circuit.data:
+        qubits = tuple(circuit.find_bit(qubit).index for qubit in instruction.qubits)
+        key = gate_key(instruction)
+        error = error_after(model, key, qubits)
+        if error is not None:
+            _, places = found.setdefault((key, id(error)), (error, []))
+            if list(qubits) not in places:
+                places.append(list(qubits))
+    return [_gate(key, error, places) for (key, _), (error, places) in found.items()]
+
+
+def _gate(key: str, error: QuantumError, places: list[list[int]]) -> dict[str, Any]:
+    ptm = error_ptm(error)
+    facts: dict[str, Any] = {
+        "gate": key,
+        "qubits": places,
+        "pauli_transfer_matrix": ptm.tolist(),
+        "average_gate_fidelity": average_gate_fidelity(ptm),
+    }
+    if error.num_qubits == 2:
+        blocks = ptm.reshape(4, 4, 4, 4)
+        facts["on_each_qubit"] = [blocks[:, 0, :, 0].tolist(), blocks[0, :, 0, :].tolist()]
+    return facts
+
+
+_SEED = 20231  # for the probing states: any generic ones do
+_AGREES = 1e-8
+
+
+def probe(model: NoiseModel, circuit: QuantumCircuit) -> None:
+    """Run each kind of noisy gate of a circuit once on Aer and compare with what the noise model says.
+
+    From a generic state, the gate (with generic angles) and its error must give the density matrix that
+    Qiskit computes from the error's superoperator, and so differ from the ideal one. Once at the start of a
+    run.
+
+    Args:
+        model: The noise model. One without gate errors (strength 0, or readout errors only) passes.
+        circuit: The circuit it is meant for.
+
+    Raises:
+        SpecError: The circuit has none of the gates that the model attaches noise to.
+        BackendError: Aer ignores an error, or computes something else.
+    """
+    noisy = sorted(name for name in model.noise_instructions if name != "measure")
+    if not noisy:
+        return
+    cases: dict[tuple[str, int], tuple[CircuitInstruction, tuple[int, ...], QuantumError]] = {}
+    for instruction in circuit.data:
+        qubits = tuple(circuit.find_bit(qubit).index for qubit in instruction.qubits)
+        key = gate_key(instruction)
+        error = error_after(model, key, qubits)
+        if error is not None and instruction.operation.name not in ("barrier", "measure"):
+            cases.setdefault((key, id(error)), (instruction, qubits, error))
+    if not cases:
+        present = sorted({gate_key(instruction) for instruction in circuit.data})
+        raise SpecError(
+            f"The noise model attaches noise to {', '.join(noisy)}, but the circuit has only "
+            f"{', '.join(present)}: nothing would be noisy."
+        )
+    rng = np.random.default_rng(_SEED)
+    for (key, _), (instruction, qubits, error) in cases.items():
+        _probe_gate(model, key, instruction, qubits, error, rng)
+
+
+def _probe_gate(
+    model: NoiseModel,
+    key: str,
+    instruction: CircuitInstruction,
+    qubits: tuple[int, ...],
+    error: QuantumError,
+    rng: np.random.Generator,
+) -> None:
+    operation = instruction.operation
+    if any(isinstance(parameter, ParameterExpression) for parameter in operation.params):
+        operation = operation.to_mutable()
+        operation.params = [float(angle) for angle in rng.uniform(0.3, 1.2, len(operation.params))]
+    prepare = UnitaryGate(random_unitary(2 ** len(qubits), seed=rng), label="probing state")
+    small = QuantumCircuit(len(qubits))
+    small.append(prepare, small.qubits)
+    small.append(operation, small.qubits)
+    ideal = DensityMatrix(small.copy())
+    small.save_density_matrix()
+    simulator = AerSimulator(method="density_matrix", noise_model=restrict(model, qubits))
+    result = simulator.run(small, shots=1).result()
+    if not result.success:
+        raise BackendError(f"Aer cannot run gate `{key}` of the circuit: {result.status}.")
+    found = np.asarray(result.data(0)["density_matrix"])
+    expected = ideal.evolve(SuperOp(error)).data
+    if np.max(np.abs(found - expected)) < _AGREES:
+        return
+    where = f"gate `{key}` on qubits {list(qubits)}"
+    if np.max(np.abs(found - ideal.data)) < _AGREES:
+        raise BackendError(f"Aer ignores the noise of {where}: nothing would be noisy.")
+    raise BackendError(f"Aer computes another noise for {where} than the model says.")
+
+
+def restrict(model: NoiseModel, qubits: Sequence[int]) -> NoiseModel:
+    """The part of a noise model that concerns some qubits, with qubit `qubits[i]` renamed to i.
+
+    Args:
+        model: Noise model of the whole register. Errors are shared, not copied.
+        qubits: The qubits to keep, each once.
+
+    Raises:
+        UnsupportedError: Noise that is a pass over the circuit (Aer's relaxation during delays).
+    """
+    if model._custom_noise_passes:
+        raise UnsupportedError(
+            "A noise model with passes (relaxation during delays, `NoiseModel.from_backend`) must be run on "
+            "the "
+            "whole register; build the model with `thermal_relaxation=False`, or mark idle qubits in a "
+            "noise file."
+        )
+    position = {qubit: i for i, qubit in enumerate(qubits)}
+    part = NoiseModel(basis_gates=model.basis_gates)
+    for gate, error in model._default_quantum_errors.items():
+        attach(part, error, gate, None)
+    for gate, table in model._local_quantum_errors.items():
+        for where, error in table.items():
+            if all(qubit in position for qubit in where):
+                attach(part, error, gate, tuple(position[qubit] for qubit in where))
+    if model._default_readout_error is not None:
+        part.add_all_qubit_readout_error(model._default_readout_error, warnings=False)
+    for where, readout in model._local_readout_errors.items():
+        if all(qubit in position for qubit in where):
+            part.add_readout_error(readout, [position[qubit] for qubit in where], warnings=False)
+    return part

@@ -8,7 +8,7 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 from qiskit.circuit.library import RZXGate, RZZGate
-from qiskit.quantum_info import Kraus, SuperOp, average_gate_fidelity
+from qiskit.quantum_info import PTM, Kraus, SuperOp, average_gate_fidelity, random_unitary
 from qiskit_aer.noise import (
     QuantumError,
     amplitude_damping_error,
@@ -18,19 +18,21 @@ from qiskit_aer.noise import (
     thermal_relaxation_error,
 )
 
-from sqdr_qiskit.noise_models import channels
-from sqdr_qiskit.noise_models.build import PlacedChannel, quantum_error
-from sqdr_qiskit.noise_models.channels import (
+from sqdr_qiskit import noise_models
+from sqdr_qiskit.errors import ArgumentError
+from sqdr_qiskit.noise_models import (
     PAULI_MATRICES,
+    Channel,
     ComplexArray,
-    FloatArray,
+    RealArray,
     completeness_error,
     compose,
     kraus_operators,
     kraus_to_ptm,
     minimal_kraus,
 )
-from sqdr_qiskit.noise_models.convert import error_ptm
+from sqdr_qiskit.noise_models.aer_model import error_ptm
+from sqdr_qiskit.noise_models.build import PlacedChannel, quantum_error
 from sqdr_qiskit.specs.channels import ChannelSpec
 
 EXACT = 1e-12
@@ -171,7 +173,7 @@ def test_random_sequences_on_two_qubits_are_the_product_of_their_transfer_matric
     for _ in range(4):
         pool = [*weak, random_channel(rng, 1), random_channel(rng, 2)]
         placed: list[PlacedChannel] = []
-        expected: FloatArray = np.eye(16)
+        expected: RealArray = np.eye(16)
         for choice in rng.integers(len(pool), size=5):
             spec = pool[choice]
             ptm = kraus_to_ptm(kraus_operators(spec))
@@ -201,4 +203,31 @@ def test_average_gate_fidelity_is_qiskits(rng: np.random.Generator) -> None:
     for n_qubits in (1, 2):
         operators = random_kraus(rng, 2**n_qubits, 3)
         expected = average_gate_fidelity(Kraus(list(operators)))
-        assert channels.average_gate_fidelity(kraus_to_ptm(operators)) == pytest.approx(expected, abs=EXACT)
+        assert noise_models.average_gate_fidelity(kraus_to_ptm(operators)) == pytest.approx(
+            expected, abs=EXACT
+        )
+
+
+def test_random_gate_equals_qiskit(rng: np.random.Generator) -> None:
+    unitary = random_unitary(2, seed=rng)
+    assert np.allclose(kraus_to_ptm(unitary.data[None]), PTM(unitary).data.real, atol=1e-14)
+
+
+def test_clifford_entries_are_exact() -> None:
+    hadamard = np.array([[1, 1], [1, -1]]) / np.sqrt(2)
+    assert kraus_to_ptm(hadamard[None]).tolist() == [[1, 0, 0, 0], [0, 0, 0, 1], [0, 0, -1, 0], [0, 1, 0, 0]]
+
+
+def test_amplitude_damping_closed_form() -> None:
+    gamma = 0.3
+    kraus = np.array([[[1, 0], [0, np.sqrt(1 - gamma)]], [[0, np.sqrt(gamma)], [0, 0]]], dtype=complex)
+    expected = np.diag([1, np.sqrt(1 - gamma), np.sqrt(1 - gamma), 1 - gamma])
+    expected[3, 0] = gamma
+    assert np.allclose(kraus_to_ptm(kraus), expected, atol=1e-15)
+
+
+def test_channel_checks_its_matrix() -> None:
+    with pytest.raises(ArgumentError, match=r"must have shape \(4, 4\)"):
+        Channel((0,), np.eye(16))
+    with pytest.raises(ArgumentError, match="must preserve the trace"):
+        Channel((0,), 0.5 * np.eye(4))

@@ -1,17 +1,10 @@
-"""Memory estimates."""
+"""What is said of the machine."""
 
 from __future__ import annotations
 
 import pytest
 
 from sqdr_qiskit.parallel import free_memory, readable
-from sqdr_qiskit.simulators.aer import state_bytes
-
-
-def test_a_density_matrix_has_four_numbers_per_qubit_and_a_state_vector_two() -> None:
-    assert state_bytes(3, "density_matrix") == 16 * 2 * 64
-    assert state_bytes(3, "statevector", n_states=4) == 16 * 2 * 8 * 4
-    assert state_bytes(18, "density_matrix") > 10**12
 
 
 def test_there_is_some_memory() -> None:
