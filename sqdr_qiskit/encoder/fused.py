@@ -14,7 +14,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
-from typing import Any, cast
+from typing import Any, Literal, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -23,23 +23,26 @@ from torch import nn
 
 from sqdr_qiskit.encoder.batch_norm import N_TERMS, FoldedNorm, edge_sums, tap_moments
 from sqdr_qiskit.encoder.convolution import Layer, LayerInput, LayerSpace, n_columns, n_pooled, n_rows
-from sqdr_qiskit.encoder.phase import LANES, PixelTables, pack_pixels, pixel_tables
-from sqdr_qiskit.encoder.readout import (
+from sqdr_qiskit.encoder.ends import (
+    LANES,
+    PixelTables,
     Readout,
     ReadoutSpace,
     ReadoutSums,
     back_through_readout,
     firing_rates,
+    pack_pixels,
+    pixel_tables,
 )
-from sqdr_qiskit.encoder.reference import PoolGradient
 from sqdr_qiskit.encoder.spiking_layer import LayerSums, PooledGradient, back_through_layer, fire_layer
 from sqdr_qiskit.parallel import n_threads, run_chunks
 from sqdr_qiskit.simd import vectors
 
-__all__ = ["code_fits", "fused_rates"]
+__all__ = ["PoolGradient", "code_fits", "fused_rates"]
 
 Floats = npt.NDArray[np.float32]
 Call = tuple[Any, ...]
+PoolGradient = Literal["first", "largest"]  # where a pooling window's gradient goes
 
 N_AT_ONCE = 2048  # images; more are taken in parts where nothing couples them
 
@@ -326,7 +329,7 @@ def fused_rates(
     surrogate_slope: float,
     pool_gradient: PoolGradient,
 ) -> torch.Tensor:
-    """What `reference_rates` computes, on our kernels.
+    """Firing rates of the encoder, as the mean of `reference_spikes`' last layer, on our kernels.
 
     Args:
         pixels: Contiguous uint8 tensor of shape (batch, C, H, W) on the CPU, H and W at least 8.
@@ -335,8 +338,8 @@ def fused_rates(
         linear: Maps the last convolution's channels to the features.
         n_steps: T.
         n_phases: K; see `code_fits` for what the kernels take.
-        surrogate_slope: As in `reference_rates`.
-        pool_gradient: As in `reference_rates`.
+        surrogate_slope: As in `reference_spikes`.
+        pool_gradient: As in `reference_spikes`.
 
     Returns:
         float32 tensor of shape (batch, n_features).

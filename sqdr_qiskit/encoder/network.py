@@ -1,37 +1,42 @@
-"""The spiking convolutional encoder: images in, firing rates out."""
+"""The spiking convolutional encoder: images in, firing rates out.
+
+First the network; then everything that it computes, written plainly: the phase code, torch modules, and
+snnTorch's neuron stepped in a loop. That is what the kernels (`fused`) are held to, and the path that other
+devices take. Source of the code: Kim et al., "Deep neural networks with weighted spikes", Neurocomputing 311
+(2018).
+"""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from itertools import pairwise
-from typing import Literal, get_args
+from typing import Literal, cast, get_args
 
 import torch
+from snntorch import Leaky, SpikingNeuron, surrogate
 from torch import nn
+from torch.nn import functional
 
-from sqdr_qiskit.encoder.fused import code_fits, fused_rates
-from sqdr_qiskit.encoder.phase import check_code, quantise
-from sqdr_qiskit.encoder.reference import PoolGradient, reference_rates
+from sqdr_qiskit.encoder.ends import N_BITS
+from sqdr_qiskit.encoder.fused import PoolGradient, code_fits, fused_rates
 from sqdr_qiskit.errors import ArgumentError
 
-__all__ = ["EncoderPath", "PoolGradient", "SpikingEncoder", "check_backward"]
+__all__ = [
+    "EncoderPath",
+    "PoolGradient",
+    "SpikingEncoder",
+    "integrate_and_fire",
+    "max_pool",
+    "phase_code",
+    "quantise",
+    "reference_spikes",
+]
 
 EncoderPath = Literal["auto", "fused", "reference"]
 
 N_LAYERS = 3
 MOMENTUM = math.sqrt(0.1)  # torch's convention: the new batch's share of the running statistics
-
-
-def check_backward(surrogate_slope: float, pool_gradient: str) -> None:
-    """Refuse settings of the backward pass that have no meaning.
-
-    Raises:
-        ArgumentError: If `surrogate_slope` is not above 0 and finite, or `pool_gradient` unknown.
-    """
-    if not (math.isfinite(surrogate_slope) and surrogate_slope > 0.0):
-        raise ArgumentError(f"Argument `surrogate_slope` must be above 0, but is {surrogate_slope}.")
-    if pool_gradient not in get_args(PoolGradient):
-        raise ArgumentError(f"Argument `pool_gradient` must be first or largest, but is {pool_gradient!r}.")
 
 
 class SpikingEncoder(nn.Module):
@@ -73,13 +78,18 @@ class SpikingEncoder(nn.Module):
         pool_gradient: PoolGradient = "first",
     ) -> None:
         super().__init__()
-        check_code(n_steps, n_phases)
+        _check_code(n_steps, n_phases)
         for name, value in (("in_channels", in_channels), ("n_features", n_features)):
             if value < 1:
                 raise ArgumentError(f"Argument `{name}` must be at least 1, but is {value}.")
         if path not in get_args(EncoderPath):
             raise ArgumentError(f"Argument `path` must be auto, fused or reference, but is {path!r}.")
-        check_backward(surrogate_slope, pool_gradient)
+        if not (math.isfinite(surrogate_slope) and surrogate_slope > 0.0):
+            raise ArgumentError(f"Argument `surrogate_slope` must be above 0, but is {surrogate_slope}.")
+        if pool_gradient not in get_args(PoolGradient):
+            raise ArgumentError(
+                f"Argument `pool_gradient` must be first or largest, but is {pool_gradient!r}."
+            )
         self.in_channels = in_channels
         self.n_features = n_features
         self.n_steps = n_steps
@@ -121,17 +131,24 @@ class SpikingEncoder(nn.Module):
             )
         pixels = quantise(images)
         # Bits, from here on: both paths see the same 8-bit pixels, whatever type the images had.
-        rates = fused_rates if self._takes_kernels(pixels) else reference_rates
-        return rates(
+        modules = (list(self.convs), list(self.norms), self.linear)
+        code = {"n_steps": self.n_steps, "n_phases": self.n_phases}
+        if self._takes_kernels(pixels):
+            return fused_rates(
+                pixels,
+                *modules,
+                **code,
+                surrogate_slope=self.surrogate_slope,
+                pool_gradient=self.pool_gradient,
+            )
+        spikes = reference_spikes(
             pixels,
-            list(self.convs),
-            list(self.norms),
-            self.linear,
-            n_steps=self.n_steps,
-            n_phases=self.n_phases,
+            *modules,
+            **code,
             surrogate_slope=self.surrogate_slope,
             pool_gradient=self.pool_gradient,
         )
+        return spikes[-1].mean(dim=0)
 
     def _takes_kernels(self, pixels: torch.Tensor) -> bool:
         """Whether to use the kernels; an error where they were asked for and cannot be used."""
@@ -153,3 +170,176 @@ class SpikingEncoder(nn.Module):
                 f"Argument `path` is fused, which needs {reason}; use path auto or reference."
             )
         return reason is None
+
+
+# ---- the phase code ----------------------------------------------------------------------------------------
+
+
+def _check_code(n_steps: int, n_phases: int) -> None:
+    if n_steps < 1:
+        raise ArgumentError(f"Argument `n_steps` must be at least 1, but is {n_steps}.")
+    if not 1 <= n_phases <= N_BITS:
+        raise ArgumentError(f"Argument `n_phases` must lie in 1 to 8 (bits of a pixel), but is {n_phases}.")
+
+
+def quantise(images: torch.Tensor) -> torch.Tensor:
+    """Images as 8-bit pixels.
+
+    Args:
+        images: Tensor of shape (batch, C, H, W): uint8, or floating point in [0, 1].
+
+    Returns:
+        uint8 tensor of the same shape, contiguous: `images` itself, or round(255 * images).
+
+    Raises:
+        ArgumentError: If `images` has another shape or type, is empty, lies outside [0, 1], or requires a
+            gradient (pixels become bits, which have none).
+    """
+    if images.ndim != 4 or 0 in images.shape:
+        raise ArgumentError(
+            f"Argument `images` must have shape (batch, channels, height, width) with no empty axis, "
+            f"but has shape {tuple(images.shape)}."
+        )
+    if images.requires_grad:
+        raise ArgumentError(
+            "Argument `images` must not require a gradient, but it does: a pixel becomes bits, "
+            "which have none; pass `images.detach()`."
+        )
+    if images.dtype == torch.uint8:
+        return images.contiguous()
+    if not images.dtype.is_floating_point:
+        raise ArgumentError(
+            f"Argument `images` must be uint8, or floating point in [0, 1], but has type {images.dtype}."
+        )
+    low, high = (float(value) for value in images.aminmax())
+    if not (low >= 0.0 and high <= 1.0):  # written so that NaN is refused too
+        raise ArgumentError(
+            f"Argument `images` of floating-point type must lie in [0, 1], but spans [{low:g}, {high:g}]."
+        )
+    return (images * 255.0).round().to(torch.uint8).contiguous()
+
+
+def phase_code(images: torch.Tensor, n_steps: int = 10, n_phases: int = 8) -> torch.Tensor:
+    """Weighted spikes of an image: step t sends bit k = mod(t - 1, K) with weight 2^-(1 + k).
+
+    Bits run from the most significant. With K = 8 the first 8 steps sum to the pixel over 256, exactly.
+
+    Args:
+        images: Tensor of shape (batch, C, H, W): uint8, or floating point in [0, 1] (quantised to 8 bits).
+        n_steps: T, number of steps; steps past `n_phases` repeat the code.
+        n_phases: K, number of bits sent, 1 to 8.
+
+    Returns:
+        float32 tensor of shape (T, batch, C, H, W).
+
+    Raises:
+        ArgumentError: As in `quantise`, or a number of steps or phases that is out of range.
+    """
+    _check_code(n_steps, n_phases)
+    pixels = quantise(images)
+    planes = []
+    for step in range(n_steps):
+        phase = step % n_phases
+        planes.append((pixels >> (N_BITS - 1 - phase) & 1).to(torch.float32) * 2.0 ** -(1 + phase))
+    return torch.stack(planes)
+
+
+# ---- the network, plainly ----------------------------------------------------------------------------------
+
+
+def _neuron(device: torch.device, slope: float) -> nn.Module:
+    # snnTorch's alpha is 2 k / pi; beta = 1 leaks nothing, and a reset to zero drops what is above the
+    # threshold.
+    spike_grad = surrogate.atan(alpha=2.0 * slope / math.pi)
+    neuron = Leaky(beta=1.0, threshold=1.0, reset_mechanism="zero", spike_grad=spike_grad)
+    # snnTorch lists every neuron it ever made and would keep this one, and its last graph, alive.
+    SpikingNeuron.instances[:] = [other for other in SpikingNeuron.instances if other is not neuron]
+    return neuron.to(device)
+
+
+def integrate_and_fire(
+    currents: torch.Tensor, *, surrogate_slope: float = math.pi
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Integrate-and-fire neurons: u_t = (1 - s_(t-1)) u_(t-1) + I_t, s_t = 1 where u_t > 1.
+
+    The derivative of s_t by u_t is that of arctan(k (u_t - 1)) / pi, which is (k / pi) / (1 + (k (u_t -
+    1))^2); the reset carries none.
+
+    Args:
+        currents: Tensor of shape (T, ...), input of each neuron at each step.
+        surrogate_slope: k, the surrogate's steepness. snnTorch's `surrogate.atan(a)` has k = pi a / 2.
+
+    Returns:
+        Spikes s, 0 or 1, and membranes u before the reset, of the same shape.
+    """
+    neuron = _neuron(currents.device, surrogate_slope)
+    membrane = torch.zeros_like(currents[0])
+    # Step by step as snnTorch does it: the neuron keeps the membrane before the reset, and resets at the next
+    # step.
+    spikes, membranes = [], []
+    for current in currents:
+        spike, membrane = neuron(current, membrane)
+        spikes.append(spike.to(currents.dtype))  # snnTorch's spikes are float32
+        membranes.append(membrane)
+    return torch.stack(spikes), torch.stack(membranes)
+
+
+def max_pool(spikes: torch.Tensor, membranes: torch.Tensor, pool_gradient: PoolGradient) -> torch.Tensor:
+    """Spikes after pooling 2 x 2, which are 1 where any of a window's neurons fired.
+
+    Args:
+        spikes: Tensor of shape (N, channels, H, W).
+        membranes: Before the reset, of the same shape.
+        pool_gradient: Which neuron of a window the gradient goes to. `first`: the first that fired, or the
+            first if none did, as max pooling of spikes has it. `largest`: the one with the largest membrane
+            (the first of equals); it fired if any did, so the result is the same.
+    """
+    if pool_gradient == "first":
+        return functional.max_pool2d(spikes, 2)
+    # Which neuron is largest is a choice, not a function to be differentiated.
+    pooled, places = functional.max_pool2d(membranes.detach(), 2, return_indices=True)
+    return spikes.flatten(2).gather(2, places.flatten(2)).view_as(pooled)
+
+
+def reference_spikes(
+    images: torch.Tensor,
+    convs: Sequence[nn.Module],
+    norms: Sequence[nn.Module],
+    linear: nn.Module,
+    *,
+    n_steps: int,
+    n_phases: int,
+    surrogate_slope: float = math.pi,
+    pool_gradient: PoolGradient = "first",
+) -> list[torch.Tensor]:
+    """Spikes of the encoder's layers, module by module.
+
+    Args:
+        images: Tensor of shape (batch, C, H, W): uint8, or floating point in [0, 1].
+        convs: Convolutions.
+        norms: Batch norms, one for each convolution; statistics run over steps and batch together.
+        linear: Maps the last convolution's channels to the features.
+        n_steps: T, number of steps.
+        n_phases: K, number of phases of the code.
+        surrogate_slope: See `integrate_and_fire`.
+        pool_gradient: See `max_pool`.
+
+    Returns:
+        The phase code, of shape (T, batch, C, H, W), a spike of phase k being 2^-(1 + k); for each
+        convolution its neurons' spikes after pooling, 0 or 1, of shape (T, batch, channels, H / 2, W / 2) and
+        so on; the features' spikes, of shape (T, batch, n_features).
+    """
+    layers = [phase_code(images, n_steps, n_phases).to(cast("torch.Tensor", linear.weight).dtype)]
+    for conv, norm in zip(convs, norms, strict=True):
+        spikes = layers[-1]
+        # Steps and batch as one axis: batch norm takes its statistics over both.
+        currents = norm(conv(spikes.flatten(0, 1)))
+        fired, membranes = integrate_and_fire(
+            currents.unflatten(0, spikes.shape[:2]), surrogate_slope=surrogate_slope
+        )
+        pooled = max_pool(fired.flatten(0, 1), membranes.flatten(0, 1), pool_gradient)
+        layers.append(pooled.unflatten(0, spikes.shape[:2]))
+    # The pool is linear, so that one average serves all features.
+    currents = linear(layers[-1].mean(dim=(-2, -1)))
+    layers.append(integrate_and_fire(currents, surrogate_slope=surrogate_slope)[0])
+    return layers

@@ -15,7 +15,7 @@ from torch.nn import functional
 from sqdr_qiskit.data import ImageSet
 from sqdr_qiskit.data import Progress as DownloadProgress
 from sqdr_qiskit.encoder import SpikingEncoder
-from sqdr_qiskit.encoder.reference import reference_spikes
+from sqdr_qiskit.encoder.network import reference_spikes
 from sqdr_qiskit.errors import CheckpointError, DataError
 from sqdr_qiskit.jobs.inference import read_pictures
 from sqdr_qiskit.jobs.settings import Chosen, data_of, fitting_data

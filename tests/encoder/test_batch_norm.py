@@ -6,7 +6,7 @@ import pytest
 from numpy.lib.stride_tricks import sliding_window_view
 
 from sqdr_qiskit.encoder.batch_norm import N_TERMS, correlate, edge_sums, tap_moments
-from sqdr_qiskit.encoder.phase import LANES
+from sqdr_qiskit.encoder.ends import LANES
 
 
 def taps(images: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:

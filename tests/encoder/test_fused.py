@@ -12,7 +12,7 @@ from torch import nn
 from sqdr_qiskit import parallel
 from sqdr_qiskit.encoder import SpikingEncoder
 from sqdr_qiskit.encoder import fused as fused_kernels
-from sqdr_qiskit.encoder.reference import PoolGradient
+from sqdr_qiskit.encoder.network import PoolGradient
 
 
 @dataclasses.dataclass(frozen=True)

@@ -9,8 +9,8 @@ import torch
 from numba import njit
 
 from sqdr_qiskit.encoder.convolution import Layer, LayerSpace
-from sqdr_qiskit.encoder.phase import LANES
-from sqdr_qiskit.encoder.reference import PoolGradient, integrate_and_fire, max_pool
+from sqdr_qiskit.encoder.ends import LANES
+from sqdr_qiskit.encoder.network import PoolGradient, integrate_and_fire, max_pool
 from sqdr_qiskit.encoder.spiking_layer import integrate, window_gradient
 from sqdr_qiskit.simd import load, vectors
 

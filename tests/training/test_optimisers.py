@@ -9,7 +9,7 @@ from torch import nn
 from torch.optim.lr_scheduler import CosineAnnealingWarmRestarts, OneCycleLR
 
 from sqdr_qiskit.encoder import SpikingEncoder
-from sqdr_qiskit.encoder.reference import reference_spikes
+from sqdr_qiskit.encoder.network import reference_spikes
 from sqdr_qiskit.errors import ArgumentError
 from sqdr_qiskit.training.optimisers import (
     OPTIMISERS,

@@ -1,4 +1,7 @@
-"""Kernels of the encoder's end: average pool, linear map, IF neurons, mean over the steps."""
+"""Kernels of the encoder's two ends: pixels to packed spikes, and pooled spikes to firing rates.
+
+First the phase code, packed; then average pool, linear map, IF neurons and their mean over the steps.
+"""
 
 # mypy: disable-error-code="no-untyped-def"
 
@@ -7,12 +10,116 @@ from __future__ import annotations
 import math
 from typing import Any, NamedTuple
 
+import numpy as np
 from numba import njit
 
+from sqdr_qiskit.encoder.batch_norm import correlate
 from sqdr_qiskit.encoder.spiking_layer import parameter_gradients
-from sqdr_qiskit.simd import bit, floats, fma, load, nonzero, select, store, total
+from sqdr_qiskit.simd import FLOATS, bit, floats, fma, load, nonzero, select, store, total
 
-__all__ = ["Readout", "ReadoutSpace", "ReadoutSums", "back_through_readout", "firing_rates"]
+__all__ = [
+    "LANES",
+    "N_BITS",
+    "PixelTables",
+    "Readout",
+    "ReadoutSpace",
+    "ReadoutSums",
+    "back_through_readout",
+    "firing_rates",
+    "pack_pixels",
+    "pixel_tables",
+]
+
+LANES = FLOATS.count  # samples side by side
+N_BITS = 8
+
+# ---- pixels ------------------------------------------------------------------------------------------------
+
+
+class PixelTables(NamedTuple):
+    """What a pixel's value becomes, by its value.
+
+    Attributes:
+        bits: uint32 array of shape (256,): its spikes, bit k for phase k.
+        energies: uint32 array of shape (256,): such that the bits that two pixels have in common spell the
+            sum over steps of weight^2, in units of 4^-K.
+        levels: int64 array of shape (256,): the sum over steps of its weights, in units of 2^-K.
+    """
+
+    bits: Any
+    energies: Any
+    levels: Any
+
+
+def pixel_tables(n_steps: int, n_phases: int) -> PixelTables:
+    """The tables of a code of at most 3 steps for each phase."""
+    # Later phases than there are steps are never sent.
+    phases = np.arange(min(n_phases, n_steps))
+    sent = np.arange(256)[:, None] >> (N_BITS - 1 - phases) & 1
+    times = np.bincount(np.arange(n_steps) % n_phases)
+    return PixelTables(
+        bits=(sent << phases).sum(axis=1).astype(np.uint32),
+        # `times` is at most 3: two bits, which fill the places of 4^k without meeting the next phase's.
+        energies=(sent * times << 2 * (n_phases - 1 - phases)).sum(axis=1).astype(np.uint32),
+        levels=(sent * times << n_phases - 1 - phases).sum(axis=1).astype(np.int64),
+    )
+
+
+@njit(nogil=True, cache=True)
+def pack_pixels(start, stop, images, tables, words, valid, sums, terms, energies):
+    """Pixels to packed spikes, 16 samples side by side, and the sums that the first batch norm needs.
+
+    Args:
+        start: First group.
+        stop: Group after the last.
+        images: uint8 array of shape (batch, C, H, W).
+        tables: `PixelTables`.
+        words: uint32 vectors to write, [group][channel][row][column].
+        valid: uint32 vectors to write, [group]: all bits set for real samples.
+        sums: int64 array of shape (groups, C, 9), zeros to add to, of levels: all, upper, lower row, left,
+            right column, corners; of no group if nobody needs them.
+        terms: int64 array of shape (groups, C, C, N_TERMS) to write, see `correlate`; likewise.
+        energies: Work space, uint32 vectors [channel][row][column].
+    """
+    _, n_channels, height, width = images.shape
+    for group in range(start, stop):
+        # The last group may not be full: its other lanes are black images, which `valid` keeps out of all
+        # sums.
+        n = min(LANES, len(images) - group * LANES)
+        for lane in range(LANES):
+            valid[group * LANES + lane] = 0xFFFFFFFF if lane < n else 0
+        for channel in range(n_channels):
+            for y in range(height):
+                for x in range(width):
+                    place = (channel * height + y) * width + x
+                    to = (group * n_channels * height * width + place) * LANES
+                    level = 0
+                    for lane in range(LANES):
+                        # From here on samples lie side by side.
+                        pixel = images[group * LANES + lane, channel, y, x] if lane < n else np.uint8(0)
+                        words[to + lane] = tables.bits[pixel]
+                        energies[place * LANES + lane] = tables.energies[pixel]
+                        level += tables.levels[pixel]
+                    if len(sums) > 0:
+                        upper, lower, left, right = y == 0, y == height - 1, x == 0, x == width - 1
+                        sums[group, channel, 0] += level
+                        # What a tap does not see lies in one row, one column or a corner: from these nine
+                        # sums each tap's own follows.
+                        if upper:
+                            sums[group, channel, 1] += level
+                        if lower:
+                            sums[group, channel, 2] += level
+                        if left:
+                            sums[group, channel, 3] += level
+                        if right:
+                            sums[group, channel, 4] += level
+                        if (upper or lower) and (left or right):
+                            sums[group, channel, 5 + 2 * lower + right] += level
+        if len(terms) > 0:
+            correlate(energies, 0, n_channels, height, width, False, terms[group])
+
+
+# ---- rates -------------------------------------------------------------------------------------------------
 
 
 class Readout(NamedTuple):
