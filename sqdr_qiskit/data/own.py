@@ -7,12 +7,11 @@ memory. What cannot be a data set is refused here, in one line, before anything 
 from __future__ import annotations
 
 import math
-import unicodedata
 import zipfile
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence, Sized
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 from typing import Any, cast
@@ -33,12 +32,11 @@ from sqdr_qiskit.data.images import (
     pillow_quiet,
     whole_picture,
 )
-from sqdr_qiskit.data.imagesets import ImageSet
+from sqdr_qiskit.data.imagesets import MOST_CLASSES, ImageSet, Source, check_names
 from sqdr_qiskit.errors import DataError
 
 __all__ = [
     "PARTS",
-    "Source",
     "arrays_source",
     "folder_source",
     "npz_source",
@@ -47,7 +45,6 @@ __all__ = [
 ]
 
 PARTS = ("train", "validation", "test")
-MOST_CLASSES = 1000
 # The encoder halves an image three times, and its time grows with the pixels.
 SMALLEST_EVER, SMALLEST, LARGEST = 8, 16, 64
 MEMORY_SHARE = 0.8  # of the free memory that images may take; training takes more on top
@@ -67,43 +64,6 @@ _ARRAYS: tuple[dict[str, tuple[str, str]], ...] = (  # images and labels: MedMNI
     {part: (f"x_{word}", f"y_{word}") for part, word in zip(PARTS, ("train", "val", "test"), strict=True)},
     {"train": ("x", "y")},
 )
-
-
-@dataclass(frozen=True, eq=False, kw_only=True)
-class Source:
-    """A data set as it comes, before `load_dataset` takes subsets of it.
-
-    Attributes:
-        name: Short name, for folders and titles.
-        words: Where the images came from and what was done to them.
-        class_names: One per class, in label order.
-        parts: Images for `train`, and for `validation` and `test` where the data set has its own.
-        style: How `read_image` lays out a picture like these images.
-        path: Where it is, as given.
-    """
-
-    name: str
-    words: str
-    class_names: tuple[str, ...]
-    parts: dict[str, ImageSet]
-    style: Style = "whole"
-    path: str | None = None
-
-    def __post_init__(self) -> None:
-        _check_names(self.class_names, self.name)
-        n_classes = len(self.class_names)
-        for part, images in self.parts.items():
-            if not len(images):
-                raise DataError(f"Data set {self.name}: part {part} has no images.")
-            counts = np.bincount(images.labels, minlength=n_classes)
-            if part == "train" and not counts[:n_classes].all():
-                empty = self.class_names[int(np.argmin(counts[:n_classes]))]
-                raise DataError(f"Data set {self.name}: class {empty!r} has no training images.")
-        shapes = {images.images.shape[1:] for images in self.parts.values()}
-        if len(shapes) > 1:
-            raise DataError(
-                f"Data set {self.name}: its parts have images of different shapes {sorted(shapes)}."
-            )
 
 
 # --- a folder of class folders ----------------------------------------------------------------------------
@@ -155,7 +115,7 @@ def folder_source(
     names = tuple(path.name for path in class_folders["train"])
     if not names:
         raise DataError(f"Data set {name}: there are no class folders in {str(roots['train'])!r}.")
-    _check_names(names, name)
+    check_names(names, name)
     files: dict[str, list[Path]] = {}
     labels: dict[str, list[int]] = {}
     for part, folders in class_folders.items():
@@ -607,25 +567,6 @@ def _pixels_of(image: Any, name: str) -> NDArray[np.float64]:
 
 
 # --- what all have in common ------------------------------------------------------------------------------
-
-
-def _check_names(names: Sequence[str], where: str) -> None:
-    if not 2 <= len(names) <= MOST_CLASSES:
-        only = f" ({names[0]!r})" if len(names) == 1 else ""
-        raise DataError(
-            f"Data set {where}: there must be from 2 to {MOST_CLASSES:,} classes, but there are "
-            f"{len(names):,}{only}."
-        )
-    seen: dict[str, str] = {}
-    for name in names:
-        if not name.strip() or not name.isprintable():
-            raise DataError(f"Data set {where}: class name {name!r} must be printable words.")
-        alike = unicodedata.normalize("NFKC", name).casefold().strip()
-        if alike in seen:
-            raise DataError(
-                f"Data set {where}: class names must differ, but there are {seen[alike]!r} and {name!r}."
-            )
-        seen[alike] = name
 
 
 def _fitting_size(

@@ -11,7 +11,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from itertools import pairwise
-from typing import Literal, cast, get_args
+from typing import Any, Literal, cast, get_args
 
 import torch
 from snntorch import Leaky, SpikingNeuron, surrogate
@@ -132,23 +132,15 @@ class SpikingEncoder(nn.Module):
         pixels = quantise(images)
         # Bits, from here on: both paths see the same 8-bit pixels, whatever type the images had.
         modules = (list(self.convs), list(self.norms), self.linear)
-        code = {"n_steps": self.n_steps, "n_phases": self.n_phases}
+        settings: dict[str, Any] = {
+            "n_steps": self.n_steps,
+            "n_phases": self.n_phases,
+            "surrogate_slope": self.surrogate_slope,
+            "pool_gradient": self.pool_gradient,
+        }
         if self._takes_kernels(pixels):
-            return fused_rates(
-                pixels,
-                *modules,
-                **code,
-                surrogate_slope=self.surrogate_slope,
-                pool_gradient=self.pool_gradient,
-            )
-        spikes = reference_spikes(
-            pixels,
-            *modules,
-            **code,
-            surrogate_slope=self.surrogate_slope,
-            pool_gradient=self.pool_gradient,
-        )
-        return spikes[-1].mean(dim=0)
+            return fused_rates(pixels, *modules, **settings)
+        return reference_spikes(pixels, *modules, **settings)[-1].mean(dim=0)
 
     def _takes_kernels(self, pixels: torch.Tensor) -> bool:
         """Whether to use the kernels; an error where they were asked for and cannot be used."""
