@@ -83,7 +83,7 @@ def assemble(form: NormalForm, chains: Sequence[Chain], codes: Sequence[TapeCode
             tape_rows.append((n_instructions, end, len(code.leaves), code.n_rows, code.result))
             n_instructions = end
             written.append(code)
-        first = (numbers[key], len(leaves), len(slots), len(parameters))
+        first_leaf, first_slot, first_parameter = len(leaves), len(slots), len(parameters)
         places = {chain: used.index(chain) for chain, _ in code.leaves}
         leaves += [(places[chain], component) for chain, component in code.leaves]
         # An output's Jacobian is worked out on its own few parameters, and spread over all columns at the
@@ -100,7 +100,7 @@ def assemble(form: NormalForm, chains: Sequence[Chain], codes: Sequence[TapeCode
         slots += [slot for slot, _ in found]
         slopes += [slope for _, slope in found]
         parameters += list(columns)
-        outputs.append((first[0], first[1], first[2], len(slots), first[3], len(parameters)))
+        outputs.append((numbers[key], first_leaf, first_slot, len(slots), first_parameter, len(parameters)))
     return Program(
         chains=_table(chain_rows, 3),
         steps=_table(steps, 3),
@@ -268,13 +268,10 @@ class ExactEngine:
     def _run(
         self, parameters: RealArray, dtype: type[np.floating[Any]] | None
     ) -> tuple[RealArray, NDArray[Any]]:
-        batch = len(parameters)
+        batch, with_jacobian = len(parameters), dtype is not None
         values = np.tile(self._constants, (batch, 1))
-        with_jacobian = dtype is not None
-        jacobian: NDArray[Any] = np.zeros((0, 0, 0))
-        if dtype is not None:
-            shape = (batch, self.n_outputs, self._n_params)
-            jacobian = np.zeros(shape, dtype)
+        shape = (batch, self.n_outputs, self._n_params) if with_jacobian else (0, 0, 0)
+        jacobian: NDArray[Any] = np.zeros(shape, dtype)
         # Whole vectors of samples, and where the batch is small a chunk for each thread.
         share = -(-batch // (n_threads() * LANES)) * LANES
         chunk = max(LANES, min(share, _LARGEST_CHUNK))

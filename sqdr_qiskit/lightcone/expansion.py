@@ -32,7 +32,7 @@ the graph) of them.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from itertools import product
 
@@ -98,25 +98,26 @@ def _sum_out(flag: int, bucket: list[Factor], tape: Tape) -> Factor:
     for factor in bucket[1:-1]:
         head = _multiply(head, factor, tape)
     tail = bucket[-1] if len(bucket) > 1 else Factor((), {(): 1.0})
-    scope = tuple(sorted((set(head.scope) | set(tail.scope)) - {flag}))
-    table: dict[tuple[int, ...], Value] = {}
-    for values in product((0, 1), repeat=len(scope)):
-        flags = dict(zip(scope, values, strict=True))
-        table[values] = tape.dot(
+    scope = tuple(sorted({*head.scope, *tail.scope} - {flag}))
+    return _tabulated(
+        scope,
+        lambda flags: tape.dot(
             # product and sum in one: two multiply-adds an entry
             (_at(head, {**flags, flag: value}), _at(tail, {**flags, flag: value}))
             for value in (0, 1)
-        )
-    return Factor(scope, table)
+        ),
+    )
 
 
 def _multiply(first: Factor, second: Factor, tape: Tape) -> Factor:
     scope = tuple(sorted({*first.scope, *second.scope}))
-    table: dict[tuple[int, ...], Value] = {}
-    for values in product((0, 1), repeat=len(scope)):
-        flags = dict(zip(scope, values, strict=True))
-        table[values] = tape.times(_at(first, flags), _at(second, flags))
-    return Factor(scope, table)
+    return _tabulated(scope, lambda flags: tape.times(_at(first, flags), _at(second, flags)))
+
+
+def _tabulated(scope: tuple[int, ...], entry: Callable[[dict[int, int]], Value]) -> Factor:
+    """The factor whose value for each assignment of the flags is what `entry` gives."""
+    assignments = product((0, 1), repeat=len(scope))
+    return Factor(scope, {values: entry(dict(zip(scope, values, strict=True))) for values in assignments})
 
 
 def _at(factor: Factor, flags: dict[int, int]) -> Value:
@@ -125,11 +126,11 @@ def _at(factor: Factor, flags: dict[int, int]) -> Value:
 
 _SITE, _CZ, _PAIR, _TWIST = 0, 1, 2, 3
 _IDENTITY: Vector = (1.0, 0.0, 0.0, 0.0)
-_LETTERS: tuple[Vector, ...] = (_IDENTITY, (0.0, 1.0, 0.0, 0.0), (0.0, 0.0, 1.0, 0.0), (0.0, 0.0, 0.0, 1.0))
+_LETTERS: tuple[Vector, ...] = tuple(tuple(row) for row in np.eye(4).tolist())
 _PER_TERM = 32  # multiply-adds that a term will cost at the least, once it is contracted
 
 _Term = tuple[tuple[int, Vector], ...]  # a product operator: its qubits, ascending, and their coefficients
-_Scales = tuple[float, float, float, float]
+_Scales = tuple[float, ...]  # of I, X, Y, Z
 
 
 @dataclass(frozen=True, eq=False)
@@ -182,7 +183,7 @@ def _scaling(ptm: RealArray) -> _Scaling:
     if np.any(ptm != np.diag(np.diag(ptm))):
         raise TooWideError("a two-qubit channel that mixes Paulis")
     table = np.diag(ptm).reshape(4, 4)
-    alone = (_scales(table[:, 0]), _scales(table[0]))
+    alone = (tuple(table[:, 0].tolist()), tuple(table[0].tolist()))
     if np.all(table[1:, 1:] != 0.0):
         # All but the entry (I, I) may be one product; what is missing there is the second one.
         first = np.concatenate([[table[0, 1]], table[1:, 1]])
@@ -191,26 +192,24 @@ def _scaling(ptm: RealArray) -> _Scaling:
         missing = float(rest[0, 0])
         rest[0, 0] = 0.0
         if np.max(np.abs(rest)) < _PRODUCT:
-            only = (_scales(first), _scales(second))
+            only = (tuple(first.tolist()), tuple(second.tolist()))
             if abs(missing) < _PRODUCT:
                 return _Scaling((only,), alone, True)
             return _Scaling((only, ((missing, 0.0, 0.0, 0.0), (1.0, 0.0, 0.0, 0.0))), alone, True)
     # The general Pauli channel: at most four products.
     left, weights, right = np.linalg.svd(table)
-    kept = range(int((weights > _PRODUCT).sum()))
-    return _Scaling(tuple((_scales(left[:, r] * weights[r]), _scales(right[r])) for r in kept), alone, False)
+    products = tuple(
+        (tuple((left[:, r] * weights[r]).tolist()), tuple(right[r].tolist()))
+        for r in range(int((weights > _PRODUCT).sum()))
+    )
+    return _Scaling(products, alone, False)
 
 
 _PRODUCT = 1e-14  # factors this near to a product's are one
 
 
-def _scales(entries: RealArray) -> _Scales:
-    return (float(entries[0]), float(entries[1]), float(entries[2]), float(entries[3]))
-
-
 def _scaled(vector: Vector, scales: _Scales, tape: Tape) -> Vector:
-    i, x, y, z = (tape.times(entry, scale) for entry, scale in zip(vector, scales, strict=True))
-    return (i, x, y, z)
+    return tuple(tape.times(entry, scale) for entry, scale in zip(vector, scales, strict=True))
 
 
 def expand(
@@ -319,7 +318,8 @@ def _pull(term: _Term, event: _Event, chains: ChainTable, tape: Tape) -> list[_T
             if flag_a == flag_b:
                 found = [(1.0, left, right)]
             else:
-                found = [(scaling.cosine, left, right), (-scaling.sine, _twisted(left), _twisted(right))]
+                # The second product turns by the other sign on an operator than on a state.
+                found = [(scaling.cosine, left, right), (-scaling.sine, _times_z(left), _times_z(right))]
             for weight, one, other in found:
                 if weight:
                     vectors[a] = _scaled(one, (weight, weight, weight, weight), tape)
@@ -329,10 +329,8 @@ def _pull(term: _Term, event: _Event, chains: ChainTable, tape: Tape) -> list[_T
     if scaling is not None:
         # One product suffices where either side holds nothing.
         if second == _IDENTITY or first == _IDENTITY:
-            vectors[a], vectors[b] = (
-                _scaled(first, scaling.alone[0], tape),
-                _scaled(second, scaling.alone[1], tape),
-            )
+            left, right = scaling.alone
+            vectors[a], vectors[b] = _scaled(first, left, tape), _scaled(second, right, tape)
             return [_term(vectors)]
         for left, right in scaling.products:
             vectors[a], vectors[b] = _scaled(first, left, tape), _scaled(second, right, tape)
@@ -341,8 +339,9 @@ def _pull(term: _Term, event: _Event, chains: ChainTable, tape: Tape) -> list[_T
                 parts.append(_term(vectors))
         return parts
     for flag_a, flag_b in product(_flags(first), _flags(second)):
-        vectors[a] = _times_z(_part(first, flag_a), flag_b)
-        vectors[b] = _times_z(_part(second, flag_b), flag_a)
+        left, right = _part(first, flag_a), _part(second, flag_b)
+        vectors[a] = _times_z(left) if flag_b else left
+        vectors[b] = _times_z(right) if flag_a else right
         parts.append(_term(vectors))
     return parts
 
@@ -352,13 +351,11 @@ def _term(vectors: Mapping[int, Vector]) -> _Term:
 
 
 def _times_matrix(vector: Vector, rows: list[Vector], tape: Tape) -> Vector:
-    entries = [tape.dot((vector[a], rows[a][b]) for a in range(4)) for b in range(4)]
-    return (entries[0], entries[1], entries[2], entries[3])
+    return tuple(tape.dot((vector[a], rows[a][b]) for a in range(4)) for b in range(4))
 
 
 def _matrix_times(rows: list[Vector], vector: Vector, tape: Tape) -> Vector:
-    entries = [tape.dot((rows[a][b], vector[b]) for b in range(4)) for a in range(4)]
-    return (entries[0], entries[1], entries[2], entries[3])
+    return tuple(tape.dot((rows[a][b], vector[b]) for b in range(4)) for a in range(4))
 
 
 def _flags(vector: Vector) -> list[int]:
@@ -371,16 +368,8 @@ def _part(vector: Vector, flag: int) -> Vector:
     return (0.0, x, y, 0.0) if flag else (i, 0.0, 0.0, z)
 
 
-def _times_z(vector: Vector, times: int) -> Vector:
-    """Coefficients of Z^times vector, up to the sign that the CZ rules take care of (module docstring)."""
-    if not times:
-        return vector
-    i, x, y, z = vector
-    return (z, negative(y), x, i)
-
-
-def _twisted(vector: Vector) -> Vector:
-    """The second product of a turn about ZZ, on a state; on an operator its angle has the other sign."""
+def _times_z(vector: Vector) -> Vector:
+    """Coefficients of Z vector, up to the sign that the rules take care of (module docstring)."""
     i, x, y, z = vector
     return (z, negative(y), x, i)
 
@@ -413,25 +402,20 @@ class _FirstLayer:
             if 1 in options:
                 reach.update(self._neighbours.get(q, ()))
         # A qubit that holds the identity has flag 0; one that can have both is summed over.
-        settled = dict.fromkeys(reach, 0) | {q: o[0] for q, o in flags.items() if len(o) == 1}
         free = {q for q, options in flags.items() if len(options) == 2}
-        settled = {q: flag for q, flag in settled.items() if q not in free}
+        settled = dict.fromkeys(reach - free, 0) | {q: o[0] for q, o in flags.items() if len(o) == 1}
         for q in reach:
             for (kind, a, b, scaling), name in self._local.get(q, ()):
                 if kind == _TWIST:
                     # Equal flags: one product. Out of reach a qubit has flag 0, and here so has its partner.
-                    same = not free & {a, b} and settled.get(a, 0) == settled.get(b, 0)
-                    if same:
-                        settled[name] = 0
-                    else:
-                        free.add(name)
+                    one = not free & {a, b} and settled.get(a, 0) == settled.get(b, 0)
+                elif isinstance(scaling, _Scaling) and a in reach and b in reach:
+                    # The further products keep (I, I) alone, and a flagged qubit holds X or Y.
+                    flagged = scaling.identity and 1 in (settled.get(a), settled.get(b))
+                    one = len(scaling.products) == 1 or flagged
+                else:
                     continue
-                if kind != _PAIR or a not in reach or b not in reach:
-                    continue
-                assert isinstance(scaling, _Scaling)
-                # The further products keep (I, I) alone, and a flagged qubit holds X or Y.
-                flagged = scaling.identity and 1 in (settled.get(a), settled.get(b))
-                if len(scaling.products) == 1 or flagged:
+                if one:
                     settled[name] = 0
                 else:
                     free.add(name)
@@ -451,9 +435,9 @@ class _FirstLayer:
             (twist, b, name) for (_, a, b, twist), name in local if isinstance(twist, _Twist) and a == q
         ]
         scope = tuple(sorted({q, *near, *(b for _, b, _ in twists)} & free))
-        table: dict[tuple[int, ...], Value] = {}
-        for values in product((0, 1), repeat=len(scope)):
-            flags = {**settled, **dict(zip(scope, values, strict=True))}
+
+        def entry(assigned: dict[int, int]) -> Value:
+            flags = {**settled, **assigned}
             # a neighbour out of reach has no flag; the other qubit of a channel out of reach, the identity
             asked = tuple(flags.get(name, 0 if name >= 0 else None) for name in near)
             weight = 1.0
@@ -463,13 +447,13 @@ class _FirstLayer:
                 else:
                     weight *= twist.sine if flags[name] else twist.cosine
             if weight == 0.0:
-                table[values] = 0.0
-                continue
+                return 0.0
             state = self._state(q, asked)
             letters = (1, 2) if flags.get(q, 0) else (0, 3)
             value = self._tape.dot((vector[a], state[a]) for a in letters)
-            table[values] = self._tape.times(value, weight)
-        return Factor(scope, table)
+            return self._tape.times(value, weight)
+
+        return _tabulated(scope, entry)
 
     def _state(self, q: int, near: tuple[int | None, ...]) -> Vector:
         """The qubit's Pauli coefficients after the layer, given for each of its CZs the neighbour's flag, and
@@ -486,7 +470,7 @@ class _FirstLayer:
                         i, x, y, z = vector
                         vector = (z, y, negative(x), i)
                 elif kind == _TWIST:
-                    vector = _twisted(vector) if next(asked) else vector
+                    vector = _times_z(vector) if next(asked) else vector
                 elif isinstance(scaling, _Scaling):
                     number, side = next(asked), 0 if a == q else 1
                     scales = scaling.alone if number is None else scaling.products[number]

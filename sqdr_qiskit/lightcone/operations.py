@@ -65,6 +65,11 @@ class Rotation:
     angle: int
     instruction: int
 
+    @property
+    def qubits(self) -> tuple[int]:
+        """The qubit, as for operations on two."""
+        return (self.qubit,)
+
 
 @dataclass(frozen=True, eq=False)
 class Fixed:
@@ -77,9 +82,14 @@ class Fixed:
     unitary: ComplexArray | None
     instruction: int
 
+    @property
+    def qubits(self) -> tuple[int]:
+        """The qubit, as for operations on two."""
+        return (self.qubit,)
+
     @cached_property
     def pulled(self) -> dict[int, int]:
-        """What `cones.pull` found for each set of Paulis so far; 0 where it changes none of them."""
+        """What `cones.pull` found for each set of Paulis so far; -1 where it changes none of them."""
         return {}
 
     @cached_property

@@ -182,7 +182,7 @@ def _product(a: Value, b: Value) -> tuple[float, tuple[int, int]]:
 
 BLOCH = 0  # which vector of a site: 1, 2, 3 are the rows X, Y, Z
 
-Vector = tuple[Value, Value, Value, Value]
+Vector = tuple[Value, ...]  # the coefficients of I, X, Y, Z
 
 
 Site = tuple[int, ...]  # a maximal run of one-qubit operations on one qubit, by number in the normal form
@@ -235,7 +235,7 @@ class Chain:
 
     start: RealArray
     steps: tuple[tuple[int, int, float] | RealArray, ...]
-    varies: tuple[bool, bool, bool, bool]
+    varies: tuple[bool, ...]
     known: RealArray
 
     @property
@@ -273,11 +273,10 @@ class ChainTable:
         if key not in self._chains:
             self._chains[key] = (len(self._chains), self._build(site, which))
         number, chain = self._chains[key]
-        entries = [
+        return tuple(
             tape.leaf(number, component) if chain.varies[component] else float(chain.known[component])
             for component in range(4)
-        ]
-        return (entries[0], entries[1], entries[2], entries[3])
+        )
 
     def _build(self, site: int, which: int) -> Chain:
         operations = [self._form.operations[index] for index in self._sites[site]]
@@ -312,6 +311,4 @@ class ChainTable:
                 reached = (matrix[:, varies] != 0.0).any(axis=1)
                 known, varies = matrix @ np.where(varies, 0.0, known), reached
             known = np.where(varies, 0.0, known)
-        return Chain(
-            start, tuple(steps), (bool(varies[0]), bool(varies[1]), bool(varies[2]), bool(varies[3])), known
-        )
+        return Chain(start, tuple(steps), tuple(varies.tolist()), known)
