@@ -73,6 +73,9 @@ class AngleStage:
         outer: The circuit's parameters x, in its order.
         inner: The parameters of the circuit with affine angles, in its order.
         expressions: What those are that are not among `outer`.
+
+    Attributes:
+        depends: Which inner parameter depends on which outer one, shape (n_inner, n_outer).
     """
 
     def __init__(
@@ -100,16 +103,11 @@ class AngleStage:
             ([along[k][0] for k in which], [along[k][1] for k in which], function)
             for which, function in _compiled([slope for _, _, slope in along], column)
         ]
-        self._depends = np.zeros((self.n_inner, self.n_outer), dtype=bool)
+        self.depends = np.zeros((self.n_inner, self.n_outer), dtype=bool)
         for i, j in self._copied:
-            self._depends[i, j] = True
+            self.depends[i, j] = True
         for i, j, _ in along:
-            self._depends[i, j] = True
-
-    @property
-    def depends(self) -> np.ndarray:
-        """Which inner parameter depends on which outer one, shape (n_inner, n_outer)."""
-        return self._depends
+            self.depends[i, j] = True
 
     def values(self, parameters: RealArray) -> RealArray:
         """phi: shape (..., n_outer) -> (..., n_inner), radians.

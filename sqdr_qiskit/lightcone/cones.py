@@ -31,6 +31,7 @@ __all__ = [
     "cones_together",
     "Flow",
     "flow",
+    "nested",
     "ONLY_IZ",
     "pauli_terms",
     "PauliTerm",
@@ -163,6 +164,21 @@ def cones_together(form: NormalForm, cones: Sequence[Cone]) -> list[Cone]:
     whole = [cone(form, member.term) for member in cones]
     kept = set(_lively(form, {number for own in whole for number in own.operations}))
     return [_cone(form, own.term, [number for number in own.operations if number in kept]) for own in whole]
+
+
+def nested(cones: Sequence[Cone]) -> list[list[int]]:
+    """Numbers of cones that can be computed together: the first of each group is the widest, and has all
+    qubits of the others.
+    """
+    groups: list[tuple[set[int], list[int]]] = []
+    for number in sorted(range(len(cones)), key=lambda i: -len(cones[i].qubits)):
+        own = set(cones[number].qubits)
+        home = next((numbers for qubits, numbers in groups if own <= qubits), None)
+        if home is None:
+            groups.append((own, [number]))
+        else:
+            home.append(number)
+    return [numbers for _, numbers in groups]
 
 
 def _lively(form: NormalForm, operations: Collection[int]) -> list[int]:

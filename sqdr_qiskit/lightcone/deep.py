@@ -16,7 +16,7 @@ import numpy as np
 from numba import njit
 
 from sqdr_qiskit.errors import UnsupportedError
-from sqdr_qiskit.lightcone.cones import Cone, PauliTerm
+from sqdr_qiskit.lightcone.cones import Cone, PauliTerm, nested
 from sqdr_qiskit.lightcone.operations import CZ, Fixed, NormalForm, Rotation
 from sqdr_qiskit.lightcone.statevector import Statevectors
 from sqdr_qiskit.noise_models import RealArray
@@ -138,25 +138,16 @@ class DeepCones:
 
 def _groups(form: NormalForm, cones: Sequence[tuple[int, Cone]]) -> list[_Group]:
     """Each output's terms in as few states as hold them: what lies within a wider cone joins it."""
-    parts: list[tuple[int, list[Cone]]] = []
     by_output: dict[int, list[Cone]] = {}
     for number, member in cones:
         by_output.setdefault(number, []).append(member)
-    for number, members in by_output.items():
-        homes: list[tuple[frozenset[int], list[Cone]]] = []
-        for member in sorted(members, key=lambda found: -len(found.qubits)):
-            own = frozenset(member.qubits)
-            home = next((held for qubits, held in homes if own <= qubits), None)
-            if home is None:
-                homes.append((own, [member]))
-            else:
-                home.append(member)
-        parts += [(number, held) for _, held in homes]
     shared: dict[tuple[tuple[int, ...], bool], list[tuple[int, list[Cone]]]] = {}
-    for number, held in parts:
-        operations = {index for member in held for index in member.operations}
-        key = (held[0].qubits, _is_unitary(form, operations))
-        shared.setdefault(key, []).append((number, held))
+    for number, members in by_output.items():
+        for group in nested(members):
+            held = [members[i] for i in group]
+            operations = {index for member in held for index in member.operations}
+            key = (held[0].qubits, _is_unitary(form, operations))
+            shared.setdefault(key, []).append((number, held))
     groups = []
     for (qubits, _), together in shared.items():
         operations = {index for _, held in together for member in held for index in member.operations}

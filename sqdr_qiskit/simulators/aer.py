@@ -1,4 +1,9 @@
-"""Aer on light cones, as a Qiskit estimator: ideal or noisy, exact or sampled."""
+"""Aer on light cones, as a Qiskit estimator: ideal or noisy, exact or sampled.
+
+First a noise file and a circuit are brought together, for Aer and for the exact engine under noise: both read
+the same Aer noise model, built for the circuit and probed once, so that file, Aer and engine agree. Then the
+estimator, and the plan that it makes of a circuit.
+"""
 
 from __future__ import annotations
 
@@ -33,7 +38,7 @@ from sqdr_qiskit.lightcone.angles import AngleStage, check_finite, prepared
 from sqdr_qiskit.lightcone.cones import PauliTerm, cone, pauli_terms
 from sqdr_qiskit.lightcone.engine import ExactEngine
 from sqdr_qiskit.lightcone.instructions import kind_of, written_out
-from sqdr_qiskit.lightcone.operations import normal_form
+from sqdr_qiskit.lightcone.operations import ChannelModel, noiseless, normal_form
 from sqdr_qiskit.noise_models.aer_model import (
     GateChannels,
     error_after,
@@ -52,7 +57,6 @@ from sqdr_qiskit.specs.noise import NoiseSpec
 __all__ = [
     "aer_circuit",
     "AerConeEstimator",
-    "check_memory",
     "circuit_noise",
     "CircuitNoise",
     "Noise",
@@ -72,29 +76,29 @@ class CircuitNoise:
     Attributes:
         circuit: The circuit as Aer runs it (`aer_circuit`), with markers where the noise names places, its
             angles affine in its parameters; same qubits.
-        model: Aer noise model for it.
+        model: Aer noise model for it; None for none.
         stage: Computes its parameters from the original circuit's; None if they are the same.
     """
 
     circuit: QuantumCircuit
-    model: NoiseModel
+    model: NoiseModel | None
     stage: AngleStage | None
 
     @property
-    def channels(self) -> GateChannels:
-        """The noise model as the engine's `ChannelModel`."""
-        return GateChannels(self.model)
+    def channels(self) -> ChannelModel:
+        """The noise as the engine sees it."""
+        return noiseless if self.model is None else GateChannels(self.model)
 
     def read(self, observable: SparsePauliOp) -> SparsePauliOp:
         """The operator whose expectation is the mean of noisy readings of `observable`."""
         return read_observable(self.model, observable)
 
 
-def circuit_noise(noise: Noise, circuit: QuantumCircuit) -> CircuitNoise:
+def circuit_noise(noise: Noise | None, circuit: QuantumCircuit) -> CircuitNoise:
     """Bring noise and circuit together, and make sure that the noise is there.
 
     Args:
-        noise: A noise file's description, or an Aer noise model.
+        noise: A noise file's description, or an Aer noise model; None for none.
         circuit: The circuit without noise.
 
     Raises:
@@ -103,13 +107,13 @@ def circuit_noise(noise: Noise, circuit: QuantumCircuit) -> CircuitNoise:
         UnsupportedError: A device snapshot and a circuit that was not transpiled for the device.
     """
     inner, stage = prepared(circuit)
-    if isinstance(noise, NoiseModel):
-        marked, model = inner, noise
-    else:
-        marked = with_places(inner, noise.places)
-        model = build_noise_model(noise, marked)
-    flat = aer_circuit(marked, model)
-    probe(model, flat)
+    model = noise if isinstance(noise, NoiseModel) else None
+    if isinstance(noise, NoiseSpec):
+        inner = with_places(inner, noise.places)
+        model = build_noise_model(noise, inner)
+    flat = aer_circuit(inner, model)
+    if model is not None:
+        probe(model, flat)
     return CircuitNoise(flat, model, stage)
 
 
@@ -151,38 +155,6 @@ def noisy_engine(noise: Noise) -> EngineMaker:
 def _noisy_engine(noise: Noise, circuit: QuantumCircuit, observables: Sequence[SparsePauliOp]) -> ExactEngine:
     bound = circuit_noise(noise, circuit)
     return ExactEngine(bound.circuit, [bound.read(o) for o in observables], bound.channels, bound.stage)
-
-
-_NUMBER = 16  # bytes of a complex number
-_WORK = 2  # a state and as much again to work with
-
-
-def state_bytes(n_qubits: int, method: str, n_states: int = 1) -> int:
-    """Bytes that Aer needs for `n_states` states of `n_qubits` at once, `density_matrix` or `statevector`."""
-    numbers = 4**n_qubits if method == "density_matrix" else 2**n_qubits
-    return _NUMBER * _WORK * numbers * n_states
-
-
-def check_memory(n_qubits: int, method: str, n_states: int, *, what: str, instead: str) -> None:
-    """Refuse a simulation that will not fit.
-
-    Args:
-        n_qubits: Qubits of the largest cone.
-        method: Aer's method.
-        n_states: States held at once.
-        what: What has these qubits, for the message.
-        instead: What would work.
-
-    Raises:
-        UnsupportedError: It needs more memory than there is; says how much, and what would work.
-    """
-    needed, free = state_bytes(n_qubits, method, n_states), free_memory()
-    if needed > free:
-        kind = method.replace("_", " ")
-        raise UnsupportedError(
-            f"{what} has {n_qubits} qubits: its {kind} needs {readable(needed)} of memory, but "
-            f"{readable(free)} is free; {instead}."
-        )
 
 
 _SHOT = 200  # bytes that Aer holds for each sample (measured: about 100 on narrow cones, more on wide ones)
@@ -365,16 +337,10 @@ def _make_plan(
     sampled: bool,
     device: str,
 ) -> _Plan:
-    bound = None if noise is None else circuit_noise(noise, circuit)
-    if bound is None:
-        inner, stage = prepared(circuit)
-        circuit = aer_circuit(inner, None)
-        form = normal_form(circuit)
-    else:
-        circuit, stage = bound.circuit, bound.stage
-        form = normal_form(circuit, bound.channels)
-        if not sampled:  # samples get their readout error from Aer, exact values from the observable
-            observables = [bound.read(observable) for observable in observables]
+    bound = circuit_noise(noise, circuit)
+    form = normal_form(bound.circuit, bound.channels)
+    if not sampled:  # samples get their readout error from Aer, exact values from the observable
+        observables = [bound.read(observable) for observable in observables]
     numbers: dict[tuple[tuple[int, int], ...], int] = {}
     entries: list[tuple[int, int, float]] = []
     constants = np.zeros(len(observables))
@@ -389,16 +355,17 @@ def _make_plan(
         weights[row, column] += coefficient
     labels = NoiseLabels()
     cones = [cone(form, PauliTerm(1.0, paulis), whole=True) for paulis in numbers]
-    programs = build_programs(circuit, form, cones, None if bound is None else bound.model, labels)
+    programs = build_programs(bound.circuit, form, cones, bound.model, labels)
     widest = max((program.n_qubits for program in programs), default=1)
-    resets = any(kind_of(item.operation) == "reset" for item in circuit.data)
-    method = _method(widest, noisy=bound is not None or resets, sampled=sampled)
-    _check_size(widest, method, sampled)
+    resets = any(kind_of(item.operation) == "reset" for item in bound.circuit.data)
+    method = _method(widest, noisy=bound.model is not None or resets, sampled=sampled)
+    _check_memory(widest, method, sampled)
     measurements: tuple[tuple[Measurement, ...], ...] = ()
     if sampled:
         wire = {name: position for position, name in enumerate(form.names)}
         measurements = tuple(
-            measurements_for(program.outputs, _readout(program, wire, bound, labels)) for program in programs
+            measurements_for(program.outputs, _readout(program, wire, bound.model, labels))
+            for program in programs
         )
     return _Plan(
         programs,
@@ -406,17 +373,17 @@ def _make_plan(
         weights,
         constants,
         AerRunner(labels.model, method=method, device=device),
-        stage,
+        bound.stage,
     )
 
 
 def _readout(
-    program: ConeProgram, wire: dict[int, int], bound: CircuitNoise | None, labels: NoiseLabels
+    program: ConeProgram, wire: dict[int, int], model: NoiseModel | None, labels: NoiseLabels
 ) -> Callable[[int], str | None]:
     """For a program's qubits, the label of the readout error of the wire that they stand for."""
 
     def label(qubit: int) -> str | None:
-        p01, p10 = (0.0, 0.0) if bound is None else readout_after(bound.model, wire[program.qubits[qubit]])
+        p01, p10 = (0.0, 0.0) if model is None else readout_after(model, wire[program.qubits[qubit]])
         return labels.readout(p01, p10) if p01 or p10 else None
 
     return label
@@ -429,11 +396,27 @@ def _method(n_qubits: int, *, noisy: bool, sampled: bool) -> str:
     return "density_matrix"
 
 
-def _check_size(n_qubits: int, method: str, sampled: bool) -> None:
+_NUMBER = 16  # bytes of a complex number
+_WORK = 2  # a state and as much again to work with
+
+
+def state_bytes(n_qubits: int, method: str, n_states: int = 1) -> int:
+    """Bytes that Aer needs for `n_states` states of `n_qubits` at once, `density_matrix` or `statevector`."""
+    numbers = 4**n_qubits if method == "density_matrix" else 2**n_qubits
+    return _NUMBER * _WORK * numbers * n_states
+
+
+def _check_memory(n_qubits: int, method: str, sampled: bool) -> None:
+    needed, free = state_bytes(n_qubits, method, n_threads()), free_memory()
+    if needed <= free:
+        return
     if method == "density_matrix":
         instead = "use the backend `exact_noisy`, sample with `--shots`, or take fewer blocks (2b - 1 qubits)"
     elif sampled:
         instead = "use fewer blocks (2b - 1 qubits) or fewer qubits"
     else:
         instead = "use the backend `exact`, or fewer blocks (2b - 1 qubits)"
-    check_memory(n_qubits, method, n_threads(), what="The largest cone", instead=instead)
+    raise UnsupportedError(
+        f"The largest cone has {n_qubits} qubits: its {method.replace('_', ' ')} needs {readable(needed)} of "
+        f"memory, but {readable(free)} is free; {instead}."
+    )

@@ -22,7 +22,7 @@ from qiskit_aer.noise import NoiseModel, QuantumError
 
 from sqdr_qiskit.errors import UnsupportedError
 from sqdr_qiskit.lightcone.angles import affine
-from sqdr_qiskit.lightcone.cones import Cone
+from sqdr_qiskit.lightcone.cones import Cone, nested
 from sqdr_qiskit.lightcone.instructions import is_free, kind_of, labelled
 from sqdr_qiskit.lightcone.operations import Fixed, NormalForm, Operation, Rotation
 from sqdr_qiskit.noise_models import ptm_to_kraus
@@ -191,16 +191,8 @@ def build_programs(
         labels: Where the labels of its errors are kept.
     """
     writer = _Writer(circuit, form, model, labels)
-    order = sorted(range(len(cones)), key=lambda i: (-len(cones[i].qubits), i))
-    shared: list[tuple[frozenset[int], list[int]]] = []
-    for number in order:
-        qubits = frozenset(cones[number].qubits)
-        home = next((terms for wider, terms in shared if qubits <= wider), None)
-        if home is None:
-            shared.append((qubits, [number]))
-        else:
-            home.append(number)
-    return tuple(writer.program([cones[i] for i in sorted(terms)], sorted(terms)) for _, terms in shared)
+    groups = [sorted(numbers) for numbers in nested(cones)]
+    return tuple(writer.program([cones[i] for i in terms], terms) for terms in groups)
 
 
 class _Writer:
