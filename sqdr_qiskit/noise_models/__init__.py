@@ -109,30 +109,6 @@ def pauli_matrices(n_qubits: int) -> ComplexArray:
     return np.stack([_pauli_word(label) for label in pauli_labels(n_qubits)])
 
 
-def _pauli_mixture(probabilities: Mapping[str, float]) -> ComplexArray:
-    kept = {label: value for label, value in probabilities.items() if value > 0.0}
-    return np.stack([math.sqrt(value) * _pauli_word(label) for label, value in kept.items()])
-
-
-def _bit_flip(p: float) -> ComplexArray:
-    """Equation 14: K0 = sqrt(1-p) I, K1 = sqrt(p) X."""
-    return np.stack([math.sqrt(1 - p) * PAULI_MATRICES["I"], math.sqrt(p) * PAULI_MATRICES["X"]])
-
-
-def _phase_flip(p: float) -> ComplexArray:
-    """K0 = sqrt(1-p) I, K1 = sqrt(p) Z."""
-    return np.stack([math.sqrt(1 - p) * PAULI_MATRICES["I"], math.sqrt(p) * PAULI_MATRICES["Z"]])
-
-
-def _depolarizing(p: float, n_qubits: int) -> ComplexArray:
-    """Equation 15 for one qubit: K0 = sqrt(1-p) I, K_i = sqrt(p/3) P_i; for two qubits p/15 each."""
-    labels = pauli_labels(n_qubits)
-    rest = p / (len(labels) - 1)
-    return np.stack(
-        [math.sqrt(1 - p if i == 0 else rest) * _pauli_word(label) for i, label in enumerate(labels)]
-    )
-
-
 def _amplitude_damping(gamma: float) -> ComplexArray:
     """Equation 16: K0 = diag(1, sqrt(1-gamma)), K1 = sqrt(gamma) |0><1|."""
     return np.array(
@@ -168,19 +144,34 @@ def _kraus(spec: ChannelSpec) -> ComplexArray:
     return np.asarray(parts[..., 0] + 1j * parts[..., 1])
 
 
-_CONSTRUCTORS: Mapping[str, Callable[[ChannelSpec], ComplexArray]] = {
-    "bit_flip": lambda spec: _bit_flip(spec["p"]),
-    "phase_flip": lambda spec: _phase_flip(spec["p"]),
-    "depolarizing": lambda spec: _depolarizing(spec["p"], 1),
-    "depolarizing_2q": lambda spec: _depolarizing(spec["p"], 2),
+def _depolarizing(spec: ChannelSpec) -> dict[str, float]:
+    """Equation 15 for one qubit: p / 3 for each Pauli but I; p / 15 each for two."""
+    labels = pauli_labels(spec.n_qubits)
+    return dict.fromkeys(labels, spec["p"] / (len(labels) - 1)) | {labels[0]: 1 - spec["p"]}
+
+
+# Every kind of channel is in one of two tables. Mixtures of Paulis, by the probability of each word:
+_PAULI: Mapping[str, Callable[[ChannelSpec], dict[str, float]]] = {
+    "bit_flip": lambda spec: {"I": 1 - spec["p"], "X": spec["p"]},  # equation 14
+    "phase_flip": lambda spec: {"I": 1 - spec["p"], "Z": spec["p"]},
+    "depolarizing": _depolarizing,
+    "depolarizing_2q": _depolarizing,
+    "pauli": lambda spec: dict.fromkeys(pauli_labels(spec.n_qubits), 0.0) | dict(spec.params),
+}
+# All others, by their Kraus operators:
+_KRAUS: Mapping[str, Callable[[ChannelSpec], ComplexArray]] = {
     "amplitude_damping": lambda spec: _amplitude_damping(spec["gamma"]),
     "phase_damping": lambda spec: _phase_damping(spec["lambda"]),
     "thermal_relaxation": lambda spec: _thermal_relaxation(spec["t1_us"], spec["t2_us"], spec["duration_ns"]),
     "zz_rotation": lambda spec: _rotation("ZZ", spec["angle_rad"]),
     "zx_rotation": lambda spec: _rotation("ZX", spec["angle_rad"]),
-    "pauli": lambda spec: _pauli_mixture(dict(spec.params)),
     "kraus": _kraus,
 }
+
+
+def pauli_probabilities(spec: ChannelSpec) -> dict[str, float] | None:
+    """Probability of each Pauli word if the channel is a mixture of Paulis by its kind, else None."""
+    return _PAULI[spec.kind](spec) if spec.kind in _PAULI else None
 
 
 def kraus_operators(spec: ChannelSpec) -> ComplexArray:
@@ -190,26 +181,13 @@ def kraus_operators(spec: ChannelSpec) -> ComplexArray:
         spec: The channel; its parameters were checked when it was made.
 
     Returns:
-        Array of shape (n_operators, 2^k, 2^k), k = `spec.n_qubits`; first qubit most significant.
+        Array of shape (n_operators, 2^k, 2^k), k = `spec.n_qubits`; first qubit most significant. A mixture
+        of Paulis P_i has sqrt(p_i) P_i for each whose p_i is not 0.
     """
-    return _CONSTRUCTORS[spec.kind](spec)
-
-
-def pauli_probabilities(spec: ChannelSpec) -> dict[str, float] | None:
-    """Probability of each Pauli word if the channel is a mixture of Paulis by its kind, else None."""
-    labels = pauli_labels(spec.n_qubits)
-    match spec.kind:
-        case "bit_flip":
-            return {"I": 1 - spec["p"], "X": spec["p"]}
-        case "phase_flip":
-            return {"I": 1 - spec["p"], "Z": spec["p"]}
-        case "depolarizing" | "depolarizing_2q":
-            rest = spec["p"] / (len(labels) - 1)
-            return {label: 1 - spec["p"] if i == 0 else rest for i, label in enumerate(labels)}
-        case "pauli":
-            given = dict(spec.params)
-            return {label: given.get(label, 0.0) for label in labels}
-    return None
+    probabilities = pauli_probabilities(spec)
+    if probabilities is None:
+        return _KRAUS[spec.kind](spec)
+    return np.stack([math.sqrt(p) * _pauli_word(word) for word, p in probabilities.items() if p > 0.0])
 
 
 def compose(first: ComplexArray, second: ComplexArray) -> ComplexArray:

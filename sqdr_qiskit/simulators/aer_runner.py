@@ -87,17 +87,14 @@ def measurements_for(
                 break
         else:
             found.append((dict(output), [number]))
-    return tuple(_measurement(outputs, basis, members, readout) for basis, members in found)
-
-
-def _measurement(
-    outputs: Sequence[Pauli], basis: dict[int, int], members: list[int], readout: Callable[[int], str | None]
-) -> Measurement:
-    order = sorted(basis.items())
-    bit = {qubit: i for i, (qubit, _) in enumerate(order)}
-    masks = [sum(1 << bit[qubit] for qubit, _ in outputs[number]) for number in members]
-    labels = [readout(qubit) for qubit, _ in order]
-    return Measurement(tuple(order), tuple(members), tuple(masks), tuple(labels))
+    measurements = []
+    for basis, members in found:
+        order = sorted(basis.items())
+        bit = {qubit: i for i, (qubit, _) in enumerate(order)}
+        masks = [sum(1 << bit[qubit] for qubit, _ in outputs[number]) for number in members]
+        labels = [readout(qubit) for qubit, _ in order]
+        measurements.append(Measurement(tuple(order), tuple(members), tuple(masks), tuple(labels)))
+    return tuple(measurements)
 
 
 _SMALL = 3  # qubits of a program that is worth repeating
@@ -141,16 +138,18 @@ class AerRunner:
         Returns:
             For each program an array of shape (batch, n_outputs).
         """
-        groups = _groups(programs)
+        groups: dict[ConeProgram, list[int]] = {}  # programs that are one circuit with other angles
+        for number, program in enumerate(programs):
+            groups.setdefault(program, []).append(number)
         tasks: list[_Task] = []
         layouts: list[tuple[list[int], int, int]] = []  # programs, copies, rows
-        for members in groups.values():
+        for program, members in groups.items():
             angles = np.concatenate([programs[i].angles(parameters) for i in members])
-            copies = _copies(programs[members[0]].n_qubits, len(angles))
+            copies = _copies(program.n_qubits, len(angles))
             rows = math.ceil(len(angles) / copies)
             padded = np.zeros((rows * copies, angles.shape[1]))
             padded[: len(angles)] = angles
-            circuit, columns = self._saving(programs[members[0]], copies)
+            circuit, columns = self._saving(program, copies)
             table = padded.reshape(rows, -1)
             layouts.append((members, copies, rows))
             tasks += [
@@ -162,12 +161,8 @@ class AerRunner:
         for members, copies, rows in layouts:
             n_outputs = len(programs[members[0]].outputs)
             labels = [f"{copy}.{output}" for copy in range(copies) for output in range(n_outputs)]
-            values = np.array(
-                [
-                    [getattr(data, label) for label in labels]
-                    for data in (next(results).data for _ in range(rows))
-                ]
-            )
+            data = [next(results).data for _ in range(rows)]
+            values = np.array([[getattr(row, label) for label in labels] for row in data])
             table = values.reshape(rows * copies, n_outputs)
             for place, number in enumerate(members):
                 found[number] = table[place * len(parameters) : (place + 1) * len(parameters)]
@@ -284,14 +279,6 @@ def _check_binding(circuit: QuantumCircuit, columns: Sequence[Parameter]) -> Non
                     "Aer binds the angles of this circuit wrongly; write its gates out as rotations and CX, "
                     "or use the backend `exact`."
                 )
-
-
-def _groups(programs: Sequence[ConeProgram]) -> dict[ConeProgram, list[int]]:
-    """Programs that are one circuit with other angles."""
-    groups: dict[ConeProgram, list[int]] = {}
-    for number, program in enumerate(programs):
-        groups.setdefault(program, []).append(number)
-    return groups
 
 
 def _copies(n_qubits: int, n_rows: int) -> int:

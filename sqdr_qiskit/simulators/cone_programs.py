@@ -11,7 +11,6 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -39,23 +38,19 @@ __all__ = ["build_programs", "ConeProgram", "NoiseLabels", "Pauli", "Step"]
 
 
 class NoiseLabels:
-    """Labels for errors; equal errors (the same objects of a noise model) share one label."""
+    """Labels for errors: one for each object, so that the noise model that holds them must outlive this."""
 
     def __init__(self) -> None:
-        self._labels: dict[tuple[int, int | None], str | None] = {}
+        self._whole: dict[int, str] = {}
+        self._parts: dict[tuple[int, int], str | None] = {}
         self._errors: dict[str, QuantumError] = {}
         self._products: dict[int, bool] = {}
-        self._alive: list[QuantumError] = []  # labels go by object, so the objects must stay
 
     def whole(self, gate: str, error: QuantumError) -> str:
         """The label for a gate that is followed by `error`."""
-        place = (id(error), None)
-        if place not in self._labels:
-            self._labels[place] = self._new(gate, error)
-            self._alive.append(error)
-        label = self._labels[place]
-        assert label is not None
-        return label
+        if id(error) not in self._whole:
+            self._whole[id(error)] = self._new(gate, error)
+        return self._whole[id(error)]
 
     def part(self, gate: str, error: QuantumError, position: int) -> str | None:
         """The label for what `error` does to one of its qubits; None if that is nothing.
@@ -63,13 +58,12 @@ class NoiseLabels:
         Right where the other qubits are not looked at afterwards: they are traced out.
         """
         place = (id(error), position)
-        if place not in self._labels:
+        if place not in self._parts:
             ptm = qubit_maps(error_ptm(error))[position]
             nothing = np.array_equal(ptm, np.eye(4))
             kraus = None if nothing else QuantumError(Kraus(list(ptm_to_kraus(ptm))))
-            self._labels[place] = None if kraus is None else self._new(gate, kraus)
-            self._alive.append(error)
-        return self._labels[place]
+            self._parts[place] = None if kraus is None else self._new(gate, kraus)
+        return self._parts[place]
 
     def is_product(self, error: QuantumError) -> bool:
         """Whether an error acts on each of its qubits by itself, so that all its `part`s are all of it."""
@@ -77,7 +71,6 @@ class NoiseLabels:
             return False
         if id(error) not in self._products:
             self._products[id(error)] = is_product(error_ptm(error))
-            self._alive.append(error)
         return self._products[id(error)]
 
     def readout(self, p01: float, p10: float) -> str:
@@ -95,10 +88,9 @@ class NoiseLabels:
                 np.array([[0, 0], [0, np.sqrt(1 - p10)]]),
             ]
             self._errors[label] = QuantumError(Kraus(kraus))
-            self.__dict__.pop("model", None)
         return label
 
-    @cached_property
+    @property
     def model(self) -> NoiseModel | None:
         """Noise model with each error as the all-qubit error of its label; None without errors."""
         if not self._errors:
@@ -111,7 +103,6 @@ class NoiseLabels:
     def _new(self, gate: str, error: QuantumError) -> str:
         label = f"{gate}~{len(self._errors)}"
         self._errors[label] = error
-        self.__dict__.pop("model", None)
         return label
 
 
@@ -160,16 +151,11 @@ class ConeProgram:
 
     def angles(self, parameters: NDArray[np.float64]) -> NDArray[np.float64]:
         """Angles of a batch: shape (batch, n_params) -> (batch, n_columns), radians."""
-        plain = self._plain_columns()
-        if plain is not None:
-            return np.ascontiguousarray(parameters[:, plain])
-        return np.asarray(parameters @ self.coefficients.T + self.offsets)
-
-    def _plain_columns(self) -> NDArray[np.intp] | None:
-        """Which parameter each angle is, if each is one and no more."""
         slopes = self.coefficients
         single = ((slopes != 0.0).sum(axis=1) == 1).all() and (slopes.sum(axis=1) == 1.0).all()
-        return slopes.argmax(axis=1) if single and not self.offsets.any() else None
+        if single and not self.offsets.any():  # as usual, each angle is a parameter
+            return np.ascontiguousarray(parameters[:, slopes.argmax(axis=1)])
+        return np.asarray(parameters @ slopes.T + self.offsets)
 
 
 def build_programs(
