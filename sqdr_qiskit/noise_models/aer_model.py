@@ -39,7 +39,6 @@ __all__ = [
     "error_ptm",
     "GateChannels",
     "gate_key",
-    "has_readout_error",
     "is_product",
     "probe",
     "qubit_maps",
@@ -112,8 +111,7 @@ class GateChannels:
         if error.num_qubits != len(qubits):
             raise UnsupportedError(
                 f"Noise after gate `{gate}` on qubits {list(qubits)} must act on {len(qubits)} qubits, but "
-                f"acts on "
-                f"{error.num_qubits}."
+                f"acts on {error.num_qubits}."
             )
         if id(error) not in self._maps:
             self._maps[id(error)] = _maps(error, gate)
@@ -255,23 +253,18 @@ def _right_split(matrix: RealArray) -> tuple[RealArray | None, RealArray, RealAr
 _MAX_WEIGHT = 12
 
 
-def has_readout_error(model: NoiseModel) -> bool:
-    """Whether a noise model reads any qubit wrongly."""
-    return bool(model._local_readout_errors) or model._default_readout_error is not None
-
-
 def read_observable(model: NoiseModel | None, observable: SparsePauliOp) -> SparsePauliOp:
     """The operator whose exact expectation is the mean of noisy readings of `observable`.
 
     Args:
-        model: Noise model; None or one without readout error gives the observable back.
+        model: Noise model; None, or one without readout error, gives the observable back.
         observable: On the circuit's qubits.
 
     Raises:
         UnsupportedError: A Pauli on more than 12 qubits with readout error (2^weight terms), or a readout
             error on several qubits together.
     """
-    if model is None or not has_readout_error(model):
+    if model is None or not (model._local_readout_errors or model._default_readout_error):
         return observable
     return read_terms(lambda qubit: readout_after(model, qubit), observable)
 
@@ -285,8 +278,7 @@ def read_terms(readout: Callable[[int], tuple[float, float]], observable: Sparse
         if len(support) > _MAX_WEIGHT:
             raise UnsupportedError(
                 f"Readout error on a Pauli of {len(support)} qubits has 2^{len(support)} terms; use "
-                f"observables of at "
-                f"most {_MAX_WEIGHT} qubits, or sample with shots."
+                f"observables of at most {_MAX_WEIGHT} qubits, or sample with shots."
             )
         errors = [readout(q) for q in support]
         for kept in itertools.product((True, False), repeat=len(support)):
@@ -422,8 +414,7 @@ def restrict(model: NoiseModel, qubits: Sequence[int]) -> NoiseModel:
     if model._custom_noise_passes:
         raise UnsupportedError(
             "A noise model with passes (relaxation during delays, `NoiseModel.from_backend`) must be run on "
-            "the "
-            "whole register; build the model with `thermal_relaxation=False`, or mark idle qubits in a "
+            "the whole register; build the model with `thermal_relaxation=False`, or mark idle qubits in a "
             "noise file."
         )
     position = {qubit: i for i, qubit in enumerate(qubits)}

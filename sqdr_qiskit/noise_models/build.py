@@ -6,7 +6,7 @@ import difflib
 import logging
 from collections.abc import Iterable
 from dataclasses import dataclass
-from functools import cache, cached_property, lru_cache
+from functools import cache, cached_property, lru_cache, reduce
 
 import numpy as np
 from qiskit.circuit import CircuitInstruction, QuantumCircuit, Qubit
@@ -121,11 +121,9 @@ class NoiseRules:
         """(p01, p10) of a qubit: the chance to read 1 for |0>, and 0 for |1>."""
         if self.spec.device is not None:
             device = self.spec.device
-            return (
-                (device.p01[qubit] or 0.0, device.p10[qubit] or 0.0)
-                if qubit < device.n_qubits
-                else (0.0, 0.0)
-            )
+            if qubit >= device.n_qubits:
+                return 0.0, 0.0
+            return device.p01[qubit] or 0.0, device.p10[qubit] or 0.0
         general = (0.0, 0.0)
         for readout in self.spec.readout:
             if readout.qubits is None:
@@ -147,8 +145,7 @@ class NoiseRules:
             raise UnsupportedError(
                 f"Device snapshot `{self.spec.name}` has no gate `{key}` on qubits {list(qubits)} (it has "
                 f"{', '.join(device.gate_names())}); transpile the circuit for the device, or use the "
-                f"uniform noise "
-                f"that `sqdr-qiskit noise from-device {device.name} --median` writes."
+                f"uniform noise that `sqdr-qiskit noise from-device {device.name} --median` writes."
             )
         channels = device_channels(
             gate.error,
@@ -229,22 +226,12 @@ def quantum_error(placed: tuple[PlacedChannel, ...], n_qubits: int) -> QuantumEr
         wires = [[] for _ in range(n_qubits)]
         parts.append(_two_qubit(item.channel))
     parts += _side_by_side(wires)
-    if not parts:
-        parts = [pauli_error([("I" * n_qubits, 1.0)])]
-    total = parts[0]
-    for part in parts[1:]:
-        total = total.compose(part)
-    return total
+    return reduce(QuantumError.compose, parts) if parts else pauli_error([("I" * n_qubits, 1.0)])
 
 
 def _side_by_side(wires: list[list[ChannelSpec]]) -> list[QuantumError]:
     """The one-qubit channels of each wire as one error on all wires, or nothing."""
-    if not any(wires):
-        return []
-    total = _one_qubit(wires[0])
-    for channels in wires[1:]:
-        total = total.expand(_one_qubit(channels))
-    return [total]
+    return [reduce(QuantumError.expand, map(_one_qubit, wires))] if any(wires) else []
 
 
 def _one_qubit(channels: list[ChannelSpec]) -> QuantumError:
@@ -260,11 +247,8 @@ def _one_qubit(channels: list[ChannelSpec]) -> QuantumError:
             merged[-1] = minimal_kraus(compose(last, kraus_operators(channel)))
         else:
             merged.append(minimal_kraus(kraus_operators(channel)))
-    error = pauli_error([("I", 1.0)])
-    for position, part in enumerate(merged):
-        new = _pauli_error(part) if isinstance(part, dict) else QuantumError(Kraus(list(part)))
-        error = new if position == 0 else error.compose(new)
-    return error
+    parts = [_pauli_error(p) if isinstance(p, dict) else QuantumError(Kraus(list(p))) for p in merged]
+    return reduce(QuantumError.compose, parts) if parts else pauli_error([("I", 1.0)])
 
 
 def _two_qubit(channel: ChannelSpec) -> QuantumError:
@@ -280,20 +264,13 @@ def _pauli_error(probabilities: _Paulis) -> QuantumError:
     return pauli_error([(Pauli(word), value) for word, value in probabilities.items() if value > 0.0])
 
 
-_PRODUCT = {
-    **{("I", letter): letter for letter in "IXYZ"},
-    **{(letter, "I"): letter for letter in "XYZ"},
-    **{(letter, letter): "I" for letter in "XYZ"},
-    **{(a, b): next(c for c in "XYZ" if c not in (a, b)) for a in "XYZ" for b in "XYZ" if a != b},
-}
-
-
 def _convolve(first: _Paulis, second: _Paulis) -> _Paulis:
     """Probabilities of the product of two independent random Paulis."""
     total = dict.fromkeys("IXYZ", 0.0)
     for a, p in first.items():
         for b, q in second.items():
-            total[_PRODUCT[a, b]] += p * q
+            # The number of a product in IXYZ is the exclusive or of its factors' numbers, but for its phase.
+            total["IXYZ"["IXYZ".index(a) ^ "IXYZ".index(b)]] += p * q
     return total
 
 

@@ -26,7 +26,6 @@ from sqdr_qiskit.noise_models import aer_model as probe_module
 from sqdr_qiskit.noise_models.aer_model import (
     GateChannels,
     error_ptm,
-    has_readout_error,
     probe,
     read_observable,
     readout_after,
@@ -167,13 +166,11 @@ def test_without_readout_error_the_observable_comes_back() -> None:
     observable = SparsePauliOp("ZZ")
     assert read_observable(None, observable) is observable
     assert read_observable(NoiseModel(), observable) is observable
-    assert not has_readout_error(NoiseModel())
 
 
 def test_a_coin_for_a_detector_reads_nothing() -> None:
     noise = NoiseModel()
     noise.add_all_qubit_readout_error(ReadoutError([[0.5, 0.5], [0.5, 0.5]]))
-    assert has_readout_error(noise)
     np.testing.assert_array_equal(read_observable(noise, SparsePauliOp("Z")).coeffs, [0.0])
 
 
