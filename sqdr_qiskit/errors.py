@@ -36,6 +36,7 @@ __all__ = [
     "TrainingError",
     "StorageError",
     "BackendError",
+    "in_one_line",
 ]
 
 
@@ -95,3 +96,8 @@ class StorageError(RunError):
 
 class BackendError(RunError):
     """A simulator or a quantum computer refused a job or failed."""
+
+
+def in_one_line(error: BaseException | str) -> str:
+    """What another library's error says, on one line without its full stop; its type if it says nothing."""
+    return " ".join(str(error).split()).rstrip(".") or type(error).__name__

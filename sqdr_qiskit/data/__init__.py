@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from sqdr_qiskit.data.downloads import Progress, default_data_dir, torchvision_set, unpacked_root
-from sqdr_qiskit.data.images import Style, pictures_in, read_image, read_images
+from sqdr_qiskit.data.images import Style, pictures_in, read_image
 from sqdr_qiskit.data.imagesets import DataSplits, ImageSet, Source, split
 from sqdr_qiskit.data.own import (
     arrays_source,
@@ -26,7 +26,7 @@ from sqdr_qiskit.data.own import (
     resized_source,
     torch_source,
 )
-from sqdr_qiskit.errors import ArgumentError, DataError
+from sqdr_qiskit.errors import ArgumentError, DataError, in_one_line
 
 __all__ = [
     "DATASETS",
@@ -39,7 +39,6 @@ __all__ = [
     "load_dataset",
     "pictures_in",
     "read_image",
-    "read_images",
     "read_source",
     "split",
 ]
@@ -87,8 +86,7 @@ def dataset_name(given: str) -> str | None:
     hint = f" Did you mean {plain[close[0]]!r}?" if close else ""
     raise DataError(
         f"There is no data set {given!r}: there are {', '.join(DATASETS)}; or give a folder of class "
-        "folders or "
-        f"an .npz file.{hint}"
+        f"folders or an .npz file.{hint}"
     )
 
 
@@ -202,8 +200,8 @@ def as_splits(
     pairs = {part for part, data in parts.items() if isinstance(data, tuple | list) and len(data) == 2}
     if pairs and pairs != set(parts):
         raise ArgumentError(
-            "Arguments `train`, `test` and `validation_data` must be all pairs of arrays or all "
-            "torch data sets."
+            "Arguments `train`, `test` and `validation_data` must be all pairs of arrays or all torch data "
+            "sets."
         )
     make: Callable[..., Source] = arrays_source if pairs else torch_source
     source = make(parts, class_names=class_names, name=name, image_size=image_size, progress=progress)
@@ -266,7 +264,7 @@ def _idx(name: str, class_name: str, class_names: tuple[str, ...], style: Style)
                     files = f"{'train' if part == 'train' else 't10k'}-*-ubyte"
                     raise DataError(
                         f"Data set {class_name}: unpacked files {files} in {data_dir / class_name / 'raw'} "
-                        f"are damaged ({_one_line(error)}): delete them, then run again to get them anew."
+                        f"are damaged ({in_one_line(error)}): delete them, then run again to get them anew."
                     ) from error
                 parts[part] = found
         words = f"torchvision.datasets.{class_name}"
@@ -338,10 +336,6 @@ class _Shifted:
     def __getitem__(self, number: int) -> tuple[Any, int]:
         image, label = self.dataset[number]
         return image, int(label) - self.first_label
-
-
-def _one_line(error: Exception) -> str:
-    return " ".join(str(error).split()) or type(error).__name__
 
 
 _DIGITS = tuple("0123456789")

@@ -25,7 +25,7 @@ from time import monotonic
 from typing import TYPE_CHECKING, Any
 from urllib.error import URLError
 
-from sqdr_qiskit.errors import DataError, StorageError
+from sqdr_qiskit.errors import DataError, StorageError, in_one_line
 
 if TYPE_CHECKING:
     from torchvision.datasets import MNIST
@@ -223,9 +223,8 @@ def torchvision_set(make: Callable[..., Any], root: Path, progress: Progress | N
         return make(root)
     if not _writable(root):
         raise StorageError(
-            f"Data folder {root} has no usable files of {name} and cannot be written to: make it "
-            "writable, or "
-            f"name another folder (--data-dir, SQDR_DATA_DIR)."
+            f"Data folder {root} has no usable files of {name} and cannot be written to: make it writable, "
+            f"or name another folder (--data-dir, SQDR_DATA_DIR)."
         )
     try:
         root.mkdir(parents=True, exist_ok=True)
@@ -250,13 +249,12 @@ def torchvision_set(make: Callable[..., Any], root: Path, progress: Progress | N
 
 
 def _cannot_be_had(name: str, root: Path, error: Exception) -> DataError:
-    reason = " ".join(str(getattr(error, "reason", None) or error).split()) or type(error).__name__
+    reason = in_one_line(getattr(error, "reason", None) or error)
     if isinstance(error, TypeError):  # a set without an argument `download`
         reason = "torchvision does not download it"
     return DataError(
-        f"Data set {name}: its files are missing or damaged and cannot be downloaded ({reason}): go "
-        "online, or "
-        f"put them into {root} as torchvision.datasets.{name} wants them."
+        f"Data set {name}: its files are missing or damaged and cannot be downloaded ({reason}): go online, "
+        f"or put them into {root} as torchvision.datasets.{name} wants them."
     )
 
 

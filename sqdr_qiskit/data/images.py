@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal, get_args
@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageOps, UnidentifiedImageError
 from scipy import ndimage
 
-from sqdr_qiskit.errors import ArgumentError, DataError
+from sqdr_qiskit.errors import ArgumentError, DataError, in_one_line
 
 __all__ = [
     "PICTURE_SUFFIXES",
@@ -25,7 +25,6 @@ __all__ = [
     "pictures_in",
     "pillow_quiet",
     "read_image",
-    "read_images",
     "whole_picture",
 ]
 
@@ -34,9 +33,7 @@ Invert = Literal["auto"] | bool
 Pixels = NDArray[np.float64]  # shape (H, W) or (H, W, 3), 0 to 255
 
 INK_LEVEL = 0.15  # of the strongest ink: above it a pixel belongs to the drawing
-BUSY_LEVEL = (
-    24.0  # border pixels typically this far from their median: a photograph, not a drawing on a ground
-)
+BUSY_LEVEL = 24.0  # border pixels typically this far from their median: a photograph, not a drawing
 BLANK_LEVEL = 8.0  # no pixel further than this from the ground: nothing is drawn
 UNEVEN_LEVEL = 12.0  # a tenth of the border further than this from its median: the light is uneven
 WORKING_SIZE = 96  # pixels of the longer side in which the light is looked for
@@ -130,9 +127,8 @@ def read_image(
         return _to_uint8(pixels)[None]
     ground = _ground(pixels)
     spread = float(np.median(np.abs(_border(pixels) - ground)))
-    ink = np.clip(
-        pixels - ground - 3.0 * spread, 0.0, None
-    )  # what stands out from the ground's own unevenness
+    # What stands out from the ground's own unevenness.
+    ink = np.clip(pixels - ground - 3.0 * spread, 0.0, None)
     if style == "frame" or spread > BUSY_LEVEL or ink.max() < BLANK_LEVEL:
         return _to_uint8(_framed(pixels, size, ground))[None]
     return _to_uint8(_laid_out(ink * (255.0 / ink.max()), size, style))[None]
@@ -183,21 +179,6 @@ def pictures_in(folder: Path) -> list[Path]:
         and path.is_file()
     ]
     return sorted(found, key=lambda path: path.relative_to(folder).as_posix())
-
-
-def read_images(
-    paths: Iterable[str | Path],
-    *,
-    channels: int,
-    size: tuple[int, int],
-    invert: Invert = "auto",
-    style: Style = "mnist",
-) -> NDArray[np.uint8]:
-    """Read pictures as `read_image` does: array of shape (N, channels, *size); the first bad one raises."""
-    images = [read_image(path, channels=channels, size=size, invert=invert, style=style) for path in paths]
-    if not images:
-        raise ArgumentError("Argument `paths` must name at least one image, but names none.")
-    return np.stack(images)
 
 
 def picture_size(path: Path) -> tuple[int, int]:
@@ -265,8 +246,7 @@ def _opened(path: Path) -> Iterator[Image.Image]:
         ) from error
     # Pillow's decoders raise anything from OSError to SyntaxError and struct.error on damaged files.
     except Exception as error:
-        reason = " ".join(str(error).split()) or type(error).__name__
-        raise DataError(f"Image {name!r} cannot be read: {reason}.") from error
+        raise DataError(f"Image {name!r} cannot be read: {in_one_line(error)}.") from error
 
 
 def flattened(image: Image.Image, *, colour: bool) -> Pixels:

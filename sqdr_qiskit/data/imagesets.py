@@ -248,9 +248,8 @@ def split(
     assert train is not None
     if held_out is not None and validation > 0.0:
         raise ArgumentError(
-            f"Argument `validation` must be left out with data set {source.name}, which has "
-            "validation images "
-            f"of its own, but is {validation}."
+            f"Argument `validation` must be left out with data set {source.name}, which has validation "
+            f"images of its own, but is {validation}."
         )
     if test is None:
         n_test = round(TEST_FRACTION * len(train))

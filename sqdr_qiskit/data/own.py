@@ -14,7 +14,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from itertools import islice
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, TypeVar, cast
 
 import numpy as np
 import psutil
@@ -33,10 +33,9 @@ from sqdr_qiskit.data.images import (
     whole_picture,
 )
 from sqdr_qiskit.data.imagesets import MOST_CLASSES, ImageSet, Source, check_names
-from sqdr_qiskit.errors import DataError
+from sqdr_qiskit.errors import DataError, in_one_line
 
 __all__ = [
-    "PARTS",
     "arrays_source",
     "folder_source",
     "npz_source",
@@ -44,24 +43,17 @@ __all__ = [
     "torch_source",
 ]
 
-PARTS = ("train", "validation", "test")
 # The encoder halves an image three times, and its time grows with the pixels.
 SMALLEST_EVER, SMALLEST, LARGEST = 8, 16, 64
+_MODES = {1: "grey", 3: "in colour"}
+_Item = TypeVar("_Item")
 MEMORY_SHARE = 0.8  # of the free memory that images may take; training takes more on top
 
-_FOLDERS = {
-    "train": "train",
-    "val": "validation",
-    "valid": "validation",
-    "validation": "validation",
-    "test": "test",
-}
+_WORDS = {"train": "train", "val": "validation", "test": "test"}  # in names -> part
+_FOLDERS = {**_WORDS, "valid": "validation", "validation": "validation"}
 _ARRAYS: tuple[dict[str, tuple[str, str]], ...] = (  # images and labels: MedMNIST's, Keras', plain
-    {
-        part: (f"{word}_images", f"{word}_labels")
-        for part, word in zip(PARTS, ("train", "val", "test"), strict=True)
-    },
-    {part: (f"x_{word}", f"y_{word}") for part, word in zip(PARTS, ("train", "val", "test"), strict=True)},
+    {part: (f"{word}_images", f"{word}_labels") for word, part in _WORDS.items()},
+    {part: (f"x_{word}", f"y_{word}") for word, part in _WORDS.items()},
     {"train": ("x", "y")},
 )
 
@@ -69,6 +61,7 @@ _ARRAYS: tuple[dict[str, tuple[str, str]], ...] = (  # images and labels: MedMNI
 # --- a folder of class folders ----------------------------------------------------------------------------
 
 
+@pillow_quiet()
 def folder_source(
     folder: str | Path,
     *,
@@ -98,6 +91,51 @@ def folder_source(
     name = root.resolve().name
     if not root.is_dir():
         raise DataError(f"There is no folder {str(folder)!r}: a data set is a folder of class folders.")
+    class_names, found = _pictures_by_class(root, name)
+    paths = [path for pictures in found.values() for path, _ in pictures]
+    sizes, colours, damaged = _looked_at(paths, skip_damaged=skip_damaged, name=name)
+    size, words = _fitting_size(sizes, image_size)
+    channels = channels or (3 if colours else 1)
+    _require_memory(len(paths) * channels * math.prod(size), name)
+    stack = np.zeros((len(paths), channels, *size), dtype=np.uint8)
+
+    def read(path: Path) -> NDArray[np.uint8] | DataError:
+        try:
+            return whole_picture(picture_pixels(path, colour=channels == 3), size)
+        except DataError as error:
+            return error
+
+    with ThreadPoolExecutor() as pool:  # Pillow decodes and scales without the interpreter's lock
+        try:
+            images = _reported(pool.map(read, paths), len(paths), f"reading {name}", 50, progress)
+            for number, image in enumerate(images):
+                if not isinstance(image, DataError):
+                    stack[number] = image
+                elif skip_damaged:
+                    damaged.add(paths[number])
+                else:
+                    raise _with_advice(image)
+        except BaseException:  # Ctrl-C too: nobody waits for the pictures that are left
+            pool.shutdown(cancel_futures=True)
+            raise
+    parts, start = {}, 0
+    for part, pictures in found.items():
+        whole = ImageSet(
+            stack[start : start + len(pictures)],
+            np.array([label for _, label in pictures], dtype=np.int64),
+            origin=name,
+            files=tuple(path.relative_to(root).as_posix() for path, _ in pictures),
+        )
+        kept = [number for number, (path, _) in enumerate(pictures) if path not in damaged]
+        parts[part] = whole if len(kept) == len(whole) else whole.take(np.array(kept, dtype=np.int64))
+        start += len(pictures)
+    left_out = f"; {len(damaged)} damaged pictures left out" if damaged else ""
+    words = f"{len(paths) - len(damaged):,} pictures of a folder, {words}, {_MODES[channels]}{left_out}"
+    return Source(name=name, words=words, class_names=class_names, parts=parts, path=str(folder))
+
+
+def _pictures_by_class(root: Path, name: str) -> tuple[tuple[str, ...], dict[str, list[tuple[Path, int]]]]:
+    """The classes of a folder, and for each part its pictures with their labels."""
     inside = _folders_in(root)
     roots = {"train": root}
     if any(_FOLDERS.get(path.name.lower()) == "train" for path in inside):
@@ -106,9 +144,8 @@ def folder_source(
             part = _FOLDERS.get(path.name.lower())
             if part is None or part in roots:
                 raise DataError(
-                    f"Data set {name}: folder {path.name!r} must be train, val or test, each once, "
-                    "where there "
-                    f"is a folder train."
+                    f"Data set {name}: folder {path.name!r} must be train, val or test, each once, where "
+                    f"there is a folder train."
                 )
             roots[part] = path
     class_folders = {part: _folders_in(path) for part, path in roots.items()}
@@ -116,93 +153,23 @@ def folder_source(
     if not names:
         raise DataError(f"Data set {name}: there are no class folders in {str(roots['train'])!r}.")
     check_names(names, name)
-    files: dict[str, list[Path]] = {}
-    labels: dict[str, list[int]] = {}
+    found: dict[str, list[tuple[Path, int]]] = {part: [] for part in roots}
     for part, folders in class_folders.items():
-        files[part], labels[part] = [], []
         for path in folders:
             if path.name not in names:
                 raise DataError(
                     f"Data set {name}: class {path.name!r} of {part} has no training images; there are "
                     f"{_listed(names)}."
                 )
-            found = pictures_in(path)
-            if not found and part == "train":
+            pictures = pictures_in(path)
+            if not pictures and part == "train":
                 raise DataError(
                     f"Data set {name}: class {path.name!r} is empty: there is no picture in {str(path)!r}."
                 )
-            files[part] += found
-            labels[part] += [names.index(path.name)] * len(found)
-        if not files[part]:
+            found[part] += [(picture, names.index(path.name)) for picture in pictures]
+        if not found[part]:
             raise DataError(f"Data set {name}: there is no picture in {str(roots[part])!r}.")
-    with pillow_quiet():
-        return _read_folder(
-            root, str(folder), names, files, labels, image_size, channels, skip_damaged, progress
-        )
-
-
-def _read_folder(
-    root: Path,
-    given: str,
-    names: tuple[str, ...],
-    files: dict[str, list[Path]],
-    labels: dict[str, list[int]],
-    image_size: tuple[int, int] | None,
-    channels: int | None,
-    skip_damaged: bool,
-    progress: Progress | None,
-) -> Source:
-    """The pictures of a folder that has been looked through."""
-    name = root.resolve().name
-    everything = [path for part in files.values() for path in part]
-    sizes, colours, damaged = _looked_at(everything, skip_damaged=skip_damaged, name=name)
-    size, words = _fitting_size(sizes, image_size)
-    channels = channels or (3 if colours else 1)
-    _require_memory(len(everything) * channels * math.prod(size), name)
-    done = 0
-    parts = {}
-    for part, paths in files.items():
-        stack = np.zeros((len(paths), channels, *size), dtype=np.uint8)
-        kept = np.ones(len(paths), dtype=bool)
-
-        def read(path: Path) -> NDArray[np.uint8] | DataError:
-            try:
-                return whole_picture(picture_pixels(path, colour=channels == 3), size)
-            except DataError as error:
-                return error
-
-        with ThreadPoolExecutor() as pool:  # Pillow decodes and scales without the interpreter's lock
-            try:
-                for number, found_image in enumerate(pool.map(read, paths)):
-                    if isinstance(found_image, DataError):
-                        if not skip_damaged:
-                            raise _with_advice(found_image)
-                        kept[number] = False
-                        damaged.add(paths[number])
-                    else:
-                        stack[number] = found_image
-                    done += 1
-                    if progress is not None and (done % 50 == 0 or done == len(everything)):
-                        progress(f"reading {name}", done, len(everything), "images")
-            except BaseException:  # Ctrl-C too: nobody waits for the pictures that are left
-                pool.shutdown(cancel_futures=True)
-                raise
-        whole = ImageSet(
-            stack,
-            np.asarray(labels[part], dtype=np.int64),
-            origin=name,
-            files=tuple(path.relative_to(root).as_posix() for path in paths),
-        )
-        parts[part] = whole.take(np.flatnonzero(kept)) if not kept.all() else whole
-    left_out = f"; {len(damaged)} damaged pictures left out" if damaged else ""
-    mode = "in colour" if channels == 3 else "grey"
-    return Source(
-        name=name,
-        words=f"{len(everything) - len(damaged):,} pictures of a folder, {words}, {mode}{left_out}",
-        class_names=names,
-        parts=parts,
-        path=given,
-    )
+    return names, found
 
 
 def _folders_in(root: Path) -> list[Path]:
@@ -259,20 +226,16 @@ def npz_source(
             shapes = {}
             for entry in archive.namelist():
                 with archive.open(entry) as file:
-                    version = np.lib.format.read_magic(file)
-                    header = (
-                        np.lib.format.read_array_header_1_0
-                        if version == (1, 0)
-                        else np.lib.format.read_array_header_2_0
-                    )
+                    first = np.lib.format.read_magic(file) == (1, 0)
+                    lib = np.lib.format
+                    header = lib.read_array_header_1_0 if first else lib.read_array_header_2_0
                     shape, _, dtype = header(file)
                     shapes[entry.removesuffix(".npy")] = (shape, dtype)
         layout = next((names for names in _ARRAYS if names["train"][0] in shapes), None)
         if layout is None:
             raise DataError(
-                f"Data set {path.name}: there must be arrays train_images and train_labels, x_train "
-                "and y_train, or "
-                f"x and y, but there are {_listed(sorted(shapes)) or 'none'}."
+                f"Data set {path.name}: there must be arrays train_images and train_labels, x_train and "
+                f"y_train, or x and y, but there are {_listed(sorted(shapes)) or 'none'}."
             )
         wanted = {part: pair for part, pair in layout.items() if set(pair) & set(shapes)}
         for entry in (name for pair in wanted.values() for name in pair):
@@ -293,8 +256,7 @@ def npz_source(
         raise
     # zipfile, zlib and NumPy raise anything from OSError to ValueError on a damaged file.
     except Exception as error:
-        reason = " ".join(str(error).split()).rstrip(".") or type(error).__name__
-        raise DataError(f"File {given!r} is no intact .npz file ({reason}).") from error
+        raise DataError(f"File {given!r} is no intact .npz file ({in_one_line(error)}).") from error
     return arrays_source(
         pairs,
         class_names=None if names is None else [str(name) for name in np.asarray(names).reshape(-1)],
@@ -349,9 +311,8 @@ def arrays_source(
     for part, found in images.items():
         if len(found) != len(labels[part]):
             raise DataError(
-                f"Data set {name}: there must be one label per image, but {part} has {len(found):,} "
-                "images and "
-                f"{len(labels[part]):,} labels."
+                f"Data set {name}: there must be one label per image, but {part} has {len(found):,} images "
+                f"and {len(labels[part]):,} labels."
             )
     sizes = [(found.shape[2], found.shape[3]) for found in images.values() if len(found)]
     size, words = _fitting_size(sizes, image_size)
@@ -361,12 +322,10 @@ def arrays_source(
         origin = f"{name}/{part}" if len(raw) > 1 else name
         parts[part] = ImageSet(resized, labels[part], origin=origin)
     n_channels = next(iter(parts.values())).images.shape[1]
-    mode = "in colour" if n_channels == 3 else "grey"
     n_images = sum(map(len, parts.values()))
     where = f"{n_images:,} images of arrays" + (f" in {Path(path).name}" if path else "")
-    return Source(
-        name=name, words=f"{where}, {words}, {mode}", class_names=names, parts=parts, style=style, path=path
-    )
+    words = f"{where}, {words}, {_MODES[n_channels]}"
+    return Source(name=name, words=words, class_names=names, parts=parts, style=style, path=path)
 
 
 def resized_source(source: Source, size: tuple[int, int] | None, progress: Progress | None) -> Source:
@@ -390,9 +349,8 @@ def _whole_labels(
         values = values[:, 0]
     if values.ndim != 1:
         raise DataError(
-            f"Data set {name}: labels of {part} must be one per image, but are of shape "
-            f"{values.shape} (sets of "
-            f"several labels per image are not taken)."
+            f"Data set {name}: labels of {part} must be one per image, but are of shape {values.shape} (sets "
+            f"of several labels per image are not taken)."
         )
     if values.dtype.kind in "US":
         places = {label: number for number, label in enumerate(class_names or ())}
@@ -417,9 +375,8 @@ def _bytes_of(values: NDArray[Any], part: str, name: str) -> NDArray[np.uint8]:
         values = values.transpose(0, 3, 1, 2)
     if values.ndim != 4 or values.shape[1] not in (1, 3) or min(values.shape[2:]) < 2:
         raise DataError(
-            f"Data set {name}: images of {part} must be of shape (N, H, W), (N, H, W, 1 or 3) or (N, "
-            "1 or 3, H, W), "
-            f"but are of shape {values.shape}."
+            f"Data set {name}: images of {part} must be of shape (N, H, W), (N, H, W, 1 or 3) or (N, 1 or 3, "
+            f"H, W), but are of shape {values.shape}."
         )
     if values.dtype == np.uint8:
         return np.ascontiguousarray(values)
@@ -433,9 +390,8 @@ def _bytes_of(values: NDArray[Any], part: str, name: str) -> NDArray[np.uint8]:
     low, high = float(values.min()), float(values.max())
     if low < 0.0 or high > 255.0:
         raise DataError(
-            f"Data set {name}: pixels of {part} must be whole numbers 0 to 255 or fractions 0 to 1, "
-            "but go from "
-            f"{low:g} to {high:g}."
+            f"Data set {name}: pixels of {part} must be whole numbers 0 to 255 or fractions 0 to 1, but go "
+            f"from {low:g} to {high:g}."
         )
     scale = 255.0 if values.dtype.kind in "fb" and high <= 1.0 else 1.0
     return np.rint(values * scale).astype(np.uint8)
@@ -447,11 +403,10 @@ def _resized_all(
     if images.shape[2:] == size:
         return images
     found = np.empty((len(images), images.shape[1], *size), dtype=np.uint8)
-    for number, image in enumerate(images):
+    every_one = _reported(images, len(images), f"resizing {name}", 500, progress)
+    for number, image in enumerate(every_one):
         pixels = image[0] if len(image) == 1 else image.transpose(1, 2, 0)
         found[number] = whole_picture(pixels.astype(np.float64), size)
-        if progress is not None and ((number + 1) % 500 == 0 or number + 1 == len(images)):
-            progress(f"resizing {name}", number + 1, len(images), "images")
     return found
 
 
@@ -496,8 +451,8 @@ def torch_source(
     for dataset in datasets.values():
         if not isinstance(dataset, Sized):
             raise DataError(
-                f"Data set {name}: a torch data set must have a length, but {type(dataset).__name__} "
-                "has none."
+                f"Data set {name}: a torch data set must have a length, but {type(dataset).__name__} has "
+                f"none."
             )
         for image, _ in _items(islice(_numbered(dataset), 200), name):
             pixels = _pixels_of(image, name)
@@ -507,32 +462,22 @@ def torch_source(
     channels = channels or (3 if colours else 1)
     total = sum(len(dataset) for dataset in datasets.values())
     _require_memory(total * channels * math.prod(size), name)
-    pairs, done = {}, 0
-    for part, dataset in datasets.items():
-        stack = np.zeros((len(dataset), channels, *size), dtype=np.uint8)
-        labels = np.zeros(len(dataset), dtype=np.int64)
-        for number, (image, label) in enumerate(_items(_numbered(dataset), name)):
-            pixels = _pixels_of(image, name)
-            if not upright:
-                pixels = np.swapaxes(pixels, 0, 1)
-            if channels == 3 and pixels.ndim == 2:
-                pixels = np.repeat(pixels[:, :, None], 3, axis=2)
-            elif channels == 1 and pixels.ndim == 3:
-                pixels = np.asarray(Image.fromarray(pixels.astype(np.uint8)).convert("L"), dtype=np.float64)
-            stack[number], labels[number] = whole_picture(pixels, size), label
-            done += 1
-            if progress is not None and (done % 500 == 0 or done == total):
-                progress(f"reading {name}", done, total, "images")
-        pairs[part] = (stack, labels)
+    stack = np.zeros((total, channels, *size), dtype=np.uint8)
+    labels = np.zeros(total, dtype=np.int64)
+    items = (item for dataset in datasets.values() for item in _items(_numbered(dataset), name))
+    for number, (image, label) in enumerate(_reported(items, total, f"reading {name}", 500, progress)):
+        pixels = _pixels_of(image, name)
+        if not upright:
+            pixels = np.swapaxes(pixels, 0, 1)
+        if channels == 3 and pixels.ndim == 2:
+            pixels = np.repeat(pixels[:, :, None], 3, axis=2)
+        elif channels == 1 and pixels.ndim == 3:
+            pixels = np.asarray(Image.fromarray(pixels.astype(np.uint8)).convert("L"), dtype=np.float64)
+        stack[number], labels[number] = whole_picture(pixels, size), label
+    ends = np.cumsum([len(dataset) for dataset in datasets.values()])[:-1]
+    pairs = dict(zip(datasets, zip(np.split(stack, ends), np.split(labels, ends), strict=True), strict=True))
     found = arrays_source(pairs, class_names=class_names, name=name, image_size=size, style=style)
-    mode = "in colour" if channels == 3 else "grey"
-    return Source(
-        name=name,
-        words=f"{total:,} images of a torch data set, {words}, {mode}",
-        class_names=found.class_names,
-        parts=found.parts,
-        style=style,
-    )
+    return replace(found, words=f"{total:,} images of a torch data set, {words}, {_MODES[channels]}")
 
 
 def _numbered(dataset: Any) -> Iterator[Any]:
@@ -569,6 +514,16 @@ def _pixels_of(image: Any, name: str) -> NDArray[np.float64]:
 # --- what all have in common ------------------------------------------------------------------------------
 
 
+def _reported(
+    items: Iterable[_Item], total: int, what: str, every: int, progress: Progress | None
+) -> Iterator[_Item]:
+    """The items; after each `every` of them, and the last of `total`, `progress` is called."""
+    for done, item in enumerate(items, start=1):
+        yield item
+        if progress is not None and (done % every == 0 or done == total):
+            progress(what, done, total, "images")
+
+
 def _fitting_size(
     sizes: Sequence[tuple[int, int]], wanted: tuple[int, int] | None
 ) -> tuple[tuple[int, int], str]:
@@ -591,10 +546,8 @@ def _fitting_size(
         return wanted, f"{target} pixels as they are"
     first, last = different[0], different[-1]
     own = f"{first[0]} x {first[1]}" + (f" to {last[0]} x {last[1]}" if first != last else "")
-    return (
-        wanted,
-        f"{own} pixels scaled with their proportions to fit {target}, padded with their border's colour",
-    )
+    scaled = f"scaled with their proportions to fit {target}, padded with their border's colour"
+    return wanted, f"{own} pixels {scaled}"
 
 
 def _require_size(size: tuple[int, int]) -> None:
@@ -610,8 +563,7 @@ def _require_memory(n_bytes: int, name: str) -> None:
     if n_bytes > MEMORY_SHARE * free:
         raise DataError(
             f"Data set {name}: its images take {n_bytes / 1e9:,.1f} GB of memory, but only "
-            f"{free / 1e9:,.1f} GB are "
-            f"free: bring them to a smaller size (--image-size) or take fewer."
+            f"{free / 1e9:,.1f} GB are free: bring them to a smaller size (--image-size) or take fewer."
         )
 
 

@@ -19,7 +19,7 @@ import torch
 from torch import nn
 
 from sqdr_qiskit.backends import Backend
-from sqdr_qiskit.errors import ArgumentError, CheckpointError, SqdrError
+from sqdr_qiskit.errors import ArgumentError, CheckpointError, SqdrError, in_one_line
 from sqdr_qiskit.model.network import SQDRCNN, ModelSettings, build_model
 from sqdr_qiskit.records import write_bytes
 
@@ -139,7 +139,7 @@ def read_checkpoint(path: str | os.PathLike[str]) -> Checkpoint:
         if not path.is_file():
             raise CheckpointError(f"There is no checkpoint {os.fspath(path)!r}.") from error
         raise CheckpointError(
-            f"{path.name}: is no intact checkpoint ({_one_line(error)}); copy it anew or train again."
+            f"{path.name}: is no intact checkpoint ({in_one_line(error)}); copy it anew or train again."
         ) from error
     if header is None:
         raise CheckpointError(f"{path.name}: is a safetensors file, but no checkpoint of sqdr-qiskit.")
@@ -158,7 +158,7 @@ def read_checkpoint(path: str | os.PathLike[str]) -> Checkpoint:
     except CheckpointError:
         raise
     except (KeyError, TypeError, ValueError, SqdrError) as error:
-        raise CheckpointError(f"{path.name}: its description is damaged ({_one_line(error)}).") from error
+        raise CheckpointError(f"{path.name}: its description is damaged ({in_one_line(error)}).") from error
 
 
 def require_fit(checkpoint: Checkpoint, *, where: str = "checkpoint", **wanted: Any) -> None:
@@ -192,7 +192,3 @@ def restore(
     model = build_model(checkpoint.settings, backend, gradient=gradient)
     load_weights(model, checkpoint.weights, where=where)
     return model.eval()
-
-
-def _one_line(error: Exception) -> str:
-    return " ".join(str(error).split()).rstrip(".") or type(error).__name__

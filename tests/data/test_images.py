@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 from sklearn.neighbors import KNeighborsClassifier
 
-from sqdr_qiskit.data import DATASETS, load_dataset, read_image, read_images
+from sqdr_qiskit.data import DATASETS, load_dataset, read_image
 from sqdr_qiskit.data.images import Style
 from sqdr_qiskit.errors import ArgumentError, DataError
 
@@ -159,7 +159,7 @@ def test_enlarged_and_misplaced_digits_are_still_recognised(tmp_path: Path, rng:
         )
         paper.paste(large, (int(rng.integers(0, 240)), int(rng.integers(0, 190))))
         paths.append(saved(paper, tmp_path / f"{index}.png"))
-    images = read_images(paths, channels=1, size=(16, 16), style="fill")
+    images = np.stack([read_image(path, channels=1, size=(16, 16), style="fill") for path in paths])
     assert images.shape == (50, 1, 16, 16)
     assert model.score(images.reshape(-1, 256), splits.test.labels) >= 0.85
 
@@ -223,11 +223,6 @@ def test_bad_argument_is_named(name: str, value: Any, tmp_path: Path) -> None:
     arguments: dict[str, Any] = {"channels": 1, "size": (28, 28), name: value}
     with pytest.raises(ArgumentError, match=f"Argument `{name}` must be .* but is"):
         read_image(tmp_path / "image.png", **arguments)
-
-
-def test_no_images_is_refused() -> None:
-    with pytest.raises(ArgumentError, match="Argument `paths` must name at least one image"):
-        read_images([], channels=1, size=(28, 28))
 
 
 def photographed(digit: NDArray[np.uint8], light: str, rng: np.random.Generator) -> Image.Image:
