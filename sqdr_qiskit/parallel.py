@@ -25,6 +25,7 @@ __all__ = [
     "readable",
     "run_chunks",
     "use_writable_cache",
+    "writable",
 ]
 
 _CACHE, _FIGURES = "NUMBA_CACHE_DIR", "MPLCONFIGDIR"
@@ -47,9 +48,9 @@ def use_writable_cache(package: Path | None = None, home: Path | None = None) ->
         for variable, name in (("XDG_CACHE_HOME", ".cache"), ("XDG_CONFIG_HOME", ".config"))
     )
     with suppress(OSError):  # no place at all: whoever needs one says so
-        if not (os.environ.get(_CACHE) or _writable(package / "__pycache__") or _writable(cache / "numba")):
+        if not (os.environ.get(_CACHE) or writable(package / "__pycache__") or writable(cache / "numba")):
             os.environ[_CACHE] = os.fspath(_own_temporary() / "kernels")
-        if not (os.environ.get(_FIGURES) or _writable(config / "matplotlib")):
+        if not (os.environ.get(_FIGURES) or writable(config / "matplotlib")):
             os.environ[_FIGURES] = os.fspath(_own_temporary() / "matplotlib")
 
 
@@ -70,7 +71,7 @@ def kernels_are_kept() -> bool:
     package = Path(__file__).resolve().parent
     named = os.environ.get(_CACHE)
     homes = [Path(named)] if named else [package / "encoder"]
-    if not named and not _writable(package / "__pycache__"):
+    if not named and not writable(package / "__pycache__"):
         homes.append(Path("~/.cache/numba").expanduser())
     module, kernel = _LAST_COMPILED
     since = (package / "encoder" / f"{module}.py").stat().st_mtime
@@ -79,8 +80,8 @@ def kernels_are_kept() -> bool:
     )
 
 
-def _writable(folder: Path) -> bool:
-    """Whether a file can be made in a folder, or the folder itself."""
+def writable(folder: Path) -> bool:
+    """Whether a file can be made in a folder, or in the nearest one above it that exists."""
     while not folder.exists() and folder != folder.parent:
         folder = folder.parent
     try:

@@ -26,6 +26,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.error import URLError
 
 from sqdr_qiskit.errors import DataError, StorageError, in_one_line
+from sqdr_qiskit.parallel import writable
 
 if TYPE_CHECKING:
     from torchvision.datasets import MNIST
@@ -82,14 +83,13 @@ def unpacked_root(dataset: type[MNIST], root: Path, progress: Progress | None) -
     if not wanted:
         yield root
         return
-    if _writable(raw):
+    if writable(raw):
         try:
             raw.mkdir(parents=True, exist_ok=True)
             with tempfile.TemporaryDirectory(prefix=".unpacking-", dir=raw) as staging:
                 for name, md5 in wanted:
-                    _unpack(
-                        _verified_gz(dataset, name, md5, raw, Path(staging), progress), Path(staging), raw
-                    )
+                    gz = _verified_gz(dataset, name, md5, raw, Path(staging), progress)
+                    _unpack(gz, Path(staging), raw)
         except OSError as error:
             raise StorageError(
                 f"Cannot write the {dataset.__name__} files to {raw}: {error.strerror or error}."
@@ -118,13 +118,6 @@ def unpacked_root(dataset: type[MNIST], root: Path, progress: Progress | None) -
         except OSError as error:
             raise StorageError(f"Cannot unpack {raw} into {copied}: {error.strerror or error}.") from error
         yield Path(copy)
-
-
-def _writable(folder: Path) -> bool:
-    """Whether files can be made in `folder`, or in the nearest folder above it that exists."""
-    while not folder.exists() and folder != folder.parent:
-        folder = folder.parent
-    return folder.is_dir() and os.access(folder, os.W_OK | os.X_OK)
 
 
 def _intact(path: Path, md5: str) -> bool:
@@ -221,7 +214,7 @@ def torchvision_set(make: Callable[..., Any], root: Path, progress: Progress | N
     name = make.func.__name__ if isinstance(make, partial) else getattr(make, "__name__", "data set")
     with contextlib.suppress(Exception):  # missing or damaged: torchvision raises anything
         return make(root)
-    if not _writable(root):
+    if not writable(root):
         raise StorageError(
             f"Data folder {root} has no usable files of {name} and cannot be written to: make it writable, "
             f"or name another folder (--data-dir, SQDR_DATA_DIR)."

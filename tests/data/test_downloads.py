@@ -103,7 +103,7 @@ def test_read_only_folder_with_gz_files_is_enough(
     kmnist: FakeKMNIST, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     raw = kmnist.write_gz(tmp_path)
-    monkeypatch.setattr(downloads, "_writable", lambda folder: False)
+    monkeypatch.setattr(downloads, "writable", lambda folder: False)
     assert len(load_dataset("kmnist", data_dir=tmp_path).train) == 40
     assert sorted(path.name for path in raw.iterdir()) == sorted(kmnist.gz)
 
@@ -112,7 +112,7 @@ def test_read_only_folder_without_a_file_says_so(
     kmnist: FakeKMNIST, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     kmnist.write_gz(tmp_path, leave_out="train-labels-idx1-ubyte.gz")
-    monkeypatch.setattr(downloads, "_writable", lambda folder: False)
+    monkeypatch.setattr(downloads, "writable", lambda folder: False)
     with pytest.raises(
         StorageError, match=r"has no usable train-labels-idx1-ubyte\.gz and cannot be written to"
     ):

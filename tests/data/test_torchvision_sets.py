@@ -162,7 +162,7 @@ def test_what_is_downloaded_appears_whole(
 
 
 def test_a_folder_that_cannot_be_written_to(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(downloads, "_writable", lambda folder: False)
+    monkeypatch.setattr(downloads, "writable", lambda folder: False)
     with pytest.raises(StorageError, match=r"has no usable files of CIFAR10 and cannot be written to"):
         load_dataset("cifar-10", data_dir=tmp_path)
 
