@@ -166,6 +166,12 @@ class ExactEngine:
         stage: What computes the parameters of `circuit` from those that `values` and `jacobian` take, if its
             angles are affine already; else any circuit's expressions are seen to here.
 
+    Attributes:
+        form: The circuit as the engine sees it.
+        n_outputs: Number of observables.
+        methods: How each output is computed: `expansion`, `statevector`, `pauli vector`, or several joined
+            by `+`.
+
     Raises:
         UnsupportedError: A gate, an angle or an observable that the engine cannot take, by name.
     """
@@ -178,17 +184,18 @@ class ExactEngine:
         stage: AngleStage | None = None,
     ) -> None:
         inner, self._stage = (circuit, stage) if stage is not None else prepared(circuit)
-        self._form = normal_form(inner, channels)
+        self.form = normal_form(inner, channels)
         self._n_params = inner.num_parameters
-        self._constants = np.zeros(len(observables))
-        sites, owner = sites_of(self._form)
-        chains = ChainTable(self._form, sites)
+        self.n_outputs = len(observables)
+        self._constants = np.zeros(self.n_outputs)
+        sites, owner = sites_of(self.form)
+        chains = ChainTable(self.form, sites)
         codes = []
         deep: list[tuple[int, Cone]] = []
-        writer = _TapeWriter(self._form, owner, chains)
+        writer = _TapeWriter(self.form, owner, chains)
         for number, observable in enumerate(observables):
             terms = []
-            for term in pauli_terms(observable, self._form):
+            for term in pauli_terms(observable, self.form):
                 if term.paulis:
                     terms.append(term)
                 else:
@@ -197,31 +204,14 @@ class ExactEngine:
             self._constants[number] += code.constant
             codes.append(code)
             deep += [(number, member) for member in held]
-        self._program = assemble(self._form, chains.chains, codes)
-        self._deep = DeepCones(self._form, deep) if deep else None
+        self._program = assemble(self.form, chains.chains, codes)
+        self._deep = DeepCones(self.form, deep) if deep else None
         by_state = self._deep.methods if self._deep is not None else {}
-        self._methods = tuple(
+        self.methods = tuple(
             "+".join((["expansion"] if code.result >= 0 else []) + sorted(by_state.get(number, set())))
             or "expansion"
             for number, code in enumerate(codes)
         )
-
-    @property
-    def n_outputs(self) -> int:
-        """Number of observables."""
-        return len(self._constants)
-
-    @property
-    def methods(self) -> tuple[str, ...]:
-        """How each output is computed: `expansion`, `statevector`, `pauli vector`, or several joined by
-        `+`.
-        """
-        return self._methods
-
-    @property
-    def form(self) -> NormalForm:
-        """The circuit as the engine sees it."""
-        return self._form
 
     def values(self, parameters: RealArray) -> RealArray:
         """Expectation values.
@@ -275,7 +265,7 @@ class ExactEngine:
         # Whole vectors of samples, and where the batch is small a chunk for each thread.
         share = -(-batch // (n_threads() * LANES)) * LANES
         chunk = max(LANES, min(share, _LARGEST_CHUNK))
-        angles = _angles(self._form, parameters)
+        angles = _angles(self.form, parameters)
         if self._deep is not None:
             self._deep.announce(batch, with_jacobian=with_jacobian)
             chunk = min(chunk, max(1, -(-batch // (4 * n_threads()))))  # a sample is work enough for a thread
@@ -283,7 +273,7 @@ class ExactEngine:
         def kernel(start: int, stop: int) -> None:
             evaluate(*angles, *self._program, start, stop, with_jacobian, values, jacobian)
             if self._deep is not None:
-                radians = self._form.radians(parameters[start:stop])
+                radians = self.form.radians(parameters[start:stop])
                 self._deep.add(radians, start, with_jacobian, values, jacobian)
 
         run_chunks(kernel, batch, chunk=chunk)

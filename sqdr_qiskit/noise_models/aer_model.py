@@ -1,8 +1,9 @@
-"""Aer `NoiseModel` -> Pauli transfer matrices, so that the exact engine and Aer cannot disagree.
+"""Aer's `NoiseModel` as Pauli-transfer matrices, so that the exact engine and Aer cannot disagree.
 
 The noise model is the only thing read: what its `QuantumError`s say (through Qiskit's superoperators) is
 what the engine computes with. Two-qubit errors that are products of one-qubit maps and a factor on pairs of
-Paulis are taken apart, because one-qubit maps cost the engine nothing.
+Paulis are taken apart, because one-qubit maps cost the engine nothing. Aer leaves noise out without a word
+where a gate's name or label differs, so a model is probed before use.
 
 Readout errors enter as observables. A qubit read with p01 = P(1|0) and p10 = P(0|1) yields, instead of Z,
 the operator
@@ -235,8 +236,7 @@ def split_product(ptm: RealArray) -> tuple[RealArray, ...] | None:
 def _right_split(matrix: RealArray) -> tuple[RealArray | None, RealArray, RealArray] | None:
     """(D, A, B) with matrix = (A x B) D and D diagonal, D = None for the identity; None if there is none."""
     blocks = matrix.reshape(4, 4, 4, 4)  # [a, b, c, d]: Pauli (a, b) out of Pauli (c, d)
-    first = np.ascontiguousarray(blocks[:, 0, :, 0])
-    second = np.ascontiguousarray(blocks[0, :, 0, :])
+    first, second = qubit_maps(matrix)
     product = np.einsum("ac,bd->abcd", first, second)
     if np.max(np.abs(product - blocks)) < _PRODUCT:
         return None, first, second
@@ -324,8 +324,7 @@ def _gate(key: str, error: QuantumError, places: list[list[int]]) -> dict[str, A
         "average_gate_fidelity": average_gate_fidelity(ptm),
     }
     if error.num_qubits == 2:
-        blocks = ptm.reshape(4, 4, 4, 4)
-        facts["on_each_qubit"] = [blocks[:, 0, :, 0].tolist(), blocks[0, :, 0, :].tolist()]
+        facts["on_each_qubit"] = [own.tolist() for own in qubit_maps(ptm)]
     return facts
 
 
