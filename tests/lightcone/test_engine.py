@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from qiskit.circuit import IfElseOp, Parameter, QuantumCircuit
+from qiskit.circuit import IfElseOp, Parameter, ParameterVector, QuantumCircuit
 from qiskit.circuit.library import RZZGate
 from qiskit.primitives import StatevectorEstimator
 from qiskit.quantum_info import PTM, Operator, SparsePauliOp
@@ -189,3 +189,21 @@ def test_a_single_precision_jacobian_is_the_double_one_rounded(rng: np.random.Ge
         _, single = engine.jacobian(values, dtype=np.float32)
         assert single.dtype == np.float32
         assert np.abs(single - double).max() < 1e-7
+
+
+@pytest.mark.parametrize("lost", ["reset", "depolarized"])
+def test_what_is_lost_altogether_is_zero(lost: str, rng: np.random.Generator) -> None:
+    theta = ParameterVector("theta", 2)
+    circuit = QuantumCircuit(2)
+    circuit.ry(theta[0], 0)
+    circuit.ry(theta[1], 1)
+    circuit.cz(0, 1)
+    if lost == "reset":
+        circuit.reset(0)
+    nothing_left = GateNoise({"cz": pauli_channel(scale=(0.0, 0.0, 0.0))})
+    channels: ChannelModel = nothing_left if lost == "depolarized" else noiseless
+    observables = [SparsePauliOp(word) for word in ("IX", "IZ", "XX", "XI")]
+    points = rng.uniform(-3, 3, (3, 2))
+    found = ExactEngine(circuit, observables, channels).values(points)
+    np.testing.assert_allclose(found, dense_values(circuit, observables, points, channels), atol=1e-12)
+    assert np.abs(found[:, 0]).max() == 0.0
