@@ -9,17 +9,16 @@ one circuit.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
-from qiskit.circuit import Instruction, ParameterExpression, QuantumCircuit
+from qiskit.circuit import Instruction, QuantumCircuit
 from qiskit.circuit.library import IGate, RZGate, UnitaryGate
 from qiskit.quantum_info import Kraus
 from qiskit_aer.noise import NoiseModel, QuantumError
 
-from sqdr_qiskit.errors import UnsupportedError
 from sqdr_qiskit.lightcone.angles import affine
 from sqdr_qiskit.lightcone.cones import Cone, nested
 from sqdr_qiskit.lightcone.instructions import is_free, kind_of, labelled
@@ -181,6 +180,9 @@ def build_programs(
     return tuple(writer.program([cones[i] for i in terms], terms) for terms in groups)
 
 
+_Draft = tuple[Instruction, tuple[int, ...]]  # an operation with its label, and the names of its qubits
+
+
 class _Writer:
     def __init__(
         self, circuit: QuantumCircuit, form: NormalForm, model: NoiseModel | None, labels: NoiseLabels
@@ -219,33 +221,35 @@ class _Writer:
             offsets=np.array([offset for _, offset in rows]),
         )
 
-    def _drafts(self, index: int, names: set[int]) -> list[tuple[Instruction, tuple[int, ...]]]:
-        """Instruction `index` as it acts on the qubits `names`: (operation with its label, qubit names)."""
+    def _drafts(self, index: int, names: set[int]) -> list[_Draft]:
+        """Instruction `index` as it acts on the qubits `names`, each part with its label."""
         item = self._circuit.data[index]
-        wires = tuple(self._circuit.find_bit(qubit).index for qubit in item.qubits)
+        key, wires = gate_key(item), tuple(self._circuit.find_bit(qubit).index for qubit in item.qubits)
         where = self._form.instruction_names[index]
-        error = None if self._model is None else error_after(self._model, gate_key(item), wires)
+        error = None if self._model is None else error_after(self._model, key, wires)
         if kind_of(item.operation) == "swap":  # the normal form renames instead; its noise stays
             if error is None:
                 return []
             return [(UnitaryGate(np.eye(4), label=self._labels.whole("swap", error)), where[::-1])]
-        drafts: list[tuple[Instruction, tuple[int, ...]]]
+
+        def noise_on(positions: Iterable[int]) -> Iterator[_Draft]:
+            for position in positions if error is not None else ():
+                label = self._labels.part(key, error, position)
+                if label is not None:
+                    yield IGate(label=label), (where[position],)
+
         inside = [position for position, name in enumerate(where) if name in names]
         turned = any(isinstance(part, Rotation) for part in self._parts[index])
         if len(inside) == len(where) or turned:
-            if error is not None and self._labels.is_product(error):
-                # maps on one qubit each are cheaper than one on two
-                drafts = [] if _is_identity(item.operation) else [(labelled(item.operation, None), where)]
-                for position, name in enumerate(where):
-                    label = self._labels.part(gate_key(item), error, position)
-                    if label is not None:
-                        drafts.append((IGate(label=label), (name,)))
-                return drafts
-            label = None if error is None else self._labels.whole(gate_key(item), error)
-            return [(labelled(item.operation, label), where)]
+            if error is None or not self._labels.is_product(error):
+                label = None if error is None else self._labels.whole(key, error)
+                return [(labelled(item.operation, label), where)]
+            # maps on one qubit each are cheaper than one on two
+            gate = [] if _is_identity(item.operation) else [(labelled(item.operation, None), where)]
+            return [*gate, *noise_on(range(len(where)))]
         # What remains of a two-qubit gate outside of which the cone ends: the fixed turns of its one qubit,
         # and noise.
-        drafts = []
+        drafts: list[_Draft] = []
         for position in inside:
             matrix = np.eye(2, dtype=complex)
             for part in self._parts[index]:
@@ -253,10 +257,7 @@ class _Writer:
                     matrix = part.unitary @ matrix
             if not np.allclose(np.abs(np.trace(matrix)), 2.0, atol=1e-14):
                 drafts.append((UnitaryGate(matrix), (where[position],)))
-            label = None if error is None else self._labels.part(gate_key(item), error, position)
-            if label is not None:
-                drafts.append((IGate(label=label), (where[position],)))
-        return drafts
+        return [*drafts, *noise_on(inside)]
 
     def _step(
         self,
@@ -271,18 +272,14 @@ class _Writer:
             if is_free(value):
                 columns.append(len(rows))
                 key.append(("column", len(rows)))
-                rows.append(self._affine(value, operation.name))
+                found = affine(value)
+                assert found is not None, "the normal form has refused any other angle"
+                slopes, offset = found
+                rows.append(({self._number[parameter]: slope for parameter, slope in slopes.items()}, offset))
             else:
                 columns.append(None)
                 key.append(value.tobytes() if isinstance(value, np.ndarray) else float(value))
         return Step(tuple(key), tuple(local[name] for name in where), operation, tuple(columns))
-
-    def _affine(self, value: ParameterExpression, gate: str) -> tuple[dict[int, float], float]:
-        """An angle as slopes along the parameters and an offset."""
-        found = affine(value)
-        if found is None:
-            raise UnsupportedError(f"Angle `{value}` of gate `{gate}` must be affine in the parameters here.")
-        return {self._number[parameter]: slope for parameter, slope in found[0].items()}, found[1]
 
 
 def _is_identity(operation: Instruction) -> bool:
@@ -292,9 +289,7 @@ def _is_identity(operation: Instruction) -> bool:
     return np.array_equal(operation.params[0], np.eye(2**operation.num_qubits))
 
 
-def _local_numbers(
-    terms: Sequence[Pauli], drafts: Sequence[tuple[Instruction, tuple[int, ...]]]
-) -> dict[int, int]:
+def _local_numbers(terms: Sequence[Pauli], drafts: Sequence[_Draft]) -> dict[int, int]:
     """New numbers for the qubits by their place in the cone, so that equal cones look equal.
 
     The measured qubits first, then the others in the order in which a walk back through the gates meets them.
