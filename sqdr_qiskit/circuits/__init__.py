@@ -49,6 +49,7 @@ class CircuitModel:
         ArgumentError: The circuit has other parameters than `x` and `w`, or an observable another size.
     """
 
+    # Equal by description alone: all else follows from it, and Qiskit compares circuits slowly.
     spec: CircuitSpec
     circuit: QuantumCircuit = field(compare=False)
     x: ParameterVector = field(compare=False)
@@ -135,6 +136,7 @@ def build_reupload(spec: CircuitSpec) -> CircuitModel:
         if spec.trained_rotations:
             for qubit in range(n):
                 _rot(circuit, w, 3 * (block * n + qubit), qubit)
+        # A last layer of CZ commutes with the Zs that are measured: a file may leave it out.
         if block < spec.n_blocks - 1 or spec.last_entangler:
             for first, second in entangled_pairs(spec):
                 circuit.cz(first, second)

@@ -23,7 +23,9 @@ __all__ = ["export_circuit", "FORMATS", "picture", "read_qasm"]
 _COMMENTS = re.compile(r"//[^\n]*|/\*.*?\*/", re.DOTALL)
 _INCLUDE = re.compile(r"""\binclude\s*["']([^"']*)["']""")
 _REGISTER = re.compile(r"\b(?:[qc]reg\s+\w+|qubit|bit)\s*\[\s*([0-9]+)\s*\]")
+# Known to the parsers themselves; anything else is a file that a circuit from elsewhere would reach for.
 _LIBRARIES = ("qelib1.inc", "stdgates.inc")
+# Beyond these a parser takes minutes or all memory, for a circuit that nothing could run.
 _MOST_TEXT, _MOST_DIGITS, _MOST_BITS, _MOST_GATES = 20_000_000, 400, 10_000, 5_000_000
 _VERSION = re.compile(r"\s*OPENQASM\s+3\b")
 
@@ -163,6 +165,7 @@ def export_circuit(model: CircuitModel, path: str | os.PathLike[str]) -> Path:
     return records.write_bytes(path, FORMATS[path.suffix](model))
 
 
+# Qiskit writes pi out wherever it was multiplied in.
 _PI = re.compile(r"\b3\.14159\d*")
 
 

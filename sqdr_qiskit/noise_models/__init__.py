@@ -205,6 +205,7 @@ def minimal_kraus(operators: ComplexArray) -> ComplexArray:
     dim = operators.shape[-1]
     vectors = operators.reshape(len(operators), dim * dim)
     values, eigenvectors = np.linalg.eigh(vectors.T @ vectors.conj())
+    # Of a weak channel the weakest operator is what matters: nothing but rounding is left out.
     keep = values > 1e-17 * dim
     return (np.sqrt(values[keep]) * eigenvectors[:, keep]).T.reshape(-1, dim, dim)
 

@@ -240,6 +240,8 @@ def _right_split(matrix: RealArray) -> tuple[RealArray | None, RealArray, RealAr
     product = np.einsum("ac,bd->abcd", first, second)
     if np.max(np.abs(product - blocks)) < _PRODUCT:
         return None, first, second
+    # The factor of each pair of Paulis by least squares; whether it fits is checked below. A pair that the
+    # product loses has none.
     factors = np.ones((4, 4))
     for c, d in itertools.product(range(1, 4), repeat=2):
         weight = float(np.sum(product[:, :, c, d] ** 2))
@@ -379,7 +381,7 @@ def _probe_gate(
     operation = instruction.operation
     if any(isinstance(parameter, ParameterExpression) for parameter in operation.params):
         operation = operation.to_mutable()
-        operation.params = [float(angle) for angle in rng.uniform(0.3, 1.2, len(operation.params))]
+        operation.params = [float(angle) for angle in rng.uniform(0.3, 1.2, len(operation.params))]  # generic
     prepare = UnitaryGate(random_unitary(2 ** len(qubits), seed=rng), label="probing state")
     small = QuantumCircuit(len(qubits))
     small.append(prepare, small.qubits)

@@ -65,6 +65,7 @@ def device_channels(
     fidelity = average_gate_fidelity(ptm) if relaxation else 1.0
     if not error or error <= 1.0 - fidelity:
         return (*turned, *relaxation)
+    # Aer's bounds: of the infidelity that is looked at, and of a depolarizing map that is a channel.
     worst = min(error, dim / (dim + 1))
     largest = dim**2 / (dim**2 - 1)
     lam = min(dim * (worst - (1.0 - fidelity)) / (dim * fidelity - 1.0), largest)

@@ -129,6 +129,7 @@ class CircuitCache(Generic[Made]):
             same: Whether circuit and observables are objects that nobody changes and `more` is not used: the
                 last such pair is known without a look.
         """
+        # Held while something is made: two threads that ask for one circuit would both compile it.
         with self._lock:
             last = self._last
             if same and last is not None and last[0] is circuit and last[1] is observables:

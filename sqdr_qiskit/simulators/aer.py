@@ -247,6 +247,7 @@ class AerConeEstimator(BaseEstimatorV2):
         else:
             terms = plan.samples(parameters, shots, self._seed_for(parameters, pub.circuit, shots))
             values = terms @ plan.weights.T + plan.constants
+            # A mean of readings +1 and -1 has the variance (1 - mean^2) / shots; terms count as independent.
             errors = np.sqrt(np.maximum(0.0, 1.0 - terms**2) @ (plan.weights.T**2) / shots)
         rows = np.arange(len(values)).reshape(pub.parameter_values.shape)
         evs, stds = np.asarray(values[rows, which]), np.asarray(errors[rows, which])
@@ -282,7 +283,7 @@ class AerConeEstimator(BaseEstimatorV2):
             times = self._asked[key]
             self._asked[key] += 1
         digest.update(str(times).encode())
-        return int.from_bytes(digest.digest()[:4], "little") >> 1
+        return int.from_bytes(digest.digest()[:4], "little") >> 1  # 31 bits, as Aer takes
 
     def _plan(self, circuit: QuantumCircuit, observables: list[SparsePauliOp]) -> _Plan:
         """What to run for a circuit and its observables; made once for equal ones."""
@@ -341,6 +342,7 @@ def _make_plan(
     form = normal_form(bound.circuit, bound.channels)
     if not sampled:  # samples get their readout error from Aer, exact values from the observable
         observables = [bound.read(observable) for observable in observables]
+    # Each Pauli string is computed once, whichever observables have it.
     numbers: dict[tuple[tuple[int, int], ...], int] = {}
     entries: list[tuple[int, int, float]] = []
     constants = np.zeros(len(observables))

@@ -123,7 +123,7 @@ class AerRunner:
             runtime_parameter_bind_enable=True,
             max_parallel_threads=n_threads(),
             max_parallel_experiments=n_threads(),
-            zero_threshold=1e-16,
+            zero_threshold=1e-16,  # by default Aer cuts values below 1e-10
         )
 
     def expectations(
@@ -147,6 +147,7 @@ class AerRunner:
             angles = np.concatenate([programs[i].angles(parameters) for i in members])
             copies = _copies(program.n_qubits, len(angles))
             rows = math.ceil(len(angles) / copies)
+            # Rows that fill up the last circuit have angles 0; nobody reads their values.
             padded = np.zeros((rows * copies, angles.shape[1]))
             padded[: len(angles)] = angles
             circuit, columns = self._saving(program, copies)

@@ -134,6 +134,7 @@ class ExactEstimator(BaseEstimatorV2):
         return FinishedJob(PrimitiveResult(results, metadata={"version": 2}))
 
     def _pub(self, pub: EstimatorPub) -> PubResult:
+        # A training sends one array of observables with every batch: it is taken apart once.
         last = self._last
         if last is None or last[0] is not pub.observables:
             last = self._last = (pub.observables, *distinct_observables(pub.observables))
