@@ -244,30 +244,23 @@ def _binary(kind, result, emit):
     return intrinsic(typed)
 
 
-def _add(builder, a, b):
-    return builder.fadd(a, b)
-
-
-def _multiply(builder, a, b):
-    return builder.fmul(a, b)
-
-
+_BUILD = ir.IRBuilder
 _OPERATORS = {
     operator.add: {
-        FLOATS: _binary(FLOATS, FLOATS, _add),
-        DOUBLES: _binary(DOUBLES, DOUBLES, _add),
-        WORDS: _binary(WORDS, WORDS, lambda builder, a, b: builder.add(a, b)),
+        FLOATS: _binary(FLOATS, FLOATS, _BUILD.fadd),
+        DOUBLES: _binary(DOUBLES, DOUBLES, _BUILD.fadd),
+        WORDS: _binary(WORDS, WORDS, _BUILD.add),
     },
-    operator.sub: {FLOATS: _binary(FLOATS, FLOATS, lambda builder, a, b: builder.fsub(a, b))},
+    operator.sub: {FLOATS: _binary(FLOATS, FLOATS, _BUILD.fsub)},
     operator.mul: {
-        FLOATS: _binary(FLOATS, FLOATS, _multiply),
-        DOUBLES: _binary(DOUBLES, DOUBLES, _multiply),
+        FLOATS: _binary(FLOATS, FLOATS, _BUILD.fmul),
+        DOUBLES: _binary(DOUBLES, DOUBLES, _BUILD.fmul),
     },
-    operator.truediv: {FLOATS: _binary(FLOATS, FLOATS, lambda builder, a, b: builder.fdiv(a, b))},
+    operator.truediv: {FLOATS: _binary(FLOATS, FLOATS, _BUILD.fdiv)},
     operator.gt: {FLOATS: _binary(FLOATS, MASKS, lambda builder, a, b: builder.fcmp_ordered(">", a, b))},
-    operator.and_: {WORDS: _binary(WORDS, WORDS, lambda builder, a, b: builder.and_(a, b))},
-    operator.or_: {WORDS: _binary(WORDS, WORDS, lambda builder, a, b: builder.or_(a, b))},
-    operator.xor: {WORDS: _binary(WORDS, WORDS, lambda builder, a, b: builder.xor(a, b))},
+    operator.and_: {WORDS: _binary(WORDS, WORDS, _BUILD.and_)},
+    operator.or_: {WORDS: _binary(WORDS, WORDS, _BUILD.or_)},
+    operator.xor: {WORDS: _binary(WORDS, WORDS, _BUILD.xor)},
 }
 
 
