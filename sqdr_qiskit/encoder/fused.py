@@ -329,7 +329,7 @@ def fused_rates(
     surrogate_slope: float,
     pool_gradient: PoolGradient,
 ) -> torch.Tensor:
-    """Firing rates of the encoder, as the mean of `reference_spikes`' last layer, on our kernels.
+    """Firing rates of the encoder, as `SpikingEncoder.spikes` has them, on our kernels.
 
     Args:
         pixels: Contiguous uint8 tensor of shape (batch, C, H, W) on the CPU, H and W at least 8.
@@ -338,8 +338,8 @@ def fused_rates(
         linear: Maps the last convolution's channels to the features.
         n_steps: T.
         n_phases: K; see `code_fits` for what the kernels take.
-        surrogate_slope: As in `reference_spikes`.
-        pool_gradient: As in `reference_spikes`.
+        surrogate_slope: See `SpikingEncoder`, as `pool_gradient`.
+        pool_gradient: See there.
 
     Returns:
         float32 tensor of shape (batch, n_features).

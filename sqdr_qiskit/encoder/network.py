@@ -1,17 +1,16 @@
 """The spiking convolutional encoder: images in, firing rates out.
 
-First the network; then everything that it computes, written plainly: the phase code, torch modules, and
-snnTorch's neuron stepped in a loop. That is what the kernels (`fused`) are held to, and the path that other
-devices take. Source of the code: Kim et al., "Deep neural networks with weighted spikes", Neurocomputing 311
-(2018).
+There are two ways to the same rates: compiled kernels (`fused`), and `SpikingEncoder.spikes`, written
+plainly with torch modules and snnTorch's neuron. The plain one is what the kernels are held to, and what
+other devices take. Source of the phase code: Kim et al., "Deep neural networks with weighted spikes",
+Neurocomputing 311 (2018).
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from itertools import pairwise
-from typing import Any, Literal, cast, get_args
+from typing import Literal, get_args
 
 import torch
 from snntorch import Leaky, SpikingNeuron, surrogate
@@ -30,7 +29,6 @@ __all__ = [
     "max_pool",
     "phase_code",
     "quantise",
-    "reference_spikes",
 ]
 
 EncoderPath = Literal["auto", "fused", "reference"]
@@ -131,16 +129,42 @@ class SpikingEncoder(nn.Module):
             )
         pixels = quantise(images)
         # Bits, from here on: both paths see the same 8-bit pixels, whatever type the images had.
-        modules = (list(self.convs), list(self.norms), self.linear)
-        settings: dict[str, Any] = {
-            "n_steps": self.n_steps,
-            "n_phases": self.n_phases,
-            "surrogate_slope": self.surrogate_slope,
-            "pool_gradient": self.pool_gradient,
-        }
-        if self._takes_kernels(pixels):
-            return fused_rates(pixels, *modules, **settings)
-        return reference_spikes(pixels, *modules, **settings)[-1].mean(dim=0)
+        if not self._takes_kernels(pixels):
+            return self.spikes(pixels)[-1].mean(dim=0)
+        return fused_rates(
+            pixels,
+            list(self.convs),
+            list(self.norms),
+            self.linear,
+            n_steps=self.n_steps,
+            n_phases=self.n_phases,
+            surrogate_slope=self.surrogate_slope,
+            pool_gradient=self.pool_gradient,
+        )
+
+    def spikes(self, images: torch.Tensor) -> list[torch.Tensor]:
+        """Spikes of all layers, the plain way: module by module, neurons stepped in a loop.
+
+        Args:
+            images: As for `forward`.
+
+        Returns:
+            The phase code, of shape (T, batch, C, H, W), a spike of phase k being 2^-(1 + k); for each
+            convolution its neurons' spikes after pooling, 0 or 1, of shape (T, batch, channels, H / 2, W / 2)
+            and so on; the features' spikes, of shape (T, batch, n_features), whose means are the rates.
+        """
+        layers = [phase_code(images, self.n_steps, self.n_phases).to(self.linear.weight.dtype)]
+        for conv, norm in zip(self.convs, self.norms, strict=True):
+            spikes = layers[-1]
+            # Steps and batch as one axis: batch norm takes its statistics over both.
+            currents = norm(conv(spikes.flatten(0, 1))).unflatten(0, spikes.shape[:2])
+            fired, membranes = integrate_and_fire(currents, surrogate_slope=self.surrogate_slope)
+            pooled = max_pool(fired.flatten(0, 1), membranes.flatten(0, 1), self.pool_gradient)
+            layers.append(pooled.unflatten(0, spikes.shape[:2]))
+        # The pool is linear, so that one average serves all features.
+        currents = self.linear(layers[-1].mean(dim=(-2, -1)))
+        layers.append(integrate_and_fire(currents, surrogate_slope=self.surrogate_slope)[0])
+        return layers
 
     def _takes_kernels(self, pixels: torch.Tensor) -> bool:
         """Whether to use the kernels; an error where they were asked for and cannot be used."""
@@ -236,7 +260,7 @@ def phase_code(images: torch.Tensor, n_steps: int = 10, n_phases: int = 8) -> to
     return torch.stack(planes)
 
 
-# ---- the network, plainly ----------------------------------------------------------------------------------
+# ---- neurons and pooling, plainly --------------------------------------------------------------------------
 
 
 def _neuron(device: torch.device, slope: float) -> nn.Module:
@@ -291,47 +315,3 @@ def max_pool(spikes: torch.Tensor, membranes: torch.Tensor, pool_gradient: PoolG
     # Which neuron is largest is a choice, not a function to be differentiated.
     pooled, places = functional.max_pool2d(membranes.detach(), 2, return_indices=True)
     return spikes.flatten(2).gather(2, places.flatten(2)).view_as(pooled)
-
-
-def reference_spikes(
-    images: torch.Tensor,
-    convs: Sequence[nn.Module],
-    norms: Sequence[nn.Module],
-    linear: nn.Module,
-    *,
-    n_steps: int,
-    n_phases: int,
-    surrogate_slope: float = math.pi,
-    pool_gradient: PoolGradient = "first",
-) -> list[torch.Tensor]:
-    """Spikes of the encoder's layers, module by module.
-
-    Args:
-        images: Tensor of shape (batch, C, H, W): uint8, or floating point in [0, 1].
-        convs: Convolutions.
-        norms: Batch norms, one for each convolution; statistics run over steps and batch together.
-        linear: Maps the last convolution's channels to the features.
-        n_steps: T, number of steps.
-        n_phases: K, number of phases of the code.
-        surrogate_slope: See `integrate_and_fire`.
-        pool_gradient: See `max_pool`.
-
-    Returns:
-        The phase code, of shape (T, batch, C, H, W), a spike of phase k being 2^-(1 + k); for each
-        convolution its neurons' spikes after pooling, 0 or 1, of shape (T, batch, channels, H / 2, W / 2) and
-        so on; the features' spikes, of shape (T, batch, n_features).
-    """
-    layers = [phase_code(images, n_steps, n_phases).to(cast("torch.Tensor", linear.weight).dtype)]
-    for conv, norm in zip(convs, norms, strict=True):
-        spikes = layers[-1]
-        # Steps and batch as one axis: batch norm takes its statistics over both.
-        currents = norm(conv(spikes.flatten(0, 1)))
-        fired, membranes = integrate_and_fire(
-            currents.unflatten(0, spikes.shape[:2]), surrogate_slope=surrogate_slope
-        )
-        pooled = max_pool(fired.flatten(0, 1), membranes.flatten(0, 1), pool_gradient)
-        layers.append(pooled.unflatten(0, spikes.shape[:2]))
-    # The pool is linear, so that one average serves all features.
-    currents = linear(layers[-1].mean(dim=(-2, -1)))
-    layers.append(integrate_and_fire(currents, surrogate_slope=surrogate_slope)[0])
-    return layers

@@ -15,7 +15,6 @@ from torch.nn import functional
 from sqdr_qiskit.data import ImageSet
 from sqdr_qiskit.data import Progress as DownloadProgress
 from sqdr_qiskit.encoder import SpikingEncoder
-from sqdr_qiskit.encoder.network import reference_spikes
 from sqdr_qiskit.errors import CheckpointError, DataError
 from sqdr_qiskit.jobs.inference import read_pictures
 from sqdr_qiskit.jobs.settings import Chosen, data_of, fitting_data
@@ -212,14 +211,7 @@ def _way(expectations: list[float], chances: list[float], class_names: Sequence[
 def _spikes(encoder: SpikingEncoder, pixels: torch.Tensor) -> dict[str, Any]:
     """Spikes of one image of shape (1, C, H, W), packed into words."""
     with torch.no_grad():
-        *maps, features = reference_spikes(
-            pixels,
-            list(encoder.convs),
-            list(encoder.norms),
-            encoder.linear,
-            n_steps=encoder.n_steps,
-            n_phases=encoder.n_phases,
-        )
+        *maps, features = encoder.spikes(pixels)
     return {
         "n_steps": encoder.n_steps,
         "n_phases": encoder.n_phases,

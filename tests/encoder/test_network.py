@@ -10,7 +10,7 @@ import torch
 from snntorch import SpikingNeuron
 
 from sqdr_qiskit.encoder import SpikingEncoder, phase_code, quantise
-from sqdr_qiskit.encoder.network import EncoderPath, integrate_and_fire, max_pool, reference_spikes
+from sqdr_qiskit.encoder.network import EncoderPath, integrate_and_fire, max_pool
 from sqdr_qiskit.errors import ArgumentError
 
 
@@ -158,9 +158,7 @@ def test_spikes_of_all_layers_lead_to_the_encoders_rates(rng: np.random.Generato
     encoder = SpikingEncoder(1, 6).eval()
     images = torch.from_numpy(rng.integers(0, 256, (3, 1, 16, 16), dtype=np.uint8))
     with torch.no_grad():
-        code, *maps, features = reference_spikes(
-            images, list(encoder.convs), list(encoder.norms), encoder.linear, n_steps=10, n_phases=8
-        )
+        code, *maps, features = encoder.spikes(images)
         assert torch.equal(features.mean(dim=0), encoder(images))
     assert torch.equal(code, phase_code(images))
     assert [tuple(layer.shape) for layer in maps] == [(10, 3, 2, 8, 8), (10, 3, 4, 4, 4), (10, 3, 8, 2, 2)]

@@ -9,7 +9,6 @@ from torch import nn
 from torch.optim.lr_scheduler import CosineAnnealingWarmRestarts, OneCycleLR
 
 from sqdr_qiskit.encoder import SpikingEncoder
-from sqdr_qiskit.encoder.network import reference_spikes
 from sqdr_qiskit.errors import ArgumentError
 from sqdr_qiskit.training.optimisers import (
     OPTIMISERS,
@@ -78,9 +77,7 @@ def statistics_off(encoder: SpikingEncoder, images: torch.Tensor) -> float:
     encoder.eval()
     farthest = 0.0
     with torch.no_grad():
-        spikes = reference_spikes(
-            images, list(encoder.convs), list(encoder.norms), encoder.linear, n_steps=10, n_phases=8
-        )
+        spikes = encoder.spikes(images)
         for conv, norm, before in zip(encoder.convs, encoder.norms, spikes, strict=False):
             assert isinstance(norm, nn.BatchNorm2d)
             values = conv(before.flatten(0, 1))
