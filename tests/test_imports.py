@@ -57,7 +57,7 @@ def _documented() -> dict[str, set[str]]:
     return found
 
 
-_STANDARD_LIBRARY_ONLY = {"specs", "catalog", "records", "parallel", "errors", "__init__", "__main__"}
+_STANDARD_LIBRARY_ONLY = {"specs", "catalog", "records", "errors", "__init__", "__main__"}
 
 _FILES = sorted(path for path in _PACKAGE.rglob("*.py") if "_catalog" not in path.parts)
 

@@ -17,7 +17,6 @@ from pathlib import Path
 from typing import Any, TypeVar, cast
 
 import numpy as np
-import psutil
 from numpy.typing import NDArray
 from PIL import Image
 
@@ -34,6 +33,7 @@ from sqdr_qiskit.data.images import (
 )
 from sqdr_qiskit.data.imagesets import MOST_CLASSES, ImageSet, Source, check_names
 from sqdr_qiskit.errors import DataError, in_one_line
+from sqdr_qiskit.parallel import free_memory
 
 __all__ = [
     "arrays_source",
@@ -559,7 +559,7 @@ def _require_size(size: tuple[int, int]) -> None:
 
 
 def _require_memory(n_bytes: int, name: str) -> None:
-    free = psutil.virtual_memory().available
+    free = free_memory()
     if n_bytes > MEMORY_SHARE * free:
         raise DataError(
             f"Data set {name}: its images take {n_bytes / 1e9:,.1f} GB of memory, but only "
