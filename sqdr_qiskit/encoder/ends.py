@@ -218,18 +218,8 @@ def firing_rates(start, stop, layer, words, readout, rates, space):
 
 @njit(nogil=True, cache=True)
 def _pooled_gradient(layer, group, readout, received, sums, sent, sent_at, space):
-    """Gradients of the linear map, and of the last layer's pooled spikes, for one group.
-
-    Args:
-        layer: Sizes of the last layer, and the surrogate's slope.
-        group: Which group.
-        readout: A `Readout`.
-        received: float32 vectors, [group][feature]: gradient of the rates.
-        sums: `ReadoutSums` to write.
-        sent: float32 vectors to write, [channel][row][column][step] from vector `sent_at` on, rows and
-            columns made even.
-        sent_at: See `sent`.
-        space: Work space; its `means` are read.
+    """Gradients of the linear map into `sums`, and of the last layer's pooled spikes into `sent`, from vector
+    `sent_at` on, [channel][row][column][step]; of one group, whose average pool is in `space.means`.
     """
     n_channels, n_steps, high, wide = layer.n_out, layer.n_steps, layer.height // 2, layer.width // 2
     n_features = len(readout.biases)

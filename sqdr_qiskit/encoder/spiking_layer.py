@@ -359,19 +359,8 @@ def _convolve_back(layer, y, x, turned, outputs, sent, sent_at):
 
 @njit(nogil=True, cache=True)
 def _input_gradient(layer, group, source, received, received_at, norm, sent, sent_at, space):
-    """Gradient of the spikes that came into a layer, for one group.
-
-    Args:
-        layer: Sizes; every step has a plane of its own.
-        group: Which group.
-        source: A `LayerInput`.
-        received: As in `parameter_gradients`.
-        received_at: As in `parameter_gradients`.
-        norm: A `NormGradients`.
-        sent: float32 vectors to write, [input channel][row][column][step] from vector `sent_at` on, rows and
-            columns made even; what lies outside the layer is without meaning.
-        sent_at: See `sent`.
-        space: Work space, a `LayerSpace`.
+    """Gradient of the spikes that came into a layer, for one group: into `sent` from vector `sent_at` on,
+    [input channel][row][column][step], rows and columns made even. Every step has a plane of its own.
     """
     high, wide = n_rows(layer) // 2 - 1, n_columns(layer) // 2 - 1
     for y in range(high + 1):
