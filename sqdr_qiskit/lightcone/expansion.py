@@ -294,10 +294,8 @@ def _split(events: list[_Event], chains: ChainTable, tape: Tape) -> tuple[list[_
 
 
 def _keeps_flags(site: int, chains: ChainTable, tape: Tape) -> bool:
-    rows = [chains.row(site, letter, tape) for letter in range(4)]
-    return all(rows[a][b] == 0.0 for a, b in product((0, 3), (1, 2))) and all(
-        rows[a][b] == 0.0 for a, b in product((1, 2), (0, 3))
-    )
+    rows = chains.matrix(site, tape)
+    return all(rows[a][b] == rows[b][a] == 0.0 for a, b in product((0, 3), (1, 2)))
 
 
 def _pull(term: _Term, event: _Event, chains: ChainTable, tape: Tape) -> list[_Term]:
@@ -307,8 +305,7 @@ def _pull(term: _Term, event: _Event, chains: ChainTable, tape: Tape) -> list[_T
     if kind == _SITE:
         if a not in vectors:
             return [term]
-        rows = [chains.row(b, letter, tape) for letter in range(4)]
-        vectors[a] = _times_matrix(vectors[a], rows, tape)
+        vectors[a] = _times_matrix(vectors[a], chains.matrix(b, tape), tape)
         return [_term(vectors)]
     first, second = vectors.get(a, _IDENTITY), vectors.get(b, _IDENTITY)
     parts = []
@@ -478,7 +475,6 @@ class _FirstLayer:
                 elif position == 0:
                     vector = self._chains.bloch(site, self._tape)
                 else:
-                    rows = [self._chains.row(site, letter, self._tape) for letter in range(4)]
-                    vector = _matrix_times(rows, vector, self._tape)
+                    vector = _matrix_times(self._chains.matrix(site, self._tape), vector, self._tape)
             self._states[key] = vector
         return self._states[key]

@@ -257,12 +257,10 @@ class ChainTable:
         """All chains so far, in the order of their numbers."""
         return tuple(chain for _, chain in self._chains.values())
 
-    def row(self, site: int, letter: int, tape: Tape) -> Vector:
-        """Row `letter` (1 = X, 2 = Y, 3 = Z; 0 is always (1, 0, 0, 0)) of the site's matrix."""
+    def matrix(self, site: int, tape: Tape) -> list[Vector]:
+        """The site's Pauli-transfer matrix, row by row."""
         # Every channel keeps the trace, so that row I is known and 0 is free to name the Bloch vector.
-        if letter == 0:
-            return (1.0, 0.0, 0.0, 0.0)
-        return self._vector(site, letter, tape)
+        return [(1.0, 0.0, 0.0, 0.0), *(self._vector(site, letter, tape) for letter in (1, 2, 3))]
 
     def bloch(self, site: int, tape: Tape) -> Vector:
         """Pauli coefficients (1, x, y, z) of the site applied to |0>."""
@@ -303,10 +301,11 @@ class ChainTable:
                 matrix = op.ptm if which == BLOCH else op.ptm.T
                 # Maps before the first rotation go into the start, neighbouring ones into each other: a
                 # sample never sees them apart.
-                steps, start = (steps, start) if steps else ([], matrix @ start)
-                if steps and isinstance(steps[-1], np.ndarray):
+                if not steps:
+                    start = matrix @ start
+                elif isinstance(steps[-1], np.ndarray):
                     steps[-1] = matrix @ steps[-1]
-                elif steps:
+                else:
                     steps.append(np.ascontiguousarray(matrix))
                 reached = (matrix[:, varies] != 0.0).any(axis=1)
                 known, varies = matrix @ np.where(varies, 0.0, known), reached
