@@ -4,6 +4,9 @@ Qiskit's `==` tolerates rounding (unitaries 1e-7 apart are equal, say), looks ne
 instructions that commute by their qubits nor at all labels; but noise hangs on labels, places of noise on the
 order, and a coefficient of 2e-9 is not one of 1e-9. So circuits are compared by a key that leaves nothing
 out.
+
+Beside this: `exact` is the engine as an estimator, `aer` is Aer on cones (`cone_programs` writes them down,
+`aer_runner` runs them) and noise for both.
 """
 
 from __future__ import annotations
