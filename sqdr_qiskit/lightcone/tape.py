@@ -70,17 +70,16 @@ class TapeCode:
 
 
 class Tape:
-    """Writes a tape. Leaves are named by pairs of integers, whose meaning is the caller's."""
+    """Writes a tape. Leaves are named by pairs of integers, whose meaning is the caller's.
+
+    Attributes:
+        n_instructions: Multiply-adds written so far.
+    """
 
     def __init__(self) -> None:
         self._leaves: dict[tuple[int, int], Row] = {}
         self._sums: dict[tuple[_Product, ...], Row] = {}
-        self._n_instructions = 0
-
-    @property
-    def n_instructions(self) -> int:
-        """Multiply-adds written so far."""
-        return self._n_instructions
+        self.n_instructions = 0
 
     def leaf(self, group: int, component: int) -> Row:
         """The input row of that name."""
@@ -109,7 +108,7 @@ class Tape:
             # A multiple of a row costs nothing: the factor goes along until something reads it.
             return Row(terms[0][1], terms[0][0])
         if terms not in self._sums:
-            self._n_instructions += len(terms)
+            self.n_instructions += len(terms)
             self._sums[terms] = Row(-2 - len(self._sums))  # not numbered yet: leaves come first
         return self._sums[terms]
 
