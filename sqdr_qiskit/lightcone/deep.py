@@ -42,19 +42,20 @@ def _is_unitary(form: NormalForm, operations: Iterable[int]) -> bool:
     )
 
 
-def _size(form: NormalForm, qubits: Sequence[int], operations: Iterable[int]) -> int:
+def _size(n_qubits: int, unitary: bool) -> int:
     """Numbers of the state: 2^n amplitudes, or 4^n Pauli coefficients."""
-    return 1 << len(qubits) * (1 if _is_unitary(form, operations) else 2)
+    return 1 << n_qubits * (1 if unitary else 2)
 
 
 def state_cost(form: NormalForm, qubits: Sequence[int], operations: Sequence[int]) -> int:
     """What holding a whole state costs, in multiply-adds of a tape; never more than may be written."""
-    return min(_PER_AMPLITUDE * len(operations) * _size(form, qubits, operations), _LONGEST)
+    size = _size(len(qubits), _is_unitary(form, operations))
+    return min(_PER_AMPLITUDE * len(operations) * size, _LONGEST)
 
 
 def fits(form: NormalForm, qubits: Sequence[int], operations: Iterable[int]) -> bool:
     """Whether a state of these qubits can be held at all."""
-    return _size(form, qubits, operations) <= 1 << _WIDEST
+    return _size(len(qubits), _is_unitary(form, operations)) <= 1 << _WIDEST
 
 
 @dataclass(frozen=True)
@@ -65,6 +66,7 @@ class _Group:
     sums: tuple[tuple[PauliTerm, ...], ...]  # the terms of each
     operations: tuple[int, ...]
     qubits: tuple[int, ...]
+    unitary: bool
 
 
 class DeepCones:
@@ -83,9 +85,8 @@ class DeepCones:
         self._states: list[tuple[_Group, Statevectors | PauliVectors]] = []
         self._warned = False
         for group in _groups(form, cones):
-            _check_size(form, group)
-            unitary = _is_unitary(form, group.operations)
-            make = Statevectors if unitary else PauliVectors
+            _check_size(group)
+            make = Statevectors if group.unitary else PauliVectors
             self._states.append((group, make(form, group.qubits, group.operations, group.sums)))
 
     @property
@@ -149,7 +150,7 @@ def _groups(form: NormalForm, cones: Sequence[tuple[int, Cone]]) -> list[_Group]
             key = (held[0].qubits, _is_unitary(form, operations))
             shared.setdefault(key, []).append((number, held))
     groups = []
-    for (qubits, _), together in shared.items():
+    for (qubits, unitary), together in shared.items():
         operations = {index for _, held in together for member in held for index in member.operations}
         groups.append(
             _Group(
@@ -157,14 +158,15 @@ def _groups(form: NormalForm, cones: Sequence[tuple[int, Cone]]) -> list[_Group]
                 sums=tuple(tuple(member.term for member in held) for _, held in together),
                 operations=tuple(sorted(operations)),
                 qubits=qubits,
+                unitary=unitary,
             )
         )
     return groups
 
 
-def _check_size(form: NormalForm, group: _Group) -> None:
-    n_qubits, size = len(group.qubits), _size(form, group.qubits, group.operations)
-    unitary = _is_unitary(form, group.operations)
+def _check_size(group: _Group) -> None:
+    n_qubits, unitary = len(group.qubits), group.unitary
+    size = _size(n_qubits, unitary)
     # Two states, and beside amplitudes a real number each for the phases of diagonal gates.
     needed, free = (2 * 16 + 8) * size * n_threads(), free_memory()
     if size <= 1 << _WIDEST and needed <= free:
