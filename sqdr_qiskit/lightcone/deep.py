@@ -17,7 +17,7 @@ from numba import njit
 
 from sqdr_qiskit.errors import UnsupportedError
 from sqdr_qiskit.lightcone.cones import Cone, PauliTerm, nested
-from sqdr_qiskit.lightcone.operations import CZ, Fixed, NormalForm, Rotation
+from sqdr_qiskit.lightcone.operations import CZ, Fixed, NormalForm, Rotation, is_unitary
 from sqdr_qiskit.lightcone.statevector import Statevectors
 from sqdr_qiskit.noise_models import RealArray
 from sqdr_qiskit.parallel import free_memory, n_threads, readable
@@ -36,10 +36,7 @@ _LONG = 60.0  # seconds of a call before which a line is written
 
 
 def _is_unitary(form: NormalForm, operations: Iterable[int]) -> bool:
-    found = (form.operations[index] for index in operations)
-    return all(
-        isinstance(op, Rotation | CZ) or (isinstance(op, Fixed) and op.unitary is not None) for op in found
-    )
+    return all(is_unitary(form.operations[number]) for number in operations)
 
 
 def _size(n_qubits: int, unitary: bool) -> int:

@@ -26,6 +26,7 @@ __all__ = [
     "ChannelModel",
     "CZ",
     "Fixed",
+    "is_unitary",
     "noiseless",
     "normal_form",
     "NormalForm",
@@ -118,6 +119,11 @@ class PairChannel:
 Operation: TypeAlias = Rotation | Fixed | CZ | PairChannel
 
 
+def is_unitary(op: Operation) -> bool:
+    """Whether an operation is a gate, and not a channel."""
+    return op.unitary is not None if isinstance(op, Fixed) else not isinstance(op, PairChannel)
+
+
 @dataclass(frozen=True)
 class PairRotation:
     """Operations `begin` to `end` (exclusive) of a normal form, which together are exp(-i angle P Q / 2).
@@ -177,10 +183,7 @@ class NormalForm:
     @property
     def has_channels(self) -> bool:
         """Whether any operation is not unitary."""
-        return any(
-            isinstance(op, PairChannel) or (isinstance(op, Fixed) and op.unitary is None)
-            for op in self.operations
-        )
+        return not all(map(is_unitary, self.operations))
 
 
 # Gates made of rotations: (axis, sign, which parameter or a constant), in the order in which they act.
