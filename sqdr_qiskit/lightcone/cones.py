@@ -294,7 +294,7 @@ def pull(op: Operation, sets: dict[int, int], *, forward: bool = False) -> bool:
         if reached is None:
             return False
         table = reached.reshape(4, 4)
-        sets[first], sets[second] = _bits(table.any(axis=1)), _bits(table.any(axis=0))
+        sets[first], sets[second] = _bits(np.any(table, axis=1)), _bits(np.any(table, axis=0))
         return True
     # CZ is diagonal: where neither side can hold X or Y it commutes with all there is.
     if not (pair[0] | pair[1]) & _XY:
