@@ -30,8 +30,7 @@ from qiskit.primitives import (
 from sqdr_qiskit.backends import ExactEstimator
 from sqdr_qiskit.backends.interface import Backend
 from sqdr_qiskit.jobs.settings import data_of, model_settings_of, recipe_of
-from sqdr_qiskit.model.checkpoint import load_weights
-from sqdr_qiskit.model.network import build_model
+from sqdr_qiskit.model.network import build_model, load_weights
 from sqdr_qiskit.simulators.aer import noisy_engine
 from sqdr_qiskit.specs.job import JobSpec
 from sqdr_qiskit.specs.noise import noise_spec

@@ -25,7 +25,7 @@ from sqdr_qiskit.data import load_dataset
 from sqdr_qiskit.devices.estimator import DeviceEstimator
 from sqdr_qiskit.gradients import GradientRequest, make_gradient
 from sqdr_qiskit.jobs.settings import choose_checkpoint, limited
-from sqdr_qiskit.model.checkpoint import restore
+from sqdr_qiskit.model.network import restore
 
 __all__ = ["main"]
 

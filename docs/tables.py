@@ -19,8 +19,7 @@ from docs import results
 from sqdr_qiskit.model.network import MODELS
 from sqdr_qiskit.specs import channels, circuit, noise
 from sqdr_qiskit.specs.job import JOB_OPTIONS, TASKS
-from sqdr_qiskit.specs.options import GROUPS, Option
-from sqdr_qiskit.specs.reader import Table
+from sqdr_qiskit.specs.reader import GROUPS, Option, Table
 from sqdr_qiskit.training.recipes import RECIPES
 
 __all__ = ["PAGES", "updated"]

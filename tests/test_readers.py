@@ -24,12 +24,12 @@ from sqdr_qiskit.jobs.folders import is_finished, job_of_run, read_record
 from sqdr_qiskit.jobs.run_report import collect_run
 from sqdr_qiskit.jobs.runs import list_runs
 from sqdr_qiskit.jobs.settings import choose_checkpoint
-from sqdr_qiskit.model.checkpoint import read_checkpoint
+from sqdr_qiskit.model.network import read_checkpoint
 from sqdr_qiskit.runtime.ledger import LEDGER, Ledger
 from sqdr_qiskit.runtime.service import read_result
 from sqdr_qiskit.specs.circuit import read_circuit
+from sqdr_qiskit.specs.device import LayoutSpec, read_layout
 from sqdr_qiskit.specs.job_file import read_job
-from sqdr_qiskit.specs.layout import LayoutSpec, read_layout
 from sqdr_qiskit.specs.noise import read_noise
 
 FEW = settings(
@@ -181,7 +181,7 @@ def test_any_bytes_as_the_record_of_a_run(content: bytes, tmp_path: Path) -> Non
 @given(data=st.data())
 def test_any_value_in_a_checkpoint_s_description(data: st.DataObject, run: Path, tmp_path: Path) -> None:
     from sqdr_qiskit.backends import make_backend
-    from sqdr_qiskit.model.checkpoint import restore
+    from sqdr_qiskit.model.network import restore
 
     whole = read_checkpoint(run / "a" / "best.safetensors")
     values = whole.describe()

@@ -12,7 +12,7 @@ from sqdr_qiskit.backends.interface import Backend
 from sqdr_qiskit.devices.names import is_hardware
 from sqdr_qiskit.errors import ArgumentError
 from sqdr_qiskit.simulators.exact import ExactEstimator
-from sqdr_qiskit.specs.layout import LayoutSpec
+from sqdr_qiskit.specs.device import LayoutSpec
 from sqdr_qiskit.specs.noise import NoiseSpec, noise_spec
 
 if TYPE_CHECKING:  # the runtime's client takes a second to import

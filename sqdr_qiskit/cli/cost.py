@@ -53,7 +53,7 @@ def cost(
     print_note("loading Qiskit")
     from sqdr_qiskit.errors import ArgumentError
     from sqdr_qiskit.jobs.cost import OPEN_PLAN_S, plan_cost, within
-    from sqdr_qiskit.jobs.mitigation import methods_named, mitigation_of
+    from sqdr_qiskit.jobs.transpile_report import methods_named, mitigation_of
     from sqdr_qiskit.runtime.budget import Ceiling
 
     if freeze not in (None, "encoder"):

@@ -67,9 +67,9 @@ def gradient_variance(
     print_note("loading PyTorch and Qiskit")
     from sqdr_qiskit.reports.variance import variance_figure, variance_table
     from sqdr_qiskit.specs.noise import noise_spec
-    from sqdr_qiskit.training.gradient_variance import VariancePoint
-    from sqdr_qiskit.training.gradient_variance import gradient_variance as measure
-    from sqdr_qiskit.training.initialisation import INITIALISATIONS
+    from sqdr_qiskit.training.gradient_studies import VariancePoint
+    from sqdr_qiskit.training.gradient_studies import gradient_variance as measure
+    from sqdr_qiskit.training.optimisation import INITIALISATIONS
 
     numbers = _numbers(_QUBITS if qubits is None else qubits)
     blocks, samples, seed = blocks or 2, samples or 1000, seed or 0

@@ -15,7 +15,7 @@ from typing import Any
 
 import typer
 
-from sqdr_qiskit.specs.options import GROUPS
+from sqdr_qiskit.specs.reader import GROUPS
 
 __all__ = ["HelpCommand", "HelpGroup"]
 

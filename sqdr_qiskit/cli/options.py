@@ -17,7 +17,7 @@ from sqdr_qiskit.cli.console import Progress, compiling
 from sqdr_qiskit.errors import ArgumentError, Interrupted
 from sqdr_qiskit.records import require_place
 from sqdr_qiskit.specs.job import JOB_OPTIONS, JobSpec, Task
-from sqdr_qiskit.specs.options import GROUPS, Option
+from sqdr_qiskit.specs.reader import GROUPS, Option
 from sqdr_qiskit.training.recipes import RECIPES
 
 if TYPE_CHECKING:

@@ -15,7 +15,7 @@ from sqdr_qiskit.catalog import is_path
 from sqdr_qiskit.devices.chip import Chip
 from sqdr_qiskit.devices.programs import LayoutOptions
 from sqdr_qiskit.errors import SpecError
-from sqdr_qiskit.specs.layout import LayoutSpec, read_layout
+from sqdr_qiskit.specs.device import LayoutSpec, read_layout
 from sqdr_qiskit.tiles.tiles import tile_circuit
 
 __all__ = ["digest_of", "layout_options", "note_calibration", "refuse", "require_circuit", "require_device"]

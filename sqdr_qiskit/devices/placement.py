@@ -15,7 +15,7 @@ from qiskit.circuit import QuantumCircuit
 
 from sqdr_qiskit.devices.chip import Chip
 from sqdr_qiskit.devices.layout_file import refuse
-from sqdr_qiskit.specs.layout import LayoutSpec
+from sqdr_qiskit.specs.device import LayoutSpec
 
 __all__ = [
     "chain_cost",

@@ -20,7 +20,7 @@ from sqdr_qiskit.devices.chip import Chip
 from sqdr_qiskit.devices.fusing import Fused
 from sqdr_qiskit.devices.turns import Turns
 from sqdr_qiskit.errors import ArgumentError, BackendError
-from sqdr_qiskit.specs.layout import LAYOUTS, LayoutSpec, TileQubits
+from sqdr_qiskit.specs.device import LAYOUTS, LayoutSpec, TileQubits
 from sqdr_qiskit.tiles.tiles import TiledCircuit
 
 __all__ = [

@@ -31,7 +31,7 @@ from sqdr_qiskit.errors import ArgumentError, BackendError, UnsupportedError
 from sqdr_qiskit.parallel import deaf_to_interrupts
 from sqdr_qiskit.simulators.exact import ExactEstimator
 from sqdr_qiskit.specs.circuit import CircuitSpec
-from sqdr_qiskit.specs.layout import LayoutSpec
+from sqdr_qiskit.specs.device import LayoutSpec
 from sqdr_qiskit.tiles.tiles import whole_register
 
 __all__ = [

@@ -20,7 +20,7 @@ from sqdr_qiskit.devices.programs import LAYOUTS, DeviceProgram, LayoutOptions
 from sqdr_qiskit.devices.routing import compile_whole, route, whole_logical
 from sqdr_qiskit.devices.tiling import compile_tiled
 from sqdr_qiskit.errors import UnsupportedError
-from sqdr_qiskit.specs.layout import LayoutSpec
+from sqdr_qiskit.specs.device import LayoutSpec
 
 __all__ = ["compile_as_chosen", "compile_for_device", "DeviceProgram", "LayoutOptions", "LAYOUTS"]
 

@@ -14,8 +14,7 @@ from sqdr_qiskit.jobs.hardware import Hardware, has_ledger
 from sqdr_qiskit.jobs.inference import InferredRun, carry_out_inference
 from sqdr_qiskit.jobs.settings import choose_checkpoint, data_in_memory
 from sqdr_qiskit.jobs.training import TrainedRun, carry_out_training
-from sqdr_qiskit.model.checkpoint import restore
-from sqdr_qiskit.model.network import SQDRCNN
+from sqdr_qiskit.model.network import SQDRCNN, restore
 from sqdr_qiskit.specs.job import JobSpec
 from sqdr_qiskit.training.state import TrainingProgress
 

@@ -24,11 +24,11 @@ from sqdr_qiskit.devices.transpilation import compile_for_device
 from sqdr_qiskit.devices.twin import Comparison, compare
 from sqdr_qiskit.errors import ArgumentError, SqdrError
 from sqdr_qiskit.jobs.cost import OPEN_PLAN_S, place_of, plan_cost
-from sqdr_qiskit.jobs.expectations import read_expectations
+from sqdr_qiskit.jobs.evaluation import read_expectations
 from sqdr_qiskit.jobs.folders import read_record
 from sqdr_qiskit.jobs.hardware import device_of
 from sqdr_qiskit.jobs.run_report import checkpoint_of_run
-from sqdr_qiskit.model.checkpoint import restore
+from sqdr_qiskit.model.network import restore
 from sqdr_qiskit.specs.job import JobSpec
 from sqdr_qiskit.specs.noise import noise_spec
 from sqdr_qiskit.training.metrics import BATCH_SIZE

@@ -14,12 +14,11 @@ from sqdr_qiskit import records
 from sqdr_qiskit.data import Progress as DownloadProgress
 from sqdr_qiskit.data.images import read_image
 from sqdr_qiskit.errors import CheckpointError, DataError
-from sqdr_qiskit.jobs.expectations import keep_expectations, recorded
+from sqdr_qiskit.jobs.evaluation import keep_expectations, recorded
 from sqdr_qiskit.jobs.folders import RunFolder
 from sqdr_qiskit.jobs.hardware import Hardware, rehearsal_facts
 from sqdr_qiskit.jobs.settings import Chosen, backend_of, contents, fitting_data, settled
-from sqdr_qiskit.model.checkpoint import restore
-from sqdr_qiskit.model.network import SQDRCNN
+from sqdr_qiskit.model.network import SQDRCNN, restore
 from sqdr_qiskit.records import RunRecord
 from sqdr_qiskit.specs.job import JobSpec
 from sqdr_qiskit.training.metrics import class_probabilities

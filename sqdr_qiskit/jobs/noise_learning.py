@@ -27,11 +27,11 @@ from sqdr_qiskit.devices.programs import DeviceProgram
 from sqdr_qiskit.devices.rehearsal import LocalSender
 from sqdr_qiskit.devices.sender import planned_seconds
 from sqdr_qiskit.errors import ArgumentError, CheckpointError
-from sqdr_qiskit.jobs.expectations import read_expectations
+from sqdr_qiskit.jobs.evaluation import read_expectations
 from sqdr_qiskit.jobs.folders import read_record
 from sqdr_qiskit.jobs.hardware import Hardware, device_of
 from sqdr_qiskit.jobs.run_report import checkpoint_of_run
-from sqdr_qiskit.model.checkpoint import restore
+from sqdr_qiskit.model.network import restore
 from sqdr_qiskit.noise_models.calibration import snapshot
 from sqdr_qiskit.records import EXPECTATIONS
 from sqdr_qiskit.specs.device import DeviceSnapshot

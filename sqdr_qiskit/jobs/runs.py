@@ -35,7 +35,7 @@ class VarianceLog:
         name: Circuit and head, and what else tells the run from those read with it.
         dataset: What it was trained on.
         rows: Before training (epoch 0) and after each epoch: `epoch`, `step` and what
-            `training.gradient_variance.training_variance` found.
+            `training.gradient_studies.training_variance` found.
     """
 
     folder: Path

@@ -27,13 +27,12 @@ from sqdr_qiskit.errors import ArgumentError, CheckpointError, DataError
 from sqdr_qiskit.gradients import GradientOptions
 from sqdr_qiskit.jobs.folders import newest_finished_run, read_record
 from sqdr_qiskit.jobs.hardware import CEILINGS, Hardware, has_ledger
-from sqdr_qiskit.model.checkpoint import Checkpoint, read_checkpoint, require_fit
-from sqdr_qiskit.model.network import ModelSettings
+from sqdr_qiskit.model.network import Checkpoint, ModelSettings, read_checkpoint, require_fit
 from sqdr_qiskit.records import BEST, RECORD, digest_file
 from sqdr_qiskit.specs.circuit import circuit_spec
 from sqdr_qiskit.specs.job import JobSpec
 from sqdr_qiskit.specs.noise import noise_spec
-from sqdr_qiskit.training.checks import check_device
+from sqdr_qiskit.training.loop import check_device
 from sqdr_qiskit.training.recipes import Recipe, find_recipe
 
 __all__ = [

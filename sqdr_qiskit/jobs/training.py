@@ -16,7 +16,7 @@ from sqdr_qiskit.data import DataSplits, ImageSet
 from sqdr_qiskit.data import Progress as DownloadProgress
 from sqdr_qiskit.errors import ArgumentError
 from sqdr_qiskit.gradients import PackedParameterShift, PhysicsAwareGradient
-from sqdr_qiskit.jobs.expectations import keep_expectations, recorded
+from sqdr_qiskit.jobs.evaluation import keep_expectations, recorded
 from sqdr_qiskit.jobs.folders import RunFolder
 from sqdr_qiskit.jobs.hardware import Hardware, rehearsal_facts
 from sqdr_qiskit.jobs.settings import (
@@ -32,18 +32,22 @@ from sqdr_qiskit.jobs.settings import (
     model_settings_of,
     recipe_of,
 )
-from sqdr_qiskit.model.checkpoint import load_weights
-from sqdr_qiskit.model.network import MODELS, SQDRCNN, ModelSettings, build_model, count_parameters
+from sqdr_qiskit.model.network import (
+    MODELS,
+    SQDRCNN,
+    ModelSettings,
+    build_model,
+    count_parameters,
+    load_weights,
+)
 from sqdr_qiskit.records import BEST, LAST, METRICS, RunRecord
 from sqdr_qiskit.specs.job import JobSpec
-from sqdr_qiskit.training.checks import check_run
-from sqdr_qiskit.training.gradient_variance import training_variance
-from sqdr_qiskit.training.initialisation import initialise
-from sqdr_qiskit.training.loop import train
+from sqdr_qiskit.training.gradient_studies import training_variance
+from sqdr_qiskit.training.loop import check_run, train
 from sqdr_qiskit.training.metrics import Metrics, evaluate
+from sqdr_qiskit.training.optimisation import initialise
 from sqdr_qiskit.training.recipes import Recipe
-from sqdr_qiskit.training.scalars import require_tensorboard
-from sqdr_qiskit.training.state import Outcome, TrainingProgress
+from sqdr_qiskit.training.state import Outcome, TrainingProgress, require_tensorboard
 
 __all__ = ["EpochFacts", "TrainedRun", "carry_out_training"]
 

@@ -317,7 +317,7 @@ def _pairs(rows: Iterable[Row]) -> list[tuple[str, str]]:
 
 
 def mitigation_table(rows: Sequence[Mapping[str, Any]], budget_s: float) -> Table:
-    """Error mitigation compared: rows of `jobs.mitigation.MitigationRow` as plain values."""
+    """Error mitigation compared: rows of `jobs.transpile_report.MitigationRow` as plain values."""
     headers = (
         "mitigation",
         "bias",

@@ -119,7 +119,7 @@ def training_variance_figure(
 
     Args:
         runs: By name, rows with `step` and `loss`, and with a head `circuit`, `head`, `theorem_2` and maybe
-            `logits`; see `training.gradient_variance.training_variance`.
+            `logits`; see `training.gradient_studies.training_variance`.
         title: Says which runs.
         subtitle: A second line.
 

@@ -7,9 +7,8 @@ from dataclasses import asdict, dataclass
 from typing import Any, Literal, TypeAlias, get_args
 
 from sqdr_qiskit.errors import ArgumentError
-from sqdr_qiskit.specs.layout import LayoutSpec, layout_at
-from sqdr_qiskit.specs.options import Option, option, options_of
-from sqdr_qiskit.specs.reader import Table
+from sqdr_qiskit.specs.device import LayoutSpec, layout_at
+from sqdr_qiskit.specs.reader import Option, Table, option, options_of
 
 __all__ = ["JOB_OPTIONS", "TASKS", "JobSpec", "Task", "parse_sweep", "read_options"]
 

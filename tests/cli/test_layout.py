@@ -13,7 +13,7 @@ from sqdr_qiskit.cli import main
 from sqdr_qiskit.devices.chip import chip_of
 from sqdr_qiskit.devices.study import Finding, Source, Task, carry_out, choose_layout, write_layout
 from sqdr_qiskit.runtime.accounts import Connection
-from sqdr_qiskit.specs.layout import read_layout
+from sqdr_qiskit.specs.device import read_layout
 from tests.stub.fixtures import stub
 from tests.stub.server import StubServer
 

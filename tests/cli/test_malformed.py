@@ -11,7 +11,7 @@ import pytest
 
 from sqdr_qiskit.cli import main
 from sqdr_qiskit.specs.job import JOB_OPTIONS, TASKS
-from sqdr_qiskit.specs.options import Option
+from sqdr_qiskit.specs.reader import Option
 
 HUGE = "9" * 30
 HEAD = 'schema = 1\nkind = "{kind}"\ntitle = "T"\nsource = "S"\n'

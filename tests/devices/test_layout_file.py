@@ -30,7 +30,7 @@ from sqdr_qiskit.devices.transpilation import compile_for_device
 from sqdr_qiskit.errors import ArgumentError, SpecError
 from sqdr_qiskit.gradients.parameter_shift import PackedParameterShift
 from sqdr_qiskit.simulators.exact import ExactEstimator
-from sqdr_qiskit.specs.layout import LayoutSpec
+from sqdr_qiskit.specs.device import LayoutSpec
 from sqdr_qiskit.tiles.tiles import tile_circuit, whole_register
 from tests.devices.devices_for_tests import IdealSender, snapshot
 

@@ -14,7 +14,7 @@ from sqdr_qiskit.devices.transpilation import compile_for_device
 from sqdr_qiskit.errors import ArgumentError
 from sqdr_qiskit.jobs.cost import COST_GRADIENTS, forecast_training, plan_cost, within
 from sqdr_qiskit.jobs.hardware import runtime_settings
-from sqdr_qiskit.jobs.mitigation import compare_methods
+from sqdr_qiskit.jobs.transpile_report import compare_methods
 from sqdr_qiskit.runtime.budget import Ceiling
 from sqdr_qiskit.specs.job import JobSpec
 

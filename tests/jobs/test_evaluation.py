@@ -7,8 +7,7 @@ from pathlib import Path
 import pytest
 
 from sqdr_qiskit.errors import ArgumentError
-from sqdr_qiskit.jobs.evaluation import carry_out_evaluation, carry_out_sweep
-from sqdr_qiskit.jobs.expectations import read_expectations
+from sqdr_qiskit.jobs.evaluation import carry_out_evaluation, carry_out_sweep, read_expectations
 from sqdr_qiskit.jobs.folders import is_finished, newest_run, read_record
 from sqdr_qiskit.jobs.settings import choose_checkpoint
 from sqdr_qiskit.jobs.training import TrainedRun

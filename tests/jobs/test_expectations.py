@@ -8,10 +8,10 @@ import torch
 
 from sqdr_qiskit.backends import make_backend
 from sqdr_qiskit.errors import CheckpointError
-from sqdr_qiskit.jobs.expectations import MOST, CircuitValues, keep_expectations, read_expectations, recorded
+from sqdr_qiskit.jobs.evaluation import MOST, CircuitValues, keep_expectations, read_expectations, recorded
 from sqdr_qiskit.jobs.settings import choose_checkpoint
 from sqdr_qiskit.jobs.training import TrainedRun
-from sqdr_qiskit.model.checkpoint import restore
+from sqdr_qiskit.model.network import restore
 from sqdr_qiskit.records import EXPECTATIONS
 
 

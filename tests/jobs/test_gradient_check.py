@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from sqdr_qiskit.errors import ArgumentError
-from sqdr_qiskit.jobs.gradient_check import check_gradients
+from sqdr_qiskit.training.gradient_studies import check_gradients
 
 
 def test_all_ways_agree_without_noise() -> None:

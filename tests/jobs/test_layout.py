@@ -21,8 +21,8 @@ from sqdr_qiskit.devices.study import (
 from sqdr_qiskit.errors import CheckpointError, SpecError
 from sqdr_qiskit.jobs.folders import job_of_run
 from sqdr_qiskit.jobs.training import carry_out_training
+from sqdr_qiskit.specs.device import LayoutSpec
 from sqdr_qiskit.specs.job import JobSpec
-from sqdr_qiskit.specs.layout import LayoutSpec
 
 
 @pytest.fixture(scope="module")

@@ -17,14 +17,12 @@ from sqdr_qiskit.backends import make_backend
 from sqdr_qiskit.data import load_dataset
 from sqdr_qiskit.encoder import phase_code
 from sqdr_qiskit.errors import CheckpointError, DataError
-from sqdr_qiskit.jobs.evaluation import carry_out_sweep
-from sqdr_qiskit.jobs.examples import choose
-from sqdr_qiskit.jobs.expectations import agreement
+from sqdr_qiskit.jobs.evaluation import agreement, carry_out_sweep
 from sqdr_qiskit.jobs.inference import carry_out_inference
-from sqdr_qiskit.jobs.run_report import collect_run
+from sqdr_qiskit.jobs.run_report import choose, collect_run
 from sqdr_qiskit.jobs.settings import choose_checkpoint
 from sqdr_qiskit.jobs.training import TrainedRun
-from sqdr_qiskit.model.checkpoint import restore
+from sqdr_qiskit.model.network import restore
 from sqdr_qiskit.runtime.ledger import Ledger
 from sqdr_qiskit.specs.job import JobSpec
 

@@ -16,7 +16,7 @@ from sqdr_qiskit.jobs.folders import locked
 from sqdr_qiskit.jobs.runs import collect_runs, is_grid, list_runs, read_variance_logs, run_row
 from sqdr_qiskit.jobs.settings import choose_checkpoint
 from sqdr_qiskit.jobs.training import TrainedRun, carry_out_training
-from sqdr_qiskit.model.checkpoint import read_checkpoint
+from sqdr_qiskit.model.network import read_checkpoint
 from sqdr_qiskit.records import BEST, LAST, METRICS, RECORD
 from sqdr_qiskit.specs.job import JobSpec
 

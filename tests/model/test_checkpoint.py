@@ -11,8 +11,11 @@ import torch
 
 from sqdr_qiskit.backends import make_backend
 from sqdr_qiskit.errors import CheckpointError, StorageError
-from sqdr_qiskit.model.checkpoint import (
+from sqdr_qiskit.model.network import (
+    SQDRCNN,
     Checkpoint,
+    ModelSettings,
+    build_model,
     load_weights,
     named_weights,
     read_checkpoint,
@@ -20,7 +23,6 @@ from sqdr_qiskit.model.checkpoint import (
     restore,
     save_checkpoint,
 )
-from sqdr_qiskit.model.network import SQDRCNN, ModelSettings, build_model
 from sqdr_qiskit.specs.circuit import circuit_spec
 
 SETTINGS = ModelSettings(circuit=circuit_spec("2b-9q"), angle_scale=1.5)

@@ -12,13 +12,22 @@ from sqdr_qiskit.backends import make_backend
 from sqdr_qiskit.circuits import build_circuit
 from sqdr_qiskit.encoder import SpikingEncoder
 from sqdr_qiskit.errors import ArgumentError
-from sqdr_qiskit.model.checkpoint import Checkpoint, named_weights, read_checkpoint, restore, save_checkpoint
 from sqdr_qiskit.model.controls import GroupedTanh, LocalCosines, PlainEncoder, mismatched
-from sqdr_qiskit.model.network import MODELS, ModelSettings, build_model, count_parameters
+from sqdr_qiskit.model.network import (
+    MODELS,
+    Checkpoint,
+    ModelSettings,
+    build_model,
+    count_parameters,
+    named_weights,
+    read_checkpoint,
+    restore,
+    save_checkpoint,
+)
 from sqdr_qiskit.specs.circuit import circuit_spec
 from sqdr_qiskit.specs.job import JOB_OPTIONS
 from sqdr_qiskit.specs.noise import noise_spec
-from sqdr_qiskit.training.initialisation import initialise
+from sqdr_qiskit.training.optimisation import initialise
 
 # Parameters with 2b-9q, one channel and ten classes.
 COUNTS = {

@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 
 from sqdr_qiskit.errors import ArgumentError, SpecError
+from sqdr_qiskit.specs.device import LayoutSpec, read_layout
 from sqdr_qiskit.specs.job import JobSpec
 from sqdr_qiskit.specs.job_file import read_job
-from sqdr_qiskit.specs.layout import LayoutSpec, read_layout
 
 _TILED: dict[str, Any] = {
     "circuit": "2b-4q",

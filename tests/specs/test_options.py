@@ -12,7 +12,7 @@ from sqdr_qiskit.cli import main
 from sqdr_qiskit.gradients import GRADIENTS, GradientOptions
 from sqdr_qiskit.runtime.estimators import DECOUPLING, MODES, RuntimeSettings
 from sqdr_qiskit.specs.job import JOB_OPTIONS, TASKS, JobSpec
-from sqdr_qiskit.specs.options import GROUPS, Option
+from sqdr_qiskit.specs.reader import GROUPS, Option
 from sqdr_qiskit.training.recipes import RECIPES
 
 

@@ -9,7 +9,7 @@ from sqdr_qiskit.errors import ArgumentError
 from sqdr_qiskit.model.network import ModelSettings, build_model
 from sqdr_qiskit.specs.circuit import circuit_spec
 from sqdr_qiskit.specs.noise import noise_spec
-from sqdr_qiskit.training.gradient_variance import gradient_variance, training_variance
+from sqdr_qiskit.training.gradient_studies import gradient_variance, training_variance
 
 
 def test_one_qubit_and_one_block_by_the_closed_form() -> None:

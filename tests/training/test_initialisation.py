@@ -10,7 +10,7 @@ from sqdr_qiskit.backends import make_backend
 from sqdr_qiskit.errors import ArgumentError
 from sqdr_qiskit.model.network import SQDRCNN, ModelSettings, build_model
 from sqdr_qiskit.specs.circuit import circuit_spec
-from sqdr_qiskit.training.initialisation import (
+from sqdr_qiskit.training.optimisation import (
     INITIALISATIONS,
     PURPOSES,
     draw,

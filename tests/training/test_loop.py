@@ -15,15 +15,20 @@ from torch import nn
 from sqdr_qiskit.backends import make_backend
 from sqdr_qiskit.data import DataSplits
 from sqdr_qiskit.errors import ArgumentError, CheckpointError, StorageError, TrainingError
-from sqdr_qiskit.model.checkpoint import load_weights, named_weights, read_checkpoint
-from sqdr_qiskit.model.network import SQDRCNN, ModelSettings, build_model
+from sqdr_qiskit.model.network import (
+    SQDRCNN,
+    ModelSettings,
+    build_model,
+    load_weights,
+    named_weights,
+    read_checkpoint,
+)
 from sqdr_qiskit.records import BEST, LAST, METRICS, STATE
 from sqdr_qiskit.training import loop, metrics
 from sqdr_qiskit.training.loop import Stopwatch, train
 from sqdr_qiskit.training.metrics import evaluate
 from sqdr_qiskit.training.recipes import Recipe
-from sqdr_qiskit.training.scalars import EVENTS, SCALARS
-from sqdr_qiskit.training.state import TrainingProgress
+from sqdr_qiskit.training.state import EVENTS, SCALARS, TrainingProgress
 
 FILES = (BEST, LAST, METRICS, SCALARS)
 

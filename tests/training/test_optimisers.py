@@ -10,7 +10,7 @@ from torch.optim.lr_scheduler import CosineAnnealingWarmRestarts, OneCycleLR
 
 from sqdr_qiskit.encoder import SpikingEncoder
 from sqdr_qiskit.errors import ArgumentError
-from sqdr_qiskit.training.optimisers import (
+from sqdr_qiskit.training.optimisation import (
     OPTIMISERS,
     RESTART_EPOCHS,
     SCHEDULES,

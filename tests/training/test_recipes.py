@@ -9,8 +9,7 @@ import pytest
 from sqdr_qiskit.encoder import PoolGradient
 from sqdr_qiskit.errors import ArgumentError
 from sqdr_qiskit.specs.job import JOB_OPTIONS
-from sqdr_qiskit.training.initialisation import INITIALISATIONS
-from sqdr_qiskit.training.optimisers import OPTIMISERS, SCHEDULES
+from sqdr_qiskit.training.optimisation import INITIALISATIONS, OPTIMISERS, SCHEDULES
 from sqdr_qiskit.training.recipes import RECIPES, Recipe, find_recipe
 
 

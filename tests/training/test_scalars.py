@@ -9,7 +9,7 @@ import pytest
 from sqdr_qiskit.errors import ArgumentError
 from sqdr_qiskit.jobs.training import carry_out_training
 from sqdr_qiskit.specs.job import JobSpec
-from sqdr_qiskit.training.scalars import SCALARS, require_tensorboard, scalars_of, write_scalars
+from sqdr_qiskit.training.state import SCALARS, require_tensorboard, scalars_of, write_scalars
 
 HISTORY: list[dict[str, Any]] = [
     {
@@ -39,7 +39,7 @@ def test_every_number_is_a_row_to_the_last_digit(tmp_path: Path) -> None:
 
 
 def test_without_the_extra_nothing_is_begun(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("sqdr_qiskit.training.scalars.find_spec", lambda name: None)
+    monkeypatch.setattr("sqdr_qiskit.training.state.find_spec", lambda name: None)
     with pytest.raises(ArgumentError, match=r"pip install 'sqdr-qiskit\[tensorboard\]'"):
         require_tensorboard()
     with pytest.raises(ArgumentError, match="TensorBoard is not installed"):
