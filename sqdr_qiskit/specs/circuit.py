@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import re
 from collections.abc import Mapping
@@ -12,7 +11,7 @@ from typing import Any, Literal, TypeAlias, get_args
 
 from sqdr_qiskit import catalog
 from sqdr_qiskit.errors import ArgumentError, CatalogError
-from sqdr_qiskit.specs.reader import Table, read_document
+from sqdr_qiskit.specs.reader import Table, read_document, toml_lines
 
 __all__ = [
     "CIRCUIT_KIND_NAMES",
@@ -174,9 +173,7 @@ def circuit_toml(spec: CircuitSpec) -> str:
     """The text of a circuit file that `read_circuit` reads back as this circuit, but for its name."""
     first = {"schema": 1, "kind": spec.kind, "title": spec.title, "source": spec.source}
     sizes = {key: getattr(spec, key) for key in _SIZE_KEYS}
-    # JSON's texts, numbers and booleans are also TOML's.
-    lines = [[f"{key} = {json.dumps(value)}" for key, value in part.items()] for part in (first, sizes)]
-    return "\n".join([*lines[0], "", "[circuit]", *lines[1]]) + "\n"
+    return "\n".join([*toml_lines(first), "", "[circuit]", *toml_lines(sizes)]) + "\n"
 
 
 def circuit_spec(circuit: str | os.PathLike[str] | CircuitSpec) -> CircuitSpec:

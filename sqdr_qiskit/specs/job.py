@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
+from functools import partial
 from typing import Any, Literal, TypeAlias, get_args
 
 from sqdr_qiskit.errors import ArgumentError
@@ -20,6 +21,11 @@ MOST_POINTS = 1000
 
 _TRAIN = ("train",)
 _ON_HARDWARE = ("train", "infer")
+
+# Options that overrule the recipe, the gradient's choices, or the runtime's settings of the same name.
+_recipe = partial(option, group="training", tasks=_TRAIN, feeds="recipe")
+_gradient = partial(option, group="gradient", tasks=_TRAIN, feeds="gradient")
+_runtime = partial(option, group="hardware", tasks=_ON_HARDWARE, feeds="runtime")
 
 
 def parse_sweep(text: str) -> tuple[float, ...]:
@@ -142,11 +148,7 @@ class JobSpec:
     )
 
     circuit: str = option(
-        "",
-        help="A catalogue name, <b>b-<n>q, or a TOML file.",
-        group="circuit",
-        usual="2b-9q",
-        tasks=_TRAIN,
+        "", help="A catalogue name, <b>b-<n>q, or a TOML file.", group="circuit", usual="2b-9q", tasks=_TRAIN
     )
     model: str = option(
         "circuit",
@@ -208,14 +210,7 @@ class JobSpec:
     recipe: str = option(
         "ours", help="All settings of a training: ours or paper.", group="training", tasks=_TRAIN
     )
-    epochs: int | None = option(
-        help="Passes over the training images.",
-        group="training",
-        at_least=1,
-        at_most=10**6,
-        tasks=_TRAIN,
-        feeds="recipe",
-    )
+    epochs: int | None = _recipe(help="Passes over the training images.", at_least=1, at_most=10**6)
     steps: int | None = option(
         help="So many steps and no more, in place of --epochs.",
         group="training",
@@ -223,145 +218,64 @@ class JobSpec:
         at_least=1,
         tasks=_TRAIN,
     )
-    batch_size: int | None = option(
-        help="Images per step.", group="training", at_least=1, at_most=10**6, tasks=_TRAIN, feeds="recipe"
+    batch_size: int | None = _recipe(help="Images per step.", at_least=1, at_most=10**6)
+    optimiser: str | None = _recipe(help="Optimiser.", choices=("adam", "adamw", "sgd", "sgdr", "adagrad"))
+    learning_rate: float | None = _recipe(help="Largest learning rate of the schedule.", above=0)
+    weight_decay: float | None = _recipe(help="Weight decay.", at_least=0)
+    readout_rate: float | None = _recipe(
+        help="Learning rate of circuit and head, as a multiple of the encoder's.", above=0
     )
-    optimiser: str | None = option(
-        help="Optimiser.",
-        group="training",
-        choices=("adam", "adamw", "sgd", "sgdr", "adagrad"),
-        tasks=_TRAIN,
-        feeds="recipe",
-    )
-    learning_rate: float | None = option(
-        help="Largest learning rate of the schedule.", group="training", above=0, tasks=_TRAIN, feeds="recipe"
-    )
-    weight_decay: float | None = option(
-        help="Weight decay.", group="training", at_least=0, tasks=_TRAIN, feeds="recipe"
-    )
-    readout_rate: float | None = option(
-        help="Learning rate of circuit and head, as a multiple of the encoder's.",
-        group="training",
-        above=0,
-        tasks=_TRAIN,
-        feeds="recipe",
-    )
-    schedule: str | None = option(
+    schedule: str | None = _recipe(
         help="Course of the learning rate; sgdr brings its own and takes only constant.",
-        group="training",
         choices=("constant", "cosine", "one-cycle"),
-        tasks=_TRAIN,
-        feeds="recipe",
     )
-    warm_up: float | None = option(
-        help="Fraction of the steps that one-cycle rises for.",
-        group="training",
-        at_least=0,
-        below=1,
-        tasks=_TRAIN,
-        feeds="recipe",
+    warm_up: float | None = _recipe(
+        help="Fraction of the steps that one-cycle rises for.", at_least=0, below=1
     )
-    final: float | None = option(
+    final: float | None = _recipe(
         help="Learning rate at the very end, as a fraction of the largest (cosine, one-cycle).",
-        group="training",
         at_least=0,
         at_most=1,
-        tasks=_TRAIN,
-        feeds="recipe",
     )
-    averaging: float | None = option(
+    averaging: float | None = _recipe(
         help="Decay per step of the weights' moving average, which is validated and kept; 0 is none.",
-        group="training",
         at_least=0,
         below=1,
-        tasks=_TRAIN,
-        feeds="recipe",
     )
-    norm_momentum: float | None = option(
-        help="Share of a new batch in batch norm's running statistics.",
-        group="training",
-        above=0,
-        at_most=1,
-        tasks=_TRAIN,
-        feeds="recipe",
+    norm_momentum: float | None = _recipe(
+        help="Share of a new batch in batch norm's running statistics.", above=0, at_most=1
     )
-    norm_images: int | None = option(
+    norm_images: int | None = _recipe(
         help="Training images that the averaged weights' batch-norm statistics are estimated from; 0 "
         "averages the running ones.",
-        group="training",
         at_least=0,
-        tasks=_TRAIN,
-        feeds="recipe",
     )
-    initialisation: str | None = option(
+    initialisation: str | None = _recipe(
         help="Distribution of the circuit's first weights.",
-        group="training",
         choices=("uniform-2pi", "normal-2pi", "uniform-1", "normal-1"),
-        tasks=_TRAIN,
-        feeds="recipe",
     )
-    positive: bool | None = option(
-        help="Start the encoder's linear map without negative weights.",
-        group="training",
-        tasks=_TRAIN,
-        feeds="recipe",
+    positive: bool | None = _recipe(help="Start the encoder's linear map without negative weights.")
+    angle_scale: float | None = _recipe(help="Radians of a rotation for a firing rate of 1.", above=0)
+    surrogate_slope: float | None = _recipe(
+        help="Steepness of the surrogate for a spike's derivative.", above=0
     )
-    angle_scale: float | None = option(
-        help="Radians of a rotation for a firing rate of 1.",
-        group="training",
-        above=0,
-        tasks=_TRAIN,
-        feeds="recipe",
-    )
-    surrogate_slope: float | None = option(
-        help="Steepness of the surrogate for a spike's derivative.",
-        group="training",
-        above=0,
-        tasks=_TRAIN,
-        feeds="recipe",
-    )
-    pool_gradient: str | None = option(
+    pool_gradient: str | None = _recipe(
         help="Neuron of a pooling window that the gradient goes to: the first that fired, or the one with "
         "the largest membrane.",
-        group="training",
         choices=("first", "largest"),
-        tasks=_TRAIN,
-        feeds="recipe",
     )
-    flip: bool | None = option(
-        help="Mirror half of each batch's images left to right, at random.",
-        group="training",
-        tasks=_TRAIN,
-        feeds="recipe",
+    flip: bool | None = _recipe(help="Mirror half of each batch's images left to right, at random.")
+    label_smoothing: float | None = _recipe(
+        help="Probability taken from the right class and shared among all.", at_least=0, below=1
     )
-    label_smoothing: float | None = option(
-        help="Probability taken from the right class and shared among all.",
-        group="training",
-        at_least=0,
-        below=1,
-        tasks=_TRAIN,
-        feeds="recipe",
+    clip: float | None = _recipe(
+        help="Longest that the gradient over all weights may be; a longer one is scaled down.", above=0
     )
-    clip: float | None = option(
-        help="Longest that the gradient over all weights may be; a longer one is scaled down.",
-        group="training",
-        above=0,
-        tasks=_TRAIN,
-        feeds="recipe",
+    least_steps: int | None = _recipe(
+        help="Where the training images are few, as many more epochs as this many steps take.", at_least=0
     )
-    least_steps: int | None = option(
-        help="Where the training images are few, as many more epochs as this many steps take.",
-        group="training",
-        at_least=0,
-        tasks=_TRAIN,
-        feeds="recipe",
-    )
-    patience: int | None = option(
-        help="Stop after so many epochs without a better validation accuracy.",
-        group="training",
-        at_least=1,
-        tasks=_TRAIN,
-        feeds="recipe",
+    patience: int | None = _recipe(
+        help="Stop after so many epochs without a better validation accuracy.", at_least=1
     )
 
     noise: str | None = option(
@@ -404,44 +318,22 @@ class JobSpec:
         choices=("exact", "parameter-shift", "gate-shift", "spsa", "physics-aware"),
         tasks=_TRAIN,
     )
-    shots_per_step: int | None = option(
+    shots_per_step: int | None = _gradient(
         help="Shots for one batch's values and gradient (parameter-shift, gate-shift).",
-        group="gradient",
         usual="--shots each",
         at_least=1,
-        tasks=_TRAIN,
-        feeds="gradient",
     )
-    shot_allocation: str | None = option(
+    shot_allocation: str | None = _gradient(
         help="How --shots-per-step is split over its executions.",
-        group="gradient",
         usual="even",
         choices=("even", "proportional"),
-        tasks=_TRAIN,
-        feeds="gradient",
     )
-    averages: int | None = option(
-        help="Random perturbations averaged (spsa).",
-        group="gradient",
-        usual="1",
-        at_least=1,
-        tasks=_TRAIN,
-        feeds="gradient",
+    averages: int | None = _gradient(help="Random perturbations averaged (spsa).", usual="1", at_least=1)
+    model_noise: str | None = _gradient(
+        help="Noise of the model that gives the gradient, or none (physics-aware).", usual="the backend's own"
     )
-    model_noise: str | None = option(
-        help="Noise of the model that gives the gradient, or none (physics-aware).",
-        group="gradient",
-        usual="the backend's own",
-        tasks=_TRAIN,
-        feeds="gradient",
-    )
-    control_every: int | None = option(
-        help="Measure the gradient too at every so many steps (physics-aware).",
-        group="gradient",
-        usual="never",
-        at_least=1,
-        tasks=_TRAIN,
-        feeds="gradient",
+    control_every: int | None = _gradient(
+        help="Measure the gradient too at every so many steps (physics-aware).", usual="never", at_least=1
     )
     log_gradient_variance: bool = option(
         False, help="Note the gradient's variance after each epoch.", group="gradient", tasks=_TRAIN
@@ -455,108 +347,59 @@ class JobSpec:
         defines=False,
     )
 
-    mode: str | None = option(
+    mode: str | None = _runtime(
         help="Send each job by itself, or those of a step as a batch.",
-        group="hardware",
         usual="job",
         choices=("job", "batch"),
-        tasks=_ON_HARDWARE,
-        feeds="runtime",
         defines=False,
     )
-    resilience: int | None = option(
+    resilience: int | None = _runtime(
         help="Error mitigation: 0 none, 1 of readout, 2 with zero-noise extrapolation.",
-        group="hardware",
         usual="1",
         at_least=0,
         at_most=2,
-        tasks=_ON_HARDWARE,
-        feeds="runtime",
     )
-    mitigation: str | None = option(
+    mitigation: str | None = _runtime(
         help="Error mitigation by name, in place of --resilience: of readout, zero-noise extrapolation by "
         "repeated gates, probabilistic error cancellation or amplification by the calibration's noise.",
-        group="hardware",
         usual="as --resilience says",
         choices=("none", "readout", "zne", "pec", "pea"),
-        tasks=_ON_HARDWARE,
-        feeds="runtime",
     )
-    noise_factors: str | None = option(
+    noise_factors: str | None = _runtime(
         help="Strengths of the noise that are extrapolated from: odd numbers (zne), any from 1 (pea).",
-        group="hardware",
         metavar="A,B,...",
         usual="1,3,5",
-        tasks=_ON_HARDWARE,
-        feeds="runtime",
         reader=_factors_at,
     )
-    extrapolator: str | None = option(
-        help="What is fitted to them (zne, pea).",
-        group="hardware",
-        usual="linear",
-        choices=("linear", "polynomial_degree_2"),
-        tasks=_ON_HARDWARE,
-        feeds="runtime",
+    extrapolator: str | None = _runtime(
+        help="What is fitted to them (zne, pea).", usual="linear", choices=("linear", "polynomial_degree_2")
     )
-    max_overhead: float | None = option(
+    max_overhead: float | None = _runtime(
         help="Executions for one that pec may take; beyond that noise is undone in part.",
-        group="hardware",
         usual="100",
         above=1,
-        tasks=_ON_HARDWARE,
-        feeds="runtime",
     )
-    dynamical_decoupling: str | None = option(
-        help="Pulse sequence on idle qubits.",
-        group="hardware",
-        usual="none",
-        choices=("XX", "XpXm", "XY4"),
-        tasks=_ON_HARDWARE,
-        feeds="runtime",
+    dynamical_decoupling: str | None = _runtime(
+        help="Pulse sequence on idle qubits.", usual="none", choices=("XX", "XpXm", "XY4")
     )
-    twirling: bool | None = option(
-        help="Twirl two-qubit gates.",
-        group="hardware",
-        usual="as --resilience says",
-        tasks=_ON_HARDWARE,
-        feeds="runtime",
+    twirling: bool | None = _runtime(help="Twirl two-qubit gates.", usual="as --resilience says")
+    max_execution_s: int | None = _runtime(
+        help="Quantum seconds after which a job is ended.", usual="IBM's own limit", at_least=1, defines=False
     )
-    max_execution_s: int | None = option(
-        help="Quantum seconds after which a job is ended.",
-        group="hardware",
-        usual="IBM's own limit",
-        at_least=1,
-        tasks=_ON_HARDWARE,
-        feeds="runtime",
-        defines=False,
+    job_tags: str | None = _runtime(
+        help="Tags of every job, separated by commas.", metavar="TAGS", usual="none", defines=False
     )
-    job_tags: str | None = option(
-        help="Tags of every job, separated by commas.",
-        group="hardware",
-        metavar="TAGS",
-        usual="none",
-        tasks=_ON_HARDWARE,
-        feeds="runtime",
-        defines=False,
-    )
-    max_qpu_seconds: float | None = option(
+    max_qpu_seconds: float | None = _runtime(
         help="Quantum seconds that the run may use; in a rehearsal on fake_<device> too.",
-        group="hardware",
         usual="60; in a rehearsal none",
         above=0,
-        tasks=_ON_HARDWARE,
-        feeds="runtime",
         defines=False,
         may_change=True,
     )
-    max_executions: int | None = option(
+    max_executions: int | None = _runtime(
         help="Circuit executions that the run may use; in a rehearsal too.",
-        group="hardware",
         usual="no limit",
         at_least=1,
-        tasks=_ON_HARDWARE,
-        feeds="runtime",
         defines=False,
         may_change=True,
     )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -12,7 +11,7 @@ from sqdr_qiskit.catalog import find
 from sqdr_qiskit.errors import ArgumentError
 from sqdr_qiskit.specs.channels import SWEEPABLE, ChannelSpec, channel_to_dict, read_channel
 from sqdr_qiskit.specs.device import DeviceSnapshot, device_to_dict, read_device, write_device
-from sqdr_qiskit.specs.reader import Table, read_document
+from sqdr_qiskit.specs.reader import Table, read_document, toml_lines
 
 __all__ = [
     "ErrorSpec",
@@ -298,20 +297,8 @@ def noise_text(spec: NoiseSpec) -> str:
     if spec.device is not None:
         return write_device(spec.device, title=spec.title, source=spec.source)
     values = spec.to_dict()
-    lines = [
-        "schema = 1",
-        'kind = "noise"',
-        f"title = {_value(spec.title)}",
-        f"source = {_value(spec.source)}",
-    ]
+    lines = toml_lines({"schema": 1, "kind": "noise", "title": spec.title, "source": spec.source})
     for table in ("error", "readout"):
         for entry in values[table]:
-            lines += ["", f"[[{table}]]", *(f"{key} = {_value(value)}" for key, value in entry.items())]
+            lines += ["", f"[[{table}]]", *toml_lines(entry)]
     return "\n".join(lines) + "\n"
-
-
-def _value(value: Any) -> str:
-    """JSON's texts, numbers and lists are TOML's too; its objects are not."""
-    if isinstance(value, dict):
-        return "{ " + ", ".join(f"{key} = {_value(inner)}" for key, inner in value.items()) + " }"
-    return json.dumps(value, ensure_ascii=False)

@@ -7,18 +7,19 @@
     document.finish()
 
 Every error is a `SpecError` that names file, table and key, and for an unknown key or choice the likely
-spelling.
+spelling. At the end: a dataclass's fields as options, read from a table or a command line alike.
 """
 
 from __future__ import annotations
 
 import difflib
+import json
 import math
 import operator
 import os
 import tomllib
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import MISSING, dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from functools import cache
 from pathlib import Path
 from types import NoneType
@@ -30,6 +31,7 @@ from typing import (
     TypedDict,
     TypeVar,
     Unpack,
+    cast,
     get_args,
     get_origin,
     get_type_hints,
@@ -41,7 +43,6 @@ from sqdr_qiskit.errors import ArgumentError, SpecError
 __all__ = [
     "Bounds",
     "Document",
-    "Feeds",
     "Group",
     "GROUPS",
     "MOST",
@@ -50,6 +51,7 @@ __all__ = [
     "options_of",
     "read_document",
     "Table",
+    "toml_lines",
 ]
 
 
@@ -336,6 +338,18 @@ def read_document(path: str | os.PathLike[str], *, kinds: Sequence[str]) -> Docu
     return Document(path=path, kind=kind, title=title, source=source, top=top)
 
 
+def toml_lines(values: Mapping[str, Any]) -> list[str]:
+    """A table's keys as lines of TOML, which `Table` reads back."""
+    return [f"{key} = {_toml(value)}" for key, value in values.items()]
+
+
+def _toml(value: Any) -> str:
+    """JSON's texts, numbers and lists are TOML's too; its objects are not."""
+    if isinstance(value, Mapping):
+        return "{ " + ", ".join(toml_lines(value)) + " }"
+    return json.dumps(value, ensure_ascii=False)
+
+
 def _show(value: Any) -> str:
     """A value for an error line, short."""
     text = repr(value)
@@ -349,8 +363,6 @@ GROUPS: tuple[Group, ...] = get_args(Group)
 MOST = 10**9
 """Bound of whole numbers that have no other."""
 
-Feeds: TypeAlias = Literal["recipe", "gradient", "runtime"]
-
 
 @dataclass(frozen=True, kw_only=True)
 class Option:
@@ -359,13 +371,13 @@ class Option:
     Attributes:
         name: The field's name; on the command line `--` and dashes.
         kind: `str`, `int`, `float`, `bool`, or `tuple` (of texts).
-        default: Where it is not given.
+        default: Where it is not given; None leaves the choice to what `usual` says.
         help: One sentence.
         group: Panel of `--help` that it stands in.
         metavar: What stands for its value in `--help`.
         usual: What a default of None means, in words.
         choices: The values that it may have; empty if there are others.
-        bounds: Of a number.
+        at_least: Bound of a number, included, as `at_most`; `above` and `below` are excluded.
         tasks: Tasks that it has an effect in.
         feeds: The settings that have a field of the same name, which this option overrules.
         defines: Whether another value makes another run, so that `--resume` must refuse it.
@@ -373,26 +385,35 @@ class Option:
         reader: Takes the value from a table where `kind` does not say all.
     """
 
-    name: str
-    kind: type
-    default: Any
+    name: str = ""
+    kind: type = str
+    default: Any = None
     help: str
     group: Group
-    metavar: str
-    usual: str
-    choices: tuple[str, ...]
-    bounds: Bounds
-    tasks: tuple[str, ...]
-    feeds: Feeds | None
-    defines: bool
-    may_change: bool
-    reader: Callable[[Table, str], Any] | None
+    metavar: str = ""
+    usual: str = ""
+    choices: tuple[str, ...] = ()
+    at_least: float | None = None
+    above: float | None = None
+    at_most: float | None = None
+    below: float | None = None
+    tasks: tuple[str, ...] = ("train", "evaluate", "infer")
+    feeds: Literal["recipe", "gradient", "runtime"] | None = None
+    defines: bool = True
+    may_change: bool = False
+    reader: Callable[[Table, str], Any] | None = None
 
     @property
     def typed(self) -> str:
         """The option as it is typed: `--batch-size`, `--flip/--no-flip`."""
         words = self.name.replace("_", "-")
         return f"--{words}/--no-{words}" if self.kind is bool and self.default is not False else f"--{words}"
+
+    @property
+    def bounds(self) -> Bounds:
+        """Of a number, those that there are."""
+        found = {name: getattr(self, name) for name in _BOUNDS}
+        return cast("Bounds", {name: bound for name, bound in found.items() if bound is not None})
 
     def read(self, table: Table) -> Any:
         """The value that a table has under this option's name, checked; None if it has none.
@@ -413,75 +434,27 @@ class Option:
         return table.text(self.name, default=None, choices=self.choices)
 
 
-def option(
-    default: Any = None,
-    *,
-    help: str,
-    group: Group,
-    metavar: str = "",
-    usual: str = "",
-    choices: tuple[str, ...] = (),
-    at_least: float | None = None,
-    above: float | None = None,
-    at_most: float | None = None,
-    below: float | None = None,
-    tasks: tuple[str, ...] = ("train", "evaluate", "infer"),
-    feeds: Feeds | None = None,
-    defines: bool = True,
-    may_change: bool = False,
-    reader: Callable[[Table, str], Any] | None = None,
-) -> Any:
-    """A field of a dataclass that is an option, see `Option` for the arguments.
-
-    Args:
-        default: The field's default; None leaves the choice to what `usual` says.
-        help: One sentence for `--help`.
-        group: Its panel.
-        metavar: What stands for its value; by default N, X, or NAME.
-        usual: What None means, in words.
-        choices: The only values.
-        at_least: Bounds of a number, as the next three.
-        above: Excluded.
-        at_most: Included.
-        below: Excluded.
-        tasks: Tasks that it has an effect in.
-        feeds: Settings with a field of the same name.
-        defines: Whether another value makes another run.
-        may_change: Whether it may change when a run is taken up again.
-        reader: Takes the value from a table.
-    """
-    bounds = {"at_least": at_least, "above": above, "at_most": at_most, "below": below}
-    facts = {
-        "help": help,
-        "group": group,
-        "metavar": metavar,
-        "usual": usual,
-        "choices": choices,
-        "bounds": {name: bound for name, bound in bounds.items() if bound is not None},
-        "tasks": tasks,
-        "feeds": feeds,
-        "defines": defines,
-        "may_change": may_change,
-        "reader": reader,
-    }
-    return field(default=default, metadata=facts)
+def option(default: Any = None, **facts: Any) -> Any:
+    """A field that is an option, with the attributes of `Option`; all else is derived from it."""
+    return field(default=default, metadata={"option": Option(default=default, **facts)})
 
 
 @cache
 def options_of(owner: type) -> Mapping[str, Option]:
-    """The options of a dataclass by name, in the order of its fields."""
+    """The options of a dataclass by name, in the order of its fields, of the fields' types."""
     hints = get_type_hints(owner)
     found = {}
     for item in fields(owner):
-        if "help" not in item.metadata:
+        if "option" not in item.metadata:
             continue
-        given = next(kind for kind in (*get_args(hints[item.name]), hints[item.name]) if kind is not NoneType)
-        kind = hints[item.name] if get_origin(hints[item.name]) is Literal else given
-        kind = {Literal: str}.get(get_origin(kind), get_origin(kind) or kind)
-        facts = dict(item.metadata)
-        if kind is int:  # more is a slip of the pen
-            facts["bounds"] = {**facts["bounds"], "at_most": facts["bounds"].get("at_most", MOST)}
-        facts["metavar"] = facts["metavar"] or {int: "N", float: "X", bool: ""}.get(kind, "NAME")
-        default = None if item.default is MISSING else item.default
-        found[item.name] = Option(name=item.name, kind=kind, default=default, **facts)
+        one: Option = item.metadata["option"]
+        kind = next(hint for hint in (*get_args(hints[item.name]), hints[item.name]) if hint is not NoneType)
+        kind = get_origin(kind) or kind
+        found[item.name] = replace(
+            one,
+            name=item.name,
+            kind=kind,
+            metavar=one.metavar or {int: "N", float: "X", bool: ""}.get(kind, "NAME"),
+            at_most=MOST if kind is int and one.at_most is None else one.at_most,  # more is a slip of the pen
+        )
     return found
