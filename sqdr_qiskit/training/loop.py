@@ -1,8 +1,8 @@
 """The training loop.
 
-A run is a pure function of network, data, recipe and seed: every draw comes from `initialisation.draw`, every
-factor from `optimisation`, and what else there is to remember stands in `state`. Killed at any moment and
-called again with the same arguments it ends with the same weights, to the bit.
+A run is a pure function of network, data, recipe and seed: every draw and every factor comes from
+`optimisation`, and what else there is to remember stands in `state`. Killed at any moment and called again
+with the same arguments it ends with the same weights, to the bit.
 """
 
 from __future__ import annotations
@@ -13,18 +13,18 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from time import perf_counter
-from typing import Any, Protocol
+from typing import Any
 
 import torch
 from torch.nn import functional
 from torch.optim import Optimizer
 
-from sqdr_qiskit.data import DataSplits, ImageSet
+from sqdr_qiskit.data import DataSplits
 from sqdr_qiskit.encoder import SpikingEncoder
 from sqdr_qiskit.errors import ArgumentError, TrainingError
 from sqdr_qiskit.model.network import SQDRCNN, ModelSettings, load_weights, named_weights
-from sqdr_qiskit.records import STATE, digest
-from sqdr_qiskit.training.metrics import evaluate
+from sqdr_qiskit.records import STATE
+from sqdr_qiskit.training.metrics import Stopwatch, evaluate
 from sqdr_qiskit.training.optimisation import (
     SCHEDULES,
     MovingAverage,
@@ -42,165 +42,8 @@ from sqdr_qiskit.training.state import EventLog, Outcome, RunFiles, RunState, Tr
 __all__ = [
     "check_device",
     "check_run",
-    "deterministic",
-    "not_finite",
-    "require_finite",
-    "Staged",
-    "Stopwatch",
     "train",
 ]
-
-
-def check_run(settings: ModelSettings, data: DataSplits, recipe: Recipe, *, device: str = "cpu") -> None:
-    """Refuse what `train` cannot train, before anything is made.
-
-    Raises:
-        ArgumentError: If network, data, recipe and device do not go together.
-    """
-    if data.n_channels != settings.in_channels:
-        raise ArgumentError(
-            f"Argument `data` must have {settings.in_channels} channels, but {data.name} has "
-            f"{data.n_channels}."
-        )
-    if len(data.class_names) != settings.n_classes:
-        raise ArgumentError(
-            f"Argument `data` must have {settings.n_classes} classes, but {data.name} has "
-            f"{len(data.class_names)}."
-        )
-    if recipe.angle_scale != settings.angle_scale:
-        raise ArgumentError(
-            f"Argument `settings` must have the recipe's angle scale {recipe.angle_scale}, "
-            f"but has {settings.angle_scale}."
-        )
-    if recipe.patience is not None and data.validation is None:
-        raise ArgumentError(
-            "Argument `patience` must be None without validation images, by which it would judge."
-        )
-    check_device(device)
-
-
-def check_device(device: str) -> None:
-    """Refuse a device that torch does not have here.
-
-    Raises:
-        ArgumentError: It is neither cpu nor cuda, or there is no such cuda.
-    """
-    name, _, number = device.partition(":")
-    n_cuda = torch.cuda.device_count() if torch.cuda.is_available() else 0
-    there = name == "cuda" and (number or "0").isdecimal() and int(number or 0) < n_cuda
-    if device != "cpu" and not there:
-        raise ArgumentError(f"Argument `device` must be cpu, or cuda where there is one, but is {device!r}.")
-
-
-@contextmanager
-def deterministic(device: str) -> Iterator[None]:
-    """Let torch refuse nondeterministic operations for a while, and on a CPU compute with one thread.
-
-    The compiled kernels of encoder and circuit have threads of their own; what is left to torch is so small
-    that its threads only wait for each other (measured: 2 threads make a step ten times longer on 2 cores).
-    """
-    before, threads = torch.are_deterministic_algorithms_enabled(), torch.get_num_threads()
-    if device == "cpu":
-        torch.set_num_threads(1)
-    else:
-        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # cuBLAS is repeatable only with it
-    torch.use_deterministic_algorithms(True, warn_only=device != "cpu")
-    try:
-        yield
-    finally:
-        torch.use_deterministic_algorithms(before)
-        torch.set_num_threads(threads)
-
-
-def require_finite(weights: Mapping[str, torch.Tensor], recipe: Recipe, *, epoch: int, step: int) -> None:
-    """Refuse weights that are not all finite numbers.
-
-    Raises:
-        TrainingError: Names the first that is not.
-    """
-    for name, value in weights.items():
-        if not bool(torch.isfinite(value).all()):
-            raise not_finite(f"weight `{name}`", recipe, epoch=epoch, step=step)
-
-
-def not_finite(what: str, recipe: Recipe, *, epoch: int, step: int) -> TrainingError:
-    """The error of a run whose numbers ran away."""
-    return TrainingError(
-        f"Training stopped in epoch {epoch + 1}, step {step}: {what} is no finite number any more; a smaller "
-        f"learning rate than {recipe.learning_rate:g} may help (the run's files are as they were before)."
-    )
-
-
-class Staged(Protocol):
-    """A network whose forward pass is three calls."""
-
-    def encode(self, images: torch.Tensor) -> torch.Tensor:
-        """Angles for the circuit."""
-
-    def expectations(self, angles: torch.Tensor) -> torch.Tensor:
-        """The circuit's outputs."""
-
-    def read_out(self, expectations: torch.Tensor) -> torch.Tensor:
-        """Logits."""
-
-
-class Stopwatch:
-    """Seconds spent in `encoder`, `circuit` and `rest` (head, loss, optimiser, bookkeeping).
-
-    Clock readings at the borders of the three stages, forward by plain calls and backward by hooks on the
-    tensors that cross the borders; a few microseconds a step.
-    """
-
-    def __init__(self) -> None:
-        self.reset()
-        self._started = perf_counter()
-        self._staged = 0.0  # seconds of this step that belong to encoder and circuit
-        self._marks: dict[str, float] = {}
-
-    def reset(self) -> None:
-        """Begin again from zero seconds."""
-        self.seconds = {"encoder": 0.0, "circuit": 0.0, "rest": 0.0}
-
-    def start_step(self) -> None:
-        """Begin a step."""
-        self._started = perf_counter()
-        self._staged = 0.0
-        self._marks.clear()
-
-    def forward(self, model: Staged, images: torch.Tensor) -> torch.Tensor:
-        """The network's logits, its stages timed."""
-        begun = perf_counter()
-        angles = model.encode(images)
-        encoded = perf_counter()
-        outputs = model.expectations(angles)
-        evaluated = perf_counter()
-        self._add("encoder", encoded - begun)
-        self._add("circuit", evaluated - encoded)
-        if angles.requires_grad and outputs.requires_grad:
-            # A tensor's hook runs when its gradient is ready: there the stage before it begins its backward
-            # pass.
-            outputs.register_hook(lambda _: self._mark("circuit"))
-            angles.register_hook(lambda _: self._mark("encoder"))
-        return model.read_out(outputs)
-
-    def backward(self, loss: torch.Tensor) -> None:
-        """Back-propagate a loss, the stages timed."""
-        loss.backward()
-        ended = perf_counter()
-        if {"circuit", "encoder"} <= self._marks.keys():
-            self._add("circuit", self._marks["encoder"] - self._marks["circuit"])
-            self._add("encoder", ended - self._marks["encoder"])
-
-    def end_step(self) -> None:
-        """End a step: what was in no stage is the rest."""
-        self.seconds["rest"] += perf_counter() - self._started - self._staged
-
-    def _mark(self, stage: str) -> None:
-        self._marks[stage] = perf_counter()
-
-    def _add(self, stage: str, seconds: float) -> None:
-        self.seconds[stage] += seconds
-        self._staged += seconds
 
 
 _STEPS_NOTED = 200  # a run of more is told well enough by its epochs
@@ -260,13 +103,21 @@ def train(
         StorageError: If a file cannot be written.
     """
     check_run(settings, data, recipe, device=device)
-    run = _Run(model, settings, data, recipe, Path(folder), seed, torch.device(device), dict(context or {}))
-    run.frozen = freeze_encoder
-    run.measure = measure
-    run.about = about
+    files = RunFiles(Path(folder), settings, recipe, seed, context or {})
+    run = _Run(
+        model,
+        data,
+        recipe,
+        files,
+        seed,
+        torch.device(device),
+        frozen=freeze_encoder,
+        measure=measure,
+        about=about,
+    )
     run.prepare(resume, initial)
     run.events = EventLog(Path(folder), run.state.history) if tensorboard else None
-    with deterministic(device):
+    with _deterministic(device):
         for epoch in range(run.state.epoch, recipe.epochs):
             if run.out_of_patience:
                 break
@@ -281,35 +132,24 @@ class _Run:
     def __init__(
         self,
         model: SQDRCNN,
-        settings: ModelSettings,
         data: DataSplits,
         recipe: Recipe,
-        folder: Path,
+        files: RunFiles,
         seed: int,
         device: torch.device,
-        context: dict[str, Any],
+        *,
+        frozen: bool,
+        measure: Callable[[SQDRCNN], Mapping[str, Any]] | None,
+        about: Callable[[Sequence[str]], Callable[[slice], None]] | None,
     ) -> None:
-        self.model, self.data, self.recipe = model, data, recipe
-        self.seed, self.device = seed, device
-        self.files = RunFiles(folder, settings, recipe, seed, context)
+        self.model, self.data, self.recipe, self.files = model, data, recipe, files
+        self.seed, self.device, self.frozen, self.measure, self.about = seed, device, frozen, measure, about
         self.images, self.labels = torch.from_numpy(data.train.images), torch.from_numpy(data.train.labels)
         self.steps_per_epoch = math.ceil(len(self.labels) / recipe.batch_size)
         self.n_steps = self.steps_per_epoch * recipe.epochs
-        self.frozen = False
         self.events: EventLog | None = None
-        self.measure: Callable[[SQDRCNN], Mapping[str, Any]] | None = None
-        self.about: Callable[[Sequence[str]], Callable[[slice], None]] | None = None
         self.stopwatch = Stopwatch()
         self.validation_s = 0.0
-        self.fingerprint = digest(
-            {
-                "model": settings.to_dict(),
-                "recipe": recipe.to_dict(),
-                "data": data.record(),
-                "seed": seed,
-                "context": context.get("fingerprint", {}),
-            }
-        )
 
     # ---- beginning -----------------------------------------------------------------------------------------
 
@@ -333,17 +173,15 @@ class _Run:
             weight_decay=recipe.weight_decay,
         )
         self.average = MovingAverage(self.model, recipe.averaging)
-        self.state = RunState(fingerprint=self.fingerprint)
+        self.state = RunState(fingerprint=self.files.fingerprint(self.data))
         if resume and self.files.state.exists():
-            self.state = read_state(self.files.state, fingerprint=self.fingerprint)
+            self.state = read_state(self.files.state, fingerprint=self.state.fingerprint)
             self.state.sittings += 1
             load_weights(self.model, self.state.weights, where=STATE)
             self.average.load(self.state.average)
             self.optimiser.load_state_dict(self.state.optimiser)
-            if self.state.history:
-                self.files.write_results(
-                    self.state, self.average
-                )  # a kill may have come between the state and what is derived from it
+            if self.state.history:  # a kill may have come between the state and what is derived from it
+                self.files.write_results(self.state, self.average)
         self.done_before = self.state.epoch * self.steps_per_epoch + self.state.step
         self.begun = perf_counter()
 
@@ -391,7 +229,7 @@ class _Run:
         loss = functional.cross_entropy(logits, labels, label_smoothing=recipe.label_smoothing)
         value = float(loss.detach())
         if not math.isfinite(value):
-            raise not_finite("loss", recipe, epoch=epoch, step=step)
+            raise self._not_finite("loss", epoch, step)
         self.optimiser.zero_grad()
         self.stopwatch.backward(loss)
         if recipe.clip is not None:
@@ -424,13 +262,13 @@ class _Run:
             "accuracy": state.correct / len(self.labels),
             "validation_accuracy": None,
             "validation_loss": None,
-            "learning_rate": self.learning_rate(epoch * self.steps_per_epoch + self.steps_per_epoch - 1),
+            "learning_rate": self.learning_rate((epoch + 1) * self.steps_per_epoch - 1),
         }
         if self.data.validation is not None:
             begun = perf_counter()
+            held_out = self.data.validation
+            before = None if self.about is None else self.about(held_out.names)
             with with_weights(self.model, self.average.values):
-                held_out: ImageSet = self.data.validation
-                before = None if self.about is None else self.about(held_out.names)
                 found = evaluate(
                     self.model, held_out.images, held_out.labels, device=self.device, before=before
                 )
@@ -483,7 +321,7 @@ class _Run:
         state = self.state
         staged = {stage: state.seconds.get(stage, 0.0) for stage in ("encoder", "circuit", "rest")}
         spent = sum(staged.values())
-        n_images = sum(1 for _ in state.history) * len(self.labels)
+        n_images = len(state.history) * len(self.labels)
         return Outcome(
             best=self.files.checkpoint(state.best_weights, state.best),
             last=self.files.checkpoint(self.average.values, state.history[-1]),
@@ -498,8 +336,17 @@ class _Run:
     # ---- checks and progress -------------------------------------------------------------------------------
 
     def _require_finite(self, epoch: int) -> None:
-        for values in (named_weights(self.model), self.average.values):
-            require_finite(values, self.recipe, epoch=epoch, step=self.state.step)
+        for weights in (named_weights(self.model), self.average.values):
+            for name, value in weights.items():
+                if not bool(torch.isfinite(value).all()):
+                    raise self._not_finite(f"weight `{name}`", epoch, self.state.step)
+
+    def _not_finite(self, what: str, epoch: int, step: int) -> TrainingError:
+        return TrainingError(
+            f"Training stopped in epoch {epoch + 1}, step {step}: {what} is no finite number any more; a "
+            f"smaller learning rate than {self.recipe.learning_rate:g} may help (the run's files are as they "
+            "were before)."
+        )
 
     def _progress(self, epoch: int, step: int) -> TrainingProgress:
         state = self.state
@@ -521,3 +368,67 @@ class _Run:
             samples_per_s=self.recipe.batch_size / per_step,
             seconds_left=(self.n_steps - done) * per_step,
         )
+
+
+# ---- what is refused, and what holds meanwhile -------------------------------------------------------------
+
+
+def check_run(settings: ModelSettings, data: DataSplits, recipe: Recipe, *, device: str = "cpu") -> None:
+    """Refuse what `train` cannot train, before anything is made.
+
+    Raises:
+        ArgumentError: If network, data, recipe and device do not go together.
+    """
+    if data.n_channels != settings.in_channels:
+        raise ArgumentError(
+            f"Argument `data` must have {settings.in_channels} channels, but {data.name} has "
+            f"{data.n_channels}."
+        )
+    if len(data.class_names) != settings.n_classes:
+        raise ArgumentError(
+            f"Argument `data` must have {settings.n_classes} classes, but {data.name} has "
+            f"{len(data.class_names)}."
+        )
+    if recipe.angle_scale != settings.angle_scale:
+        raise ArgumentError(
+            f"Argument `settings` must have the recipe's angle scale {recipe.angle_scale}, "
+            f"but has {settings.angle_scale}."
+        )
+    if recipe.patience is not None and data.validation is None:
+        raise ArgumentError(
+            "Argument `patience` must be None without validation images, by which it would judge."
+        )
+    check_device(device)
+
+
+def check_device(device: str) -> None:
+    """Refuse a device that torch does not have here.
+
+    Raises:
+        ArgumentError: It is neither cpu nor cuda, or there is no such cuda.
+    """
+    name, _, number = device.partition(":")
+    n_cuda = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    there = name == "cuda" and (number or "0").isdecimal() and int(number or 0) < n_cuda
+    if device != "cpu" and not there:
+        raise ArgumentError(f"Argument `device` must be cpu, or cuda where there is one, but is {device!r}.")
+
+
+@contextmanager
+def _deterministic(device: str) -> Iterator[None]:
+    """Let torch refuse nondeterministic operations for a while, and on a CPU compute with one thread.
+
+    The compiled kernels of encoder and circuit have threads of their own; what is left to torch is so small
+    that its threads only wait for each other (measured: 2 threads make a step ten times longer on 2 cores).
+    """
+    before, threads = torch.are_deterministic_algorithms_enabled(), torch.get_num_threads()
+    if device == "cpu":
+        torch.set_num_threads(1)
+    else:
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # cuBLAS is repeatable only with it
+    torch.use_deterministic_algorithms(True, warn_only=device != "cpu")
+    try:
+        yield
+    finally:
+        torch.use_deterministic_algorithms(before)
+        torch.set_num_threads(threads)

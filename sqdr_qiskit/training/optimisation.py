@@ -1,7 +1,9 @@
-"""The optimisers of the paper's Table 5, the learning rate over a run, and the moving average of its weights.
+"""What a recipe names: the weights that a training starts from, its optimiser, its schedule, its average.
 
-A schedule is a factor of the largest rate and a pure function of the place in the run, so that resuming needs
-no scheduler's state.
+Every random draw is a function of (seed, purpose, epoch, step): a counter-based generator (Philox) is made
+afresh for each from those four numbers. So a run that was killed and started again draws the same numbers
+without any generator's state on disk, and no draw depends on another: changing the distribution of one tensor
+leaves the others alone. Likewise a schedule is a pure function of the place in the run.
 """
 
 from __future__ import annotations
@@ -22,7 +24,6 @@ from sqdr_qiskit.model.controls import GroupedTanh
 from sqdr_qiskit.model.network import named_weights
 
 __all__ = [
-    "constant",
     "cosine",
     "draw",
     "estimate_norms",
@@ -36,12 +37,13 @@ __all__ = [
     "permutation",
     "Purpose",
     "PURPOSES",
-    "Schedule",
     "SCHEDULES",
     "warm_restarts",
     "with_weights",
 ]
 
+
+# ---- draws and first weights -------------------------------------------------------------------------------
 
 Purpose = Literal["weights", "order", "flip", "shots"]
 
@@ -164,6 +166,82 @@ def _start(
     return initial_circuit_weights(circuit, parameter.numel(), rng=rng).reshape(shape)
 
 
+# ---- optimisers and schedules ------------------------------------------------------------------------------
+
+OPTIMISERS: Mapping[str, Callable[..., Optimizer]] = MappingProxyType(
+    {"adam": Adam, "adamw": AdamW, "sgd": SGD, "sgdr": SGD, "adagrad": Adagrad}
+)
+"""The paper's Table 5; `sgdr` is SGD with `warm_restarts`."""
+
+
+def make_optimiser(
+    name: str,
+    groups: Iterable[Sequence[torch.Tensor]],
+    *,
+    learning_rate: float,
+    weight_decay: float,
+) -> Optimizer:
+    """An optimiser for groups of weights, each of which has a learning rate of its own to set.
+
+    Args:
+        name: Name in `OPTIMISERS`.
+        groups: Parameters to change, group by group.
+        learning_rate: Every group's learning rate to begin with.
+        weight_decay: Factor of the weights that is added to their gradient (AdamW: subtracted from the
+            weights).
+
+    Raises:
+        ArgumentError: If there is no such optimiser.
+    """
+    if name not in OPTIMISERS:
+        raise ArgumentError(f"Argument `optimiser` must be one of {', '.join(OPTIMISERS)}, but is {name!r}.")
+    weights = [{"params": list(group)} for group in groups]
+    return OPTIMISERS[name](weights, lr=learning_rate, weight_decay=weight_decay)
+
+
+ONE_CYCLE_START = 0.1  # one-cycle begins at a tenth of the largest rate
+RESTART_EPOCHS = 10  # length of sgdr's first cycle; each next one is as long
+
+
+def cosine(done: float, warm_up: float, final: float) -> float:
+    """From 1 down to `final` along half a cosine."""
+    del warm_up
+    return final + (1.0 - final) * 0.5 * (1.0 + math.cos(math.pi * done))
+
+
+def one_cycle(done: float, warm_up: float, final: float) -> float:
+    """From 0.1 up to 1 along half a cosine during `warm_up`, then down to `final` along another.
+
+    Source: Smith and Topin, arXiv 1708.07120; the shape of `torch.optim.lr_scheduler.OneCycleLR`.
+    """
+    if done < warm_up:
+        rise = done / warm_up
+        return ONE_CYCLE_START + (1.0 - ONE_CYCLE_START) * 0.5 * (1.0 - math.cos(math.pi * rise))
+    return cosine((done - warm_up) / (1.0 - warm_up), 0.0, final)
+
+
+def warm_restarts(epochs_done: float) -> float:
+    """SGDR: from 1 to 0 along half a cosine every `RESTART_EPOCHS` epochs.
+
+    Equal to `torch.optim.lr_scheduler.CosineAnnealingWarmRestarts(T_0=RESTART_EPOCHS)` stepped with
+    fractions of epochs.
+
+    Args:
+        epochs_done: Epochs since the start of the run, with fraction.
+
+    Source: Loshchilov and Hutter, arXiv 1608.03983, equation 5.
+    """
+    return 0.5 * (1.0 + math.cos(math.pi * (epochs_done % RESTART_EPOCHS) / RESTART_EPOCHS))
+
+
+SCHEDULES: Mapping[str, Callable[[float, float, float], float]] = MappingProxyType(
+    {"constant": lambda done, warm_up, final: 1.0, "cosine": cosine, "one-cycle": one_cycle}
+)
+"""(fraction of the run done, 0 to below 1; warm_up; final) -> factor of the largest learning rate."""
+
+
+# ---- averages ----------------------------------------------------------------------------------------------
+
 _FIRST_STEPS = 10  # the average forgets its start: decay after k steps is at most (1 + k) / (10 + k)
 
 
@@ -182,8 +260,7 @@ class MovingAverage:
     def __init__(self, model: nn.Module, decay: float) -> None:
         self.decay = decay
         self.values = {name: tensor.clone() for name, tensor in named_weights(model).items()}
-        current = named_weights(model)
-        self._smooth = [name for name, tensor in current.items() if tensor.is_floating_point()]
+        self._smooth = [name for name, tensor in self.values.items() if tensor.is_floating_point()]
 
     def update(self, model: nn.Module, step: int) -> None:
         """Take in the weights after a step.
@@ -251,91 +328,3 @@ def _copy(into: Mapping[str, torch.Tensor], values: Mapping[str, torch.Tensor]) 
     with torch.no_grad():
         for name, tensor in into.items():
             tensor.copy_(values[name])
-
-
-# (fraction of the run done, 0 to below 1; warm_up; final) -> factor
-Schedule = Callable[[float, float, float], float]
-
-ONE_CYCLE_START = 0.1  # one-cycle begins at a tenth of the largest rate
-RESTART_EPOCHS = 10  # length of sgdr's first cycle; each next one is as long
-
-
-def constant(done: float, warm_up: float, final: float) -> float:
-    """1 all the way."""
-    del done, warm_up, final
-    return 1.0
-
-
-def cosine(done: float, warm_up: float, final: float) -> float:
-    """From 1 down to `final` along half a cosine."""
-    del warm_up
-    return final + (1.0 - final) * 0.5 * (1.0 + math.cos(math.pi * done))
-
-
-def one_cycle(done: float, warm_up: float, final: float) -> float:
-    """From 0.1 up to 1 along half a cosine during `warm_up`, then down to `final` along another.
-
-    Source: Smith and Topin, arXiv 1708.07120; the shape of `torch.optim.lr_scheduler.OneCycleLR`.
-    """
-    if done < warm_up:
-        rise = done / warm_up
-        return ONE_CYCLE_START + (1.0 - ONE_CYCLE_START) * 0.5 * (1.0 - math.cos(math.pi * rise))
-    return cosine((done - warm_up) / (1.0 - warm_up), 0.0, final)
-
-
-def warm_restarts(epochs_done: float) -> float:
-    """SGDR: from 1 to 0 along half a cosine every `RESTART_EPOCHS` epochs.
-
-    Equal to `torch.optim.lr_scheduler.CosineAnnealingWarmRestarts(T_0=RESTART_EPOCHS)` stepped with
-    fractions of epochs.
-
-    Args:
-        epochs_done: Epochs since the start of the run, with fraction.
-
-    Source: Loshchilov and Hutter, arXiv 1608.03983, equation 5.
-    """
-    return 0.5 * (1.0 + math.cos(math.pi * (epochs_done % RESTART_EPOCHS) / RESTART_EPOCHS))
-
-
-SCHEDULES: Mapping[str, Schedule] = MappingProxyType(
-    {"constant": constant, "cosine": cosine, "one-cycle": one_cycle}
-)
-
-
-Group = dict[str, list[torch.Tensor]]
-
-# (groups of parameters, learning rate, weight decay) -> optimiser. `sgdr` is SGD; its warm restarts are in
-# `warm_restarts`.
-OPTIMISERS: Mapping[str, Callable[[list[Group], float, float], Optimizer]] = MappingProxyType(
-    {
-        "adam": lambda weights, rate, decay: Adam(weights, lr=rate, betas=(0.9, 0.999), weight_decay=decay),
-        "adamw": lambda weights, rate, decay: AdamW(weights, lr=rate, betas=(0.9, 0.999), weight_decay=decay),
-        "sgd": lambda weights, rate, decay: SGD(weights, lr=rate, weight_decay=decay),
-        "sgdr": lambda weights, rate, decay: SGD(weights, lr=rate, weight_decay=decay),
-        "adagrad": lambda weights, rate, decay: Adagrad(weights, lr=rate, weight_decay=decay),
-    }
-)
-
-
-def make_optimiser(
-    name: str,
-    groups: Iterable[Sequence[torch.Tensor]],
-    *,
-    learning_rate: float,
-    weight_decay: float,
-) -> Optimizer:
-    """An optimiser for groups of weights, each of which has a learning rate of its own to set.
-
-    Args:
-        name: Name in `OPTIMISERS`.
-        groups: Parameters to change, group by group.
-        learning_rate: Every group's learning rate to begin with.
-        weight_decay: Factor of the weights that is added to their gradient (AdamW: subtracted from the
-            weights).
-
-    Raises:
-        ArgumentError: If there is no such optimiser.
-    """
-    if name not in OPTIMISERS:
-        raise ArgumentError(f"Argument `optimiser` must be one of {', '.join(OPTIMISERS)}, but is {name!r}.")
-    return OPTIMISERS[name]([{"params": list(group)} for group in groups], learning_rate, weight_decay)

@@ -69,9 +69,8 @@ class Recipe:
             one.read(values)
         if self.optimiser == "sgdr" and self.schedule != "constant":
             raise ArgumentError(
-                f"Argument `schedule` must be constant with optimiser sgdr, whose warm restarts are its "
-                f"schedule, "
-                f"but is {self.schedule!r}."
+                "Argument `schedule` must be constant with optimiser sgdr, whose warm restarts are its "
+                f"schedule, but is {self.schedule!r}."
             )
 
     def changed(self, **settings: Any) -> Recipe:

@@ -25,8 +25,8 @@ from sqdr_qiskit.model.network import (
 )
 from sqdr_qiskit.records import BEST, LAST, METRICS, STATE
 from sqdr_qiskit.training import loop, metrics
-from sqdr_qiskit.training.loop import Stopwatch, train
-from sqdr_qiskit.training.metrics import evaluate
+from sqdr_qiskit.training.loop import train
+from sqdr_qiskit.training.metrics import Stopwatch, evaluate
 from sqdr_qiskit.training.recipes import Recipe
 from sqdr_qiskit.training.state import EVENTS, SCALARS, TrainingProgress
 
