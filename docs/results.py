@@ -21,7 +21,7 @@ from typing import Any
 
 from sqdr_qiskit.jobs.runs import collect_runs
 from sqdr_qiskit.jobs.settings import pretrained_folder
-from sqdr_qiskit.model.network import MODELS
+from sqdr_qiskit.model.controls import MODELS
 from sqdr_qiskit.records import write_text
 from sqdr_qiskit.reports.comparison import Group, compare_runs
 from sqdr_qiskit.reports.statistics import Paired, compare_pairs

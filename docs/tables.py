@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from docs import results
-from sqdr_qiskit.model.network import MODELS
+from sqdr_qiskit.model.controls import MODELS
 from sqdr_qiskit.specs import channels, circuit, noise
 from sqdr_qiskit.specs.job import JOB_OPTIONS, TASKS
 from sqdr_qiskit.specs.reader import GROUPS, Option, Table

@@ -32,14 +32,8 @@ from sqdr_qiskit.jobs.settings import (
     model_settings_of,
     recipe_of,
 )
-from sqdr_qiskit.model.network import (
-    MODELS,
-    SQDRCNN,
-    ModelSettings,
-    build_model,
-    count_parameters,
-    load_weights,
-)
+from sqdr_qiskit.model.controls import MODELS
+from sqdr_qiskit.model.network import SQDRCNN, ModelSettings, build_model, count_parameters, load_weights
 from sqdr_qiskit.records import BEST, LAST, METRICS, RunRecord
 from sqdr_qiskit.specs.job import JobSpec
 from sqdr_qiskit.training.gradient_studies import training_variance

@@ -1,4 +1,4 @@
-"""What stands in the circuit's or the encoder's place when one asks what it contributes.
+"""What stands in the circuit's or the encoder's place when one asks what it contributes; all in `MODELS`.
 
 Each is trained by the same loop and recipe as the circuit. The two layers have exactly as many weights as the
 re-uploading circuit they replace, and see what it sees: three angles of each qubit, and those of neighbours
@@ -8,16 +8,32 @@ within its light cone.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from itertools import pairwise
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 import torch
 from torch import nn
 from torch.nn import functional
 
-from sqdr_qiskit.encoder import quantise
+from sqdr_qiskit.encoder import SpikingEncoder, quantise
 
-__all__ = ["ConvNet", "GroupedTanh", "LocalCosines", "PlainEncoder", "mismatched"]
+if TYPE_CHECKING:
+    from sqdr_qiskit.model.network import ModelSettings
+
+__all__ = [
+    "MODELS",
+    "ConvNet",
+    "Encoder",
+    "GroupedTanh",
+    "LocalCosines",
+    "ModelKind",
+    "PlainEncoder",
+    "mismatched",
+]
 
 
 class LocalCosines(nn.Module):
@@ -169,3 +185,107 @@ def _n_weights(in_channels: int, width: int, n_classes: int) -> int:
     a, b, c = _widths(width)
     convolutions = 9 * in_channels * a + 9 * a * b + 9 * b + b * c
     return convolutions + 2 * (a + b + c) + (c + 1) * n_classes
+
+
+# ---- the table ---------------------------------------------------------------------------------------------
+
+Encoder: TypeAlias = SpikingEncoder | PlainEncoder | ConvNet
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelKind:
+    """The network, or a control in which one part of it is something else.
+
+    Attributes:
+        title: What is different, for lists.
+        circuit: Fields of the circuit's description that are different; None if no circuit computes.
+        layer: Makes what stands in the circuit's place from its numbers of qubits and blocks; None with a
+            circuit, or if the features go straight into the head.
+        encoder: Makes the encoder from settings and the number of the circuit's angles; gives it with its
+            number of features.
+        frozen: Whether the circuit keeps the weights that it starts with.
+        mismatch: Whether each sample gets another one's expectations.
+    """
+
+    title: str
+    circuit: Mapping[str, Any] | None = field(default_factory=dict)
+    layer: Callable[[int, int], nn.Module] | None = None
+    encoder: Callable[[ModelSettings, int], tuple[Encoder, int]] = lambda settings, n: (
+        _spiking(settings, n),
+        n,
+    )
+    frozen: bool = False
+    mismatch: bool = False
+
+    @property
+    def of_reupload(self) -> bool:
+        """Whether it is made for data re-uploading circuits alone."""
+        return bool(self.circuit) or self.circuit is None
+
+
+def _spiking(settings: ModelSettings, n_features: int) -> SpikingEncoder:
+    return SpikingEncoder(
+        settings.in_channels, n_features, n_steps=settings.n_steps, n_phases=settings.n_phases
+    )
+
+
+def _matched(settings: ModelSettings, n_angles: int) -> tuple[Encoder, int]:
+    """As many features, read by the head, as take no more weights than linear map, circuit and head do."""
+    per_feature = 8 * settings.in_channels + 1 + settings.n_classes
+    n_features = (_n_readout_weights(settings) - settings.n_classes) // per_feature
+    return _spiking(settings, n_features), n_features
+
+
+def _convnet(settings: ModelSettings, n_angles: int) -> tuple[Encoder, int]:
+    channels = [settings.in_channels << layer for layer in range(4)]
+    convolutions = sum(9 * narrow * wide + 2 * wide for narrow, wide in pairwise(channels))
+    net = ConvNet(settings.in_channels, convolutions + _n_readout_weights(settings), settings.n_classes)
+    return net, net.n_features
+
+
+def _n_readout_weights(settings: ModelSettings) -> int:
+    """Weights after the average pool that the network itself has: linear map, circuit and head."""
+    n_qubits, n_blocks = settings.circuit.n_qubits, settings.circuit.n_blocks
+    linear = 3 * n_qubits * (8 * settings.in_channels + 1)
+    return linear + 3 * n_qubits * n_blocks + (n_qubits + 1) * settings.n_classes
+
+
+MODELS: Mapping[str, ModelKind] = MappingProxyType(
+    {
+        "circuit": ModelKind(title="the network itself"),
+        "circuit-frozen": ModelKind(title="the circuit keeps its random first weights", frozen=True),
+        "circuit-no-entangler": ModelKind(
+            title="the circuit has no two-qubit gates", circuit={"entangler": "none"}
+        ),
+        "circuit-no-weights": ModelKind(
+            title="the circuit has no trained rotations", circuit={"trained_rotations": False}
+        ),
+        "circuit-mismatched": ModelKind(
+            title="each image gets another one's expectations: must fail", mismatch=True
+        ),
+        "local-cosines": ModelKind(
+            title="products of local cosines, as many weights as the circuit",
+            circuit=None,
+            layer=LocalCosines,
+        ),
+        "grouped-tanh": ModelKind(
+            title="a grouped linear map and tanh, as many weights as the circuit",
+            circuit=None,
+            layer=GroupedTanh,
+        ),
+        "features": ModelKind(title="the encoder's rates go straight into the head", circuit=None),
+        "features-matched": ModelKind(
+            title="so many rates into the head that there are as many weights in all",
+            circuit=None,
+            encoder=_matched,
+        ),
+        "plain-encoder": ModelKind(
+            title="ReLU in place of spikes",
+            encoder=lambda settings, n: (PlainEncoder(settings.in_channels, n), n),
+        ),
+        "convnet": ModelKind(
+            title="the best classical net of as many weights", circuit=None, encoder=_convnet
+        ),
+    }
+)
+"""What `--model` names: the network, and the controls that show what its parts contribute."""

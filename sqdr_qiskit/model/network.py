@@ -1,20 +1,18 @@
-"""The whole classifier: spiking encoder -> data re-uploading circuit -> linear head.
+"""The whole classifier, spiking encoder -> data re-uploading circuit -> linear head; at work, and at rest.
 
-`MODELS` lists it and its controls, in which the circuit, or the encoder, is something else.
+At rest it is one safetensors file: weights, and in the header as JSON what they are the weights of. No pickle
+is read or written. The file names the circuit, encoder, recipe and data that made it, and is written whole or
+not at all; equal content gives equal bytes.
 """
 
 from __future__ import annotations
 
-import difflib
 import json
-import math
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
-from itertools import pairwise
 from pathlib import Path
-from types import MappingProxyType
-from typing import Any, TypeAlias
+from typing import Any
 
 import safetensors
 import safetensors.torch
@@ -23,10 +21,9 @@ from torch import nn
 
 from sqdr_qiskit.backends import Backend
 from sqdr_qiskit.circuits import CircuitModel, build_circuit
-from sqdr_qiskit.encoder import SpikingEncoder
 from sqdr_qiskit.errors import ArgumentError, CheckpointError, SqdrError, in_one_line
 from sqdr_qiskit.gradients import GradientOptions
-from sqdr_qiskit.model.controls import ConvNet, GroupedTanh, LocalCosines, PlainEncoder, mismatched
+from sqdr_qiskit.model.controls import MODELS, Encoder, mismatched
 from sqdr_qiskit.model.quantum_layer import quantum_layer
 from sqdr_qiskit.records import write_bytes
 from sqdr_qiskit.specs.circuit import CircuitSpec
@@ -37,8 +34,6 @@ __all__ = [
     "Checkpoint",
     "count_parameters",
     "load_weights",
-    "ModelKind",
-    "MODELS",
     "ModelSettings",
     "named_weights",
     "read_checkpoint",
@@ -47,108 +42,6 @@ __all__ = [
     "save_checkpoint",
     "SQDRCNN",
 ]
-
-
-Encoder: TypeAlias = SpikingEncoder | PlainEncoder | ConvNet
-
-
-@dataclass(frozen=True, kw_only=True)
-class ModelKind:
-    """The network, or a control in which one part of it is something else.
-
-    Attributes:
-        title: What is different, for lists.
-        circuit: Fields of the circuit's description that are different; None if no circuit computes.
-        layer: Makes what stands in the circuit's place from its numbers of qubits and blocks; None with a
-            circuit, or if the features go straight into the head.
-        encoder: Makes the encoder from settings and the number of the circuit's angles; gives it with its
-            number of features.
-        frozen: Whether the circuit keeps the weights that it starts with.
-        mismatch: Whether each sample gets another one's expectations.
-    """
-
-    title: str
-    circuit: Mapping[str, Any] | None = field(default_factory=dict)
-    layer: Callable[[int, int], nn.Module] | None = None
-    encoder: Callable[[ModelSettings, int], tuple[Encoder, int]] = lambda settings, n: (
-        _spiking(settings, n),
-        n,
-    )
-    frozen: bool = False
-    mismatch: bool = False
-
-    @property
-    def of_reupload(self) -> bool:
-        """Whether it is made for data re-uploading circuits alone."""
-        return bool(self.circuit) or self.circuit is None
-
-
-def _spiking(settings: ModelSettings, n_features: int) -> SpikingEncoder:
-    return SpikingEncoder(
-        settings.in_channels, n_features, n_steps=settings.n_steps, n_phases=settings.n_phases
-    )
-
-
-def _matched(settings: ModelSettings, n_angles: int) -> tuple[Encoder, int]:
-    """As many features, read by the head, as take no more weights than linear map, circuit and head do."""
-    per_feature = 8 * settings.in_channels + 1 + settings.n_classes
-    n_features = (_n_readout_weights(settings) - settings.n_classes) // per_feature
-    return _spiking(settings, n_features), n_features
-
-
-def _convnet(settings: ModelSettings, n_angles: int) -> tuple[Encoder, int]:
-    channels = [settings.in_channels << layer for layer in range(4)]
-    convolutions = sum(9 * narrow * wide + 2 * wide for narrow, wide in pairwise(channels))
-    net = ConvNet(settings.in_channels, convolutions + _n_readout_weights(settings), settings.n_classes)
-    return net, net.n_features
-
-
-def _n_readout_weights(settings: ModelSettings) -> int:
-    """Weights after the average pool that the network itself has: linear map, circuit and head."""
-    n_qubits, n_blocks = settings.circuit.n_qubits, settings.circuit.n_blocks
-    linear = 3 * n_qubits * (8 * settings.in_channels + 1)
-    return linear + 3 * n_qubits * n_blocks + (n_qubits + 1) * settings.n_classes
-
-
-MODELS: Mapping[str, ModelKind] = MappingProxyType(
-    {
-        "circuit": ModelKind(title="the network itself"),
-        "circuit-frozen": ModelKind(title="the circuit keeps its random first weights", frozen=True),
-        "circuit-no-entangler": ModelKind(
-            title="the circuit has no two-qubit gates", circuit={"entangler": "none"}
-        ),
-        "circuit-no-weights": ModelKind(
-            title="the circuit has no trained rotations", circuit={"trained_rotations": False}
-        ),
-        "circuit-mismatched": ModelKind(
-            title="each image gets another one's expectations: must fail", mismatch=True
-        ),
-        "local-cosines": ModelKind(
-            title="products of local cosines, as many weights as the circuit",
-            circuit=None,
-            layer=LocalCosines,
-        ),
-        "grouped-tanh": ModelKind(
-            title="a grouped linear map and tanh, as many weights as the circuit",
-            circuit=None,
-            layer=GroupedTanh,
-        ),
-        "features": ModelKind(title="the encoder's rates go straight into the head", circuit=None),
-        "features-matched": ModelKind(
-            title="so many rates into the head that there are as many weights in all",
-            circuit=None,
-            encoder=_matched,
-        ),
-        "plain-encoder": ModelKind(
-            title="ReLU in place of spikes",
-            encoder=lambda settings, n: (PlainEncoder(settings.in_channels, n), n),
-        ),
-        "convnet": ModelKind(
-            title="the best classical net of as many weights", circuit=None, encoder=_convnet
-        ),
-    }
-)
-"""What `--model` names: the network, and the controls that show what its parts contribute."""
 
 
 _MOST = 10_000  # of channels, classes, steps and phases: more is a slip of the pen
@@ -186,23 +79,12 @@ class ModelSettings:
 
     def __post_init__(self) -> None:
         table = Table({one.name: getattr(self, one.name) for one in fields(self)})
-        for name in ("in_channels", "n_classes", "n_steps", "n_phases"):
-            table.integer(name, at_most=_MOST)  # a file may say anything; checked before anything is built
+        for name in ("in_channels", "n_classes", "n_steps", "n_phases"):  # a file may say anything
+            table.integer(name, at_most=_MOST)
+        table.integer("n_classes", at_least=2)
         table.flag("head")
-        table.text("model")
-        scale: Any = self.angle_scale
-        if not isinstance(scale, int | float):
-            table.number("angle_scale")
-        if self.n_classes < 2:
-            raise ArgumentError(f"Argument `n_classes` must be at least 2, but is {self.n_classes}.")
-        if not (math.isfinite(self.angle_scale) and self.angle_scale > 0.0):
-            raise ArgumentError(f"Argument `angle_scale` must be above 0, but is {self.angle_scale}.")
-        if self.model not in MODELS:
-            close = difflib.get_close_matches(str(self.model), MODELS, n=1)
-            hint = f"; did you mean {close[0]!r}?" if close else "."
-            raise ArgumentError(
-                f"Argument `model` must be one of {', '.join(MODELS)}, but is {self.model!r}{hint}"
-            )
+        table.number("angle_scale", above=0)
+        table.text("model", choices=tuple(MODELS))
         kind = MODELS[self.model]
         if kind.of_reupload and self.circuit.kind != "reupload":
             raise ArgumentError(
@@ -366,6 +248,8 @@ def count_parameters(model: nn.Module) -> int:
     return sum(weight.numel() for weight in model.parameters() if weight.requires_grad)
 
 
+# ---- at rest -----------------------------------------------------------------------------------------------
+
 _KEY = "sqdr-qiskit"  # one metadata key, since safetensors writes several in no fixed order
 _SCHEMA = 1
 
@@ -494,22 +378,19 @@ def read_checkpoint(path: str | os.PathLike[str]) -> Checkpoint:
         raise CheckpointError(f"{path.name}: its description is damaged ({in_one_line(error)}).") from error
 
 
-def require_fit(checkpoint: Checkpoint, *, where: str = "checkpoint", **wanted: Any) -> None:
+def require_fit(checkpoint: Checkpoint, *, where: str, **wanted: Any) -> None:
     """Refuse a checkpoint whose network is another one than wanted.
 
     Args:
         checkpoint: The checkpoint.
         where: What to call it in errors.
-        wanted: Fields of `ModelSettings`, or `circuit_name`, with the values they must have.
+        wanted: Fields of `ModelSettings` with the values they must have.
 
     Raises:
         CheckpointError: If a field differs; the message names it.
     """
-    settings = checkpoint.settings
     for name, value in wanted.items():
-        found = settings.circuit.name if name == "circuit_name" else getattr(settings, name, None)
-        if name != "circuit_name" and not hasattr(settings, name):
-            raise ArgumentError(f"Argument `wanted` must name fields of ModelSettings, but names {name!r}.")
+        found = getattr(checkpoint.settings, name)
         if found != value:
             raise CheckpointError(f"{where}: field `{name}` must be {value!r}, but is {found!r}.")
 

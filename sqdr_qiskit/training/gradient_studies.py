@@ -1,13 +1,14 @@
-"""Variance of the circuit's gradient: against its size (figure 5), and while training (figure 4).
+"""Studies of the circuit's gradient: all ways to it side by side, and its variance.
 
-Barren plateaus show as a variance that falls exponentially with the number of qubits. Light cones of local
-observables do not grow with it, so theirs stays; a global observable's falls.
+The variance is studied against the circuit's size (figure 5), and while training (figure 4). Barren plateaus
+show as a variance that falls exponentially with the number of qubits. Light cones of local observables do not
+grow with it, so theirs stays; a global observable's falls.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any, Literal, TypeAlias
 
 import numpy as np
@@ -159,13 +160,8 @@ def check_gradients(
         step=None if shots is None else 0.2,
         tiling=False if source.noise is not None else None,
     )
-    found.append(
-        (
-            f"spsa, {averages} averages",
-            spsa.jacobian(model.circuit, model.observables, point)[0],
-            spsa.executions,
-        )
-    )
+    measured = spsa.jacobian(model.circuit, model.observables, point)[0]
+    found.append((f"spsa, {averages} averages", measured, spsa.executions))
     return GradientCheck(
         circuit=model.name,
         backend=source.name,
@@ -222,6 +218,8 @@ def _differences(
     return np.asarray(tiled.weights @ slopes), len(rows)
 
 
+# ---- variance ----------------------------------------------------------------------------------------------
+
 Observable: TypeAlias = Literal["local", "global"]
 OBSERVABLES: tuple[Observable, ...] = ("local", "global")
 
@@ -257,7 +255,7 @@ class VariancePoint:
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values."""
-        return dict(self.__dict__)
+        return asdict(self)
 
 
 def gradient_variance(

@@ -13,7 +13,8 @@ from sqdr_qiskit.jobs.folders import job_of_run
 from sqdr_qiskit.jobs.run_report import collect_run
 from sqdr_qiskit.jobs.settings import AER_BATCH, choose_checkpoint, fitted_recipe
 from sqdr_qiskit.jobs.training import TrainedRun, carry_out_training
-from sqdr_qiskit.model.network import MODELS, read_checkpoint
+from sqdr_qiskit.model.controls import MODELS
+from sqdr_qiskit.model.network import read_checkpoint
 from sqdr_qiskit.records import BEST, LAST, METRICS, RECORD, STATE, RunRecord
 from sqdr_qiskit.reports.run_page import run_page
 from sqdr_qiskit.specs.job import JobSpec

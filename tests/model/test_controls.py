@@ -12,9 +12,8 @@ from sqdr_qiskit.backends import make_backend
 from sqdr_qiskit.circuits import build_circuit
 from sqdr_qiskit.encoder import SpikingEncoder
 from sqdr_qiskit.errors import ArgumentError
-from sqdr_qiskit.model.controls import GroupedTanh, LocalCosines, PlainEncoder, mismatched
+from sqdr_qiskit.model.controls import MODELS, GroupedTanh, LocalCosines, PlainEncoder, mismatched
 from sqdr_qiskit.model.network import (
-    MODELS,
     Checkpoint,
     ModelSettings,
     build_model,

@@ -83,7 +83,7 @@ def test_settings_out_of_range_are_refused() -> None:
     settings = ModelSettings(circuit=circuit_spec("2b-9q"))
     with pytest.raises(ArgumentError, match="`n_classes` must be at least 2, but is 1"):
         replace(settings, n_classes=1)
-    with pytest.raises(ArgumentError, match="`angle_scale` must be above 0, but is nan"):
+    with pytest.raises(ArgumentError, match="`angle_scale` must be a finite number, but is nan"):
         replace(settings, angle_scale=float("nan"))
 
 
@@ -176,15 +176,15 @@ def test_weights_that_do_not_fit_change_nothing(damage: Callable[[Weights], None
 
 def test_a_checkpoint_for_another_network_is_refused_by_the_field_that_differs() -> None:
     found = checkpoint(build())
-    require_fit(found, in_channels=1, circuit_name="2b-9q")
+    require_fit(found, where="a.safetensors", in_channels=1, n_classes=10)
     wrong: list[tuple[dict[str, Any], str]] = [
         ({"in_channels": 3}, "field `in_channels` must be 3, but is 1"),
         ({"n_classes": 47}, "field `n_classes` must be 47, but is 10"),
-        ({"circuit_name": "4b-9q"}, "field `circuit_name` must be '4b-9q', but is '2b-9q'"),
+        ({"model": "convnet"}, "a.safetensors: field `model` must be 'convnet', but is 'circuit'"),
     ]
     for wanted, message in wrong:
         with pytest.raises(CheckpointError, match=message):
-            require_fit(found, **wanted)
+            require_fit(found, where="a.safetensors", **wanted)
 
 
 def test_a_description_that_does_not_match_the_weights_is_refused() -> None:
