@@ -31,10 +31,10 @@ if TYPE_CHECKING:  # the same names for type checkers and editors; a test compar
     from sqdr_qiskit.gradients import PhysicsAwareGradient as PhysicsAwareGradient
     from sqdr_qiskit.gradients import SPSAGradient as SPSAGradient
     from sqdr_qiskit.gradients import make_gradient as make_gradient
-    from sqdr_qiskit.jobs.api import infer as infer
-    from sqdr_qiskit.jobs.api import load_network as load_network
-    from sqdr_qiskit.jobs.api import train as train
     from sqdr_qiskit.jobs.folders import RunFolder as RunFolder
+    from sqdr_qiskit.jobs.inference import infer as infer
+    from sqdr_qiskit.jobs.inference import load_network as load_network
+    from sqdr_qiskit.jobs.training import train as train
     from sqdr_qiskit.jobs.transpile_report import study_circuits as study_circuits
     from sqdr_qiskit.model.network import SQDRCNN as SQDRCNN
     from sqdr_qiskit.model.network import ModelSettings as ModelSettings
@@ -53,11 +53,11 @@ __version__ = "0.1.0"
 
 # Name -> the module that it comes from, in the order of a training.
 _HOMES = {
-    "train": "jobs.api",
-    "load_network": "jobs.api",
+    "train": "jobs.training",
+    "load_network": "jobs.inference",
     "evaluate": "training.metrics",
     "class_probabilities": "training.metrics",
-    "infer": "jobs.api",
+    "infer": "jobs.inference",
     "RunFolder": "jobs.folders",
     "load_dataset": "data",
     "as_splits": "data",

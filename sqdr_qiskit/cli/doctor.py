@@ -79,8 +79,8 @@ def doctor(
 def _sent(job: JobSpec, out: Path | None, resume: Path | None) -> tuple[Path, Comparison]:
     """Send the smoke job, or go on with it, and hold it against the twin."""
     from sqdr_qiskit.cli.console import on_hardware
-    from sqdr_qiskit.jobs.doctor import compare_with_twin
     from sqdr_qiskit.jobs.inference import carry_out_inference
+    from sqdr_qiskit.jobs.noise_learning import compare_with_twin
     from sqdr_qiskit.jobs.settings import choose_checkpoint
 
     with on_hardware(job.backend) as hardware:

@@ -82,7 +82,7 @@ def perform(job: JobSpec, *, folder: Path | None, resume: bool, as_json: bool, a
     """
     print_note("loading PyTorch and Qiskit")
     from sqdr_qiskit.jobs.hardware import has_ledger
-    from sqdr_qiskit.jobs.inference import infer as classify
+    from sqdr_qiskit.jobs.inference import classify
     from sqdr_qiskit.jobs.settings import choose_checkpoint, settled
 
     chosen = choose_checkpoint(job.checkpoint, dataset=job.dataset or None, pictures=bool(job.input))

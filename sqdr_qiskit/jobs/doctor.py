@@ -5,39 +5,27 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, requires, version
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-import torch
 from packaging.requirements import Requirement
 
-from sqdr_qiskit.backends.devices import twin_backend
 from sqdr_qiskit.circuits import build_circuit
 from sqdr_qiskit.devices.chip import Chip, chip_of
 from sqdr_qiskit.devices.layout_file import layout_options
 from sqdr_qiskit.devices.names import DEVICES_2026, fake_name, is_hardware
 from sqdr_qiskit.devices.transpilation import compile_for_device
-from sqdr_qiskit.devices.twin import Comparison, compare
 from sqdr_qiskit.errors import ArgumentError, SqdrError
 from sqdr_qiskit.jobs.cost import OPEN_PLAN_S, place_of, plan_cost
-from sqdr_qiskit.jobs.evaluation import read_expectations
-from sqdr_qiskit.jobs.folders import read_record
-from sqdr_qiskit.jobs.hardware import device_of
-from sqdr_qiskit.jobs.run_report import checkpoint_of_run
-from sqdr_qiskit.model.network import restore
 from sqdr_qiskit.specs.job import JobSpec
-from sqdr_qiskit.specs.noise import noise_spec
-from sqdr_qiskit.training.metrics import BATCH_SIZE
 
 if TYPE_CHECKING:
     from sqdr_qiskit.runtime.accounts import Connection
     from sqdr_qiskit.runtime.waiting import Waiting
 
-__all__ = ["Examination", "Finding", "compare_with_twin", "examine", "smoke_job"]
+__all__ = ["Examination", "Finding", "examine", "smoke_job"]
 
 GOOD, WARNING, BAD = "good", "warning", "bad"
 
@@ -144,45 +132,6 @@ def smoke_job(device: str) -> JobSpec:
         max_execution_s=_SMOKE_S,
         max_qpu_seconds=2.0 * _SMOKE_S,
     )
-
-
-def compare_with_twin(
-    folder: str | os.PathLike[str], *, noise: str | None = None, chip: Chip | None = None
-) -> Comparison:
-    """Hold what an inference measured against the twin of its device.
-
-    Args:
-        folder: An inference's folder, on a device without mitigation, or on its snapshot.
-        noise: A noise model of the device in place of its calibration.
-        chip: The device with its calibration; None takes its snapshot on this machine, or for a run on
-            hardware the account's calibration of that time.
-
-    Raises:
-        ArgumentError: The run kept no values in shots, or mitigated ones.
-        SqdrError: The device cannot be asked for its calibration.
-    """
-    record, kept = read_record(folder), read_expectations(folder)
-    job = JobSpec.from_dict(record["inputs"]["job"], where=os.fspath(folder))
-    if kept is None or not kept.get("shots") or (is_hardware(kept["backend"]) and job.mitigated):
-        raise ArgumentError(
-            f"Run {os.fspath(folder)!r} must have expectation values in shots, without mitigation "
-            "(`--resilience 0`), to be compared with a twin, but has not."
-        )
-    chosen = checkpoint_of_run(Path(folder), job, record["inputs"])
-    assert chosen is not None  # of a run that is no training
-    device = None if noise is None else noise_spec(noise).device
-    backend = twin_backend(
-        chip or device_of(replace(job, backend=str(kept["backend"])), Path(folder))[0],
-        shots=0,
-        layout=layout_options(job.layout),
-        noise=device,
-    )
-    model = restore(chosen.checkpoint, backend, where=chosen.path.name)
-    angles = torch.as_tensor(np.asarray(kept["angles"], dtype=np.float32))
-    with torch.no_grad():  # in the batches that were sent: a sample's number says on which place it stood
-        expected = torch.cat([model.expectations(some) for some in angles.split(BATCH_SIZE)])
-    measured = np.asarray(kept["expectations"], dtype=np.float64)
-    return compare(measured, expected.double().numpy(), int(kept["shots"]))
 
 
 def _versions() -> Finding:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import TracebackType
@@ -31,6 +32,7 @@ __all__ = [
     "ceiling_of",
     "collect_jobs",
     "device_of",
+    "hardware_for",
     "has_ledger",
     "left",
     "rehearsal_facts",
@@ -179,6 +181,11 @@ class Hardware:
                 self._sender.close()
         finally:
             self.ledger.close()
+
+
+def hardware_for(job: JobSpec) -> AbstractContextManager[Hardware | None]:
+    """The hardware side of the job's run, closed at its end; None where it keeps no ledger."""
+    return Hardware() if has_ledger(job) else nullcontext()
 
 
 def rehearsal_facts(backend: Backend) -> dict[str, Any]:

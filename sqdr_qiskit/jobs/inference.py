@@ -11,13 +11,14 @@ from typing import Any
 import numpy as np
 
 from sqdr_qiskit import records
+from sqdr_qiskit.backends import make_backend
 from sqdr_qiskit.data import Progress as DownloadProgress
 from sqdr_qiskit.data.images import read_image
-from sqdr_qiskit.errors import CheckpointError, DataError
+from sqdr_qiskit.errors import ArgumentError, CheckpointError, DataError
 from sqdr_qiskit.jobs.evaluation import keep_expectations, recorded
-from sqdr_qiskit.jobs.folders import RunFolder
-from sqdr_qiskit.jobs.hardware import Hardware, rehearsal_facts
-from sqdr_qiskit.jobs.settings import Chosen, backend_of, contents, fitting_data, settled
+from sqdr_qiskit.jobs.folders import RunFolder, job_of_run
+from sqdr_qiskit.jobs.hardware import Hardware, hardware_for, rehearsal_facts
+from sqdr_qiskit.jobs.settings import Chosen, backend_of, choose_checkpoint, contents, fitting_data, settled
 from sqdr_qiskit.model.network import SQDRCNN, restore
 from sqdr_qiskit.records import RunRecord
 from sqdr_qiskit.specs.job import JobSpec
@@ -28,7 +29,9 @@ __all__ = [
     "Answer",
     "InferredRun",
     "carry_out_inference",
+    "classify",
     "infer",
+    "load_network",
     "read_pictures",
 ]
 
@@ -95,6 +98,80 @@ class _Question:
 
 
 def infer(
+    checkpoint: str | os.PathLike[str] | None = None,
+    *,
+    folder: str | os.PathLike[str] | None = None,
+    resume: bool = False,
+    progress: Callable[[int], None] | None = None,
+    **options: Any,
+) -> InferredRun:
+    """Say what pictures show as `sqdr-qiskit infer` does, on a simulator or a quantum computer, and keep it.
+
+    For arrays on a simulator `load_network` and `class_probabilities` are shorter, and make no folder.
+
+    Args:
+        checkpoint: A checkpoint file, a run's folder, or a shipped one's name; None takes your newest run.
+        folder: The run's folder, new or empty; None makes `runs/<time>-infer-<backend>-<circuit>`.
+        resume: Go on with the run in `folder`, as it was started: no job of its ledger is sent again.
+        progress: Called with the number of images done.
+        options: Any key of a job file's table `job` but `task`: `input` (paths of pictures), or `dataset` and
+            `limit`; `backend`, `shots`, `layout`, `max_qpu_seconds`, ... (docs/files.md).
+
+    Returns:
+        The finished run: `folder` with its files, and `answers`, one for each image with `image`, `label`,
+        `probability`, `probabilities` and, where it is known, `truth`.
+
+    Raises:
+        InputError: If an option is unknown or cannot be; nothing was sent.
+        BackendError: If the device or its service failed; `resume` goes on.
+    """
+    if resume:
+        if folder is None or checkpoint is not None or options:
+            raise ArgumentError(
+                "Argument `resume` must come with `folder` alone (a run goes on as it was started)."
+            )
+        job = job_of_run(folder)
+        chosen = choose_checkpoint(job.checkpoint)
+    else:
+        job = JobSpec.from_dict({"task": "infer", **options}, where="infer")
+        named = None if checkpoint is None else os.fspath(checkpoint)
+        chosen = choose_checkpoint(named, dataset=job.dataset or None, pictures=bool(job.input))
+    with hardware_for(job) as hardware:
+        return carry_out_inference(
+            job, chosen, folder=folder, resume=resume, hardware=hardware, progress=progress
+        )
+
+
+def load_network(
+    checkpoint: str | os.PathLike[str],
+    *,
+    backend: str = "exact",
+    gradient: str | None = None,
+    **options: Any,
+) -> SQDRCNN:
+    """A trained network, in evaluation mode: a torch module, images to logits.
+
+    Args:
+        checkpoint: A checkpoint file, a run's folder (its best checkpoint), or the name of a shipped one such
+            as `mnist-2b-9q`.
+        backend: Where its circuit runs, a name that `make_backend` takes.
+        gradient: Where the circuit's gradients come from; None is the backend's own.
+        options: The backend's: `noise`, `shots`, `seed`, `layout`, ... as `make_backend` takes them.
+
+    Returns:
+        The network. It takes images of shape (batch, C, H, W), uint8 or floating point in [0, 1], and gives
+        float32 logits of shape (batch, classes).
+
+    Raises:
+        CheckpointError: If there is no such checkpoint, or it is damaged.
+        ArgumentError: If there is no such backend, or an option has no effect there.
+    """
+    found = choose_checkpoint(os.fspath(checkpoint))
+    source = make_backend(backend, **options)
+    return restore(found.checkpoint, source, gradient=gradient, where=found.path.name)
+
+
+def classify(
     chosen: Chosen,
     job: JobSpec,
     *,

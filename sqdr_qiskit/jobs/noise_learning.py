@@ -14,9 +14,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 
 from sqdr_qiskit import records
 from sqdr_qiskit.backends import make_backend
+from sqdr_qiskit.backends.devices import twin_backend
 from sqdr_qiskit.circuits import CircuitModel, build_circuit
 from sqdr_qiskit.devices.chip import Chip
 from sqdr_qiskit.devices.estimator import DeviceEstimator
@@ -26,20 +28,30 @@ from sqdr_qiskit.devices.names import is_hardware
 from sqdr_qiskit.devices.programs import DeviceProgram
 from sqdr_qiskit.devices.rehearsal import LocalSender
 from sqdr_qiskit.devices.sender import planned_seconds
+from sqdr_qiskit.devices.twin import Comparison, compare
 from sqdr_qiskit.errors import ArgumentError, CheckpointError
 from sqdr_qiskit.jobs.evaluation import read_expectations
 from sqdr_qiskit.jobs.folders import read_record
 from sqdr_qiskit.jobs.hardware import Hardware, device_of
-from sqdr_qiskit.jobs.run_report import checkpoint_of_run
+from sqdr_qiskit.jobs.settings import checkpoint_of_run
 from sqdr_qiskit.model.network import restore
 from sqdr_qiskit.noise_models.calibration import snapshot
 from sqdr_qiskit.records import EXPECTATIONS
 from sqdr_qiskit.specs.device import DeviceSnapshot
 from sqdr_qiskit.specs.job import JobSpec
-from sqdr_qiskit.specs.noise import NoiseSpec
+from sqdr_qiskit.specs.noise import NoiseSpec, noise_spec
 from sqdr_qiskit.training.metrics import BATCH_SIZE
 
-__all__ = ["COMPARED", "Learnt", "PROBES", "learn_from_runs", "plan_probes", "planned_probes", "send_probes"]
+__all__ = [
+    "compare_with_twin",
+    "COMPARED",
+    "Learnt",
+    "PROBES",
+    "learn_from_runs",
+    "plan_probes",
+    "planned_probes",
+    "send_probes",
+]
 
 PROBES = "probes.json"
 COMPARED = ("checkpoint", "layout", "fractional", "shots")
@@ -139,6 +151,45 @@ def learn_from_runs(
         runs.measured[0].shots,
         tuple(os.fspath(folder) for folder in folders),
     )
+
+
+def compare_with_twin(
+    folder: str | os.PathLike[str], *, noise: str | None = None, chip: Chip | None = None
+) -> Comparison:
+    """Hold what an inference measured against the twin of its device.
+
+    Args:
+        folder: An inference's folder, on a device without mitigation, or on its snapshot.
+        noise: A noise model of the device in place of its calibration.
+        chip: The device with its calibration; None takes its snapshot on this machine, or for a run on
+            hardware the account's calibration of that time.
+
+    Raises:
+        ArgumentError: The run kept no values in shots, or mitigated ones.
+        SqdrError: The device cannot be asked for its calibration.
+    """
+    record, kept = read_record(folder), read_expectations(folder)
+    job = JobSpec.from_dict(record["inputs"]["job"], where=os.fspath(folder))
+    if kept is None or not kept.get("shots") or (is_hardware(kept["backend"]) and job.mitigated):
+        raise ArgumentError(
+            f"Run {os.fspath(folder)!r} must have expectation values in shots, without mitigation "
+            "(`--resilience 0`), to be compared with a twin, but has not."
+        )
+    chosen = checkpoint_of_run(Path(folder), job, record["inputs"])
+    assert chosen is not None  # of a run that is no training
+    device = None if noise is None else noise_spec(noise).device
+    backend = twin_backend(
+        chip or device_of(replace(job, backend=str(kept["backend"])), Path(folder))[0],
+        shots=0,
+        layout=layout_options(job.layout),
+        noise=device,
+    )
+    model = restore(chosen.checkpoint, backend, where=chosen.path.name)
+    angles = torch.as_tensor(np.asarray(kept["angles"], dtype=np.float32))
+    with torch.no_grad():  # in the batches that were sent: a sample's number says on which place it stood
+        expected = torch.cat([model.expectations(some) for some in angles.split(BATCH_SIZE)])
+    measured = np.asarray(kept["expectations"], dtype=np.float64)
+    return compare(measured, expected.double().numpy(), int(kept["shots"]))
 
 
 def plan_probes(

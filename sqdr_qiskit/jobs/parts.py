@@ -25,14 +25,12 @@ from sqdr_qiskit.devices.names import is_hardware
 from sqdr_qiskit.devices.programs import DeviceProgram
 from sqdr_qiskit.devices.rehearsal import LocalSender
 from sqdr_qiskit.errors import ArgumentError, BackendError, CheckpointError, SqdrError
-from sqdr_qiskit.jobs.doctor import compare_with_twin
 from sqdr_qiskit.jobs.evaluation import agreement, read_expectations
 from sqdr_qiskit.jobs.folders import is_finished, locked, make_folder, read_record
 from sqdr_qiskit.jobs.hardware import CEILINGS, Hardware, device_of, runtime_settings
 from sqdr_qiskit.jobs.inference import carry_out_inference
-from sqdr_qiskit.jobs.noise_learning import COMPARED, learn_from_runs
-from sqdr_qiskit.jobs.run_report import checkpoint_of_run
-from sqdr_qiskit.jobs.settings import A_FEW, HARDWARE_TEST, choose_checkpoint
+from sqdr_qiskit.jobs.noise_learning import COMPARED, compare_with_twin, learn_from_runs
+from sqdr_qiskit.jobs.settings import A_FEW, HARDWARE_TEST, checkpoint_of_run, choose_checkpoint
 from sqdr_qiskit.jobs.training import carry_out_training
 from sqdr_qiskit.model.network import restore
 from sqdr_qiskit.runtime.ledger import LEDGER, Ledger

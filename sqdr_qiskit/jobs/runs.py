@@ -20,7 +20,16 @@ from sqdr_qiskit.jobs.folders import RUNS, locked, read_record
 from sqdr_qiskit.records import BEST, EVALUATION, GRID, METRICS, RECORD, SWEEP
 from sqdr_qiskit.specs.job import JobSpec
 
-__all__ = ["collect_runs", "is_grid", "list_runs", "read_variance_logs", "run_row", "VarianceLog"]
+__all__ = [
+    "collect_runs",
+    "is_grid",
+    "list_runs",
+    "read_kept",
+    "read_variance_logs",
+    "run_row",
+    "sweeps_of",
+    "VarianceLog",
+]
 
 
 _NOTED = "gradient_variance"
@@ -68,8 +77,8 @@ def read_variance_logs(folders: Sequence[str | os.PathLike[str]]) -> tuple[Varia
 
 
 def _rows(path: Path, record: Mapping[str, Any]) -> tuple[Mapping[str, Any], ...]:
-    inputs = record.get("inputs", {})
-    if not inputs.get("job", {}).get("log_gradient_variance"):
+    inputs = record["inputs"]
+    if not inputs["job"].get("log_gradient_variance"):
         raise ArgumentError(
             f"Option `--run` must name a training with --log-gradient-variance, but {os.fspath(path)!r} is "
             "none."
@@ -78,23 +87,15 @@ def _rows(path: Path, record: Mapping[str, Any]) -> tuple[Mapping[str, Any], ...
     found: list[Mapping[str, Any]] = []
     if _NOTED in record["results"]:
         found.append({"epoch": 0, "step": 0, **record["results"][_NOTED]})
-    for row in _history(path / METRICS):
-        epoch = int(row["epoch"])
-        found.append({"epoch": epoch, "step": epoch * steps, **row[_NOTED]})
+    for row in read_kept(path / METRICS).get("history", []):
+        if _NOTED in row:
+            epoch = int(row["epoch"])
+            found.append({"epoch": epoch, "step": epoch * steps, **row[_NOTED]})
     if not found:
         raise ArgumentError(
             f"Option `--run` must name a training that has begun, but {os.fspath(path)!r} is not."
         )
     return tuple(found)
-
-
-def _history(path: Path) -> list[dict[str, Any]]:
-    """Rows of the finished epochs; none before the first."""
-    if not path.exists():
-        return []
-    with records.intact(path, "file of metrics"):
-        rows = records.read_json(path, "file of metrics")["history"]
-        return [dict(row) for row in rows if _NOTED in row]
 
 
 def _names(paths: Sequence[Path], inputs: Sequence[Mapping[str, Any]]) -> list[str]:
@@ -159,10 +160,9 @@ def run_row(folder: str | os.PathLike[str]) -> dict[str, Any]:
 
 def _row(path: Path) -> dict[str, Any]:
     record = read_record(path)
-    inputs, results = record.get("inputs", {}), record["results"]
-    job, kept = inputs.get("job", {}), _read(path / METRICS)
+    inputs, results, timings = record["inputs"], record["results"], record["timings_s"]
+    job, kept = inputs["job"], read_kept(path / METRICS)
     accuracy, n_images = _accuracy(path, results, kept)
-    timings = record.get("timings_s", {})
     seconds = sum(value for stage, value in timings.items() if stage != "this_sitting")
     if results.get("sittings", 1) == 1:
         seconds = timings.get("this_sitting", seconds)
@@ -174,10 +174,10 @@ def _row(path: Path) -> dict[str, Any]:
         "task": job.get("task"),
         "state": _state(path, results),
         "circuit": circuit.get("name", job.get("circuit")),
-        "dataset": (inputs.get("data") or {}).get("name", job.get("dataset")),
+        "dataset": inputs.get("data", {}).get("name", job.get("dataset")),
         "backend": job.get("backend"),
         "noise": job.get("noise"),
-        "recipe": (inputs.get("recipe") or {}).get("name"),
+        "recipe": inputs.get("recipe", {}).get("name"),
         "seed": job.get("seed"),
         "parameters": results.get("n_parameters", inputs.get("n_parameters")),
         "accuracy": accuracy,
@@ -186,7 +186,7 @@ def _row(path: Path) -> dict[str, Any]:
         "epochs": len(history) if history else None,
         "seconds": seconds or None,
         "written": _written(path),
-        "command": " ".join(records.public_command(record.get("command", ()))),
+        "command": " ".join(records.public_command(record["command"])),
     }
 
 
@@ -208,26 +208,49 @@ def collect_runs(folders: Sequence[str | os.PathLike[str]]) -> list[dict[str, An
     for folder in map(Path, folders):
         for place in _expanded(folder):
             places.setdefault(place.resolve(), place)
-    sweeps = _sweeps_beside(places.values())
+    sweeps = sweeps_of(places.values())
     found = []
     for place in places.values():
         record = read_record(place)
-        own = _read(place / SWEEP)
-        best = place / BEST
-        made = sweeps.get(records.digest_file(best), []) if sweeps and best.is_file() else []
         with records.intact(place, "run"):
             found.append(
                 {
                     **run_row(place),
-                    "job": _understood(record.get("inputs", {}).get("job", {})),
-                    "recipe_settings": record.get("inputs", {}).get("recipe", {}),
-                    "history": _read(place / METRICS).get("history", []),
-                    "sweeps": [own] if own else made,
+                    "job": _understood(record["inputs"]["job"]),
+                    "recipe_settings": record["inputs"].get("recipe", {}),
+                    "history": read_kept(place / METRICS).get("history", []),
+                    "sweeps": sweeps[place],
                     "n_qubits": _circuit(record).get("n_qubits"),
                     "variance": _variance(place, record),
                 }
             )
     return found
+
+
+def sweeps_of(places: Iterable[Path]) -> dict[Path, list[dict[str, Any]]]:
+    """Noise sweeps of each run: its own, or those in folders beside it that were made of its checkpoint."""
+    places = list(places)
+    beside: dict[str, list[dict[str, Any]]] = {}  # by the SHA-256 of the checkpoint
+    for parent in {place.resolve().parent for place in places}:
+        for file in sorted(parent.glob(f"*/{SWEEP}")):
+            with suppress(CheckpointError):  # another run's fault is no fault of these
+                digest = str(read_record(file.parent)["inputs"].get("checkpoint_sha256"))
+                beside.setdefault(digest, []).append({"name": file.parent.name, **read_kept(file)})
+    found = {}
+    for place in places:
+        own, best = read_kept(place / SWEEP), place / BEST
+        made = beside.get(records.digest_file(best), []) if beside and best.is_file() else []
+        found[place] = [{"name": place.resolve().name, **own}] if own else made
+    return found
+
+
+def read_kept(path: Path) -> dict[str, Any]:
+    """The object in a JSON file of a run; empty if there is no such file.
+
+    Raises:
+        CheckpointError: It is damaged.
+    """
+    return records.read_json(path, "file of this run") if path.is_file() else {}
 
 
 def is_grid(folder: str | os.PathLike[str]) -> bool:
@@ -247,11 +270,11 @@ def _state(path: Path, results: Mapping[str, Any]) -> str:
 
 def _circuit(record: Mapping[str, Any]) -> dict[str, Any]:
     """What the record says of the network's circuit; empty if it has none."""
-    return (record.get("inputs", {}).get("model") or {}).get("circuit") or {}
+    return record["inputs"].get("model", {}).get("circuit") or {}
 
 
 def _variance(place: Path, record: Mapping[str, Any]) -> list[Mapping[str, Any]]:
-    if not record.get("inputs", {}).get("job", {}).get("log_gradient_variance"):
+    if not record["inputs"]["job"].get("log_gradient_variance"):
         return []
     with suppress(ArgumentError):  # the run has not begun
         return list(read_variance_logs([place])[0].rows)
@@ -277,19 +300,6 @@ def _expanded(folder: Path) -> list[Path]:
     return runs
 
 
-def _sweeps_beside(places: Iterable[Path]) -> dict[str, list[dict[str, Any]]]:
-    """Noise sweeps in the folders that the runs lie in, by the SHA-256 of the checkpoint they are of."""
-    found: dict[str, list[dict[str, Any]]] = {}
-    for parent in {place.resolve().parent for place in places}:
-        for file in sorted(parent.glob(f"*/{SWEEP}")):
-            try:
-                digest = read_record(file.parent).get("inputs", {}).get("checkpoint_sha256")
-                found.setdefault(str(digest), []).append(_read(file))
-            except CheckpointError:
-                continue  # another run's fault is no fault of these
-    return found
-
-
 def _row_or_damage(folder: Path, top: Path) -> dict[str, Any]:
     try:
         row = run_row(folder)
@@ -303,19 +313,14 @@ def _accuracy(
     path: Path, results: Mapping[str, Any], kept: Mapping[str, Any]
 ) -> tuple[float | None, int | None]:
     """Accuracy and the number of images it was found on."""
-    tested = kept.get("test") or _read(path / EVALUATION).get("test") or {}
+    tested = kept.get("test") or read_kept(path / EVALUATION).get("test") or {}
     if tested:
         return tested.get("accuracy"), sum(map(sum, tested.get("confusion", [])))
     if results.get("right") is not None and results.get("images"):
         return results["right"] / results["images"], results["images"]
     if results.get("noiseless_accuracy") is not None:
-        return results["noiseless_accuracy"], _read(path / SWEEP).get("n_images")
+        return results["noiseless_accuracy"], read_kept(path / SWEEP).get("n_images")
     return None, None
-
-
-def _read(path: Path) -> dict[str, Any]:
-    """A JSON file's object; empty if there is no such file."""
-    return records.read_json(path, "file of this run") if path.is_file() else {}
 
 
 def _written(folder: Path) -> str:

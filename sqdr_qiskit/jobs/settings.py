@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, cast
@@ -40,6 +41,7 @@ __all__ = [
     "HARDWARE_TEST",
     "VALIDATION",
     "backend_of",
+    "checkpoint_of_run",
     "choose_checkpoint",
     "contents",
     "data_in_memory",
@@ -106,16 +108,12 @@ def backend_of(job: JobSpec, hardware: Hardware | None = None) -> Backend:
     """
     check_device(job.device)
     if is_hardware(job.backend):
-        if job.noise is not None:
-            raise ArgumentError(
-                f"Argument `noise` must be left out with backend {job.backend}, which has its own, but is "
-                f"{job.noise!r}."
-            )
-        if job.simulator is not None:
-            raise ArgumentError(
-                f"Argument `simulator` must be left out with backend {job.backend}, which is none, but is "
-                f"{job.simulator!r}."
-            )
+        for name, why in (("noise", "has its own"), ("simulator", "is none")):
+            if getattr(job, name) is not None:
+                raise ArgumentError(
+                    f"Argument `{name}` must be left out with backend {job.backend}, which {why}, but is "
+                    f"{getattr(job, name)!r}."
+                )
         if job.shots == 0:
             raise ArgumentError(f"Argument `shots` must be at least 1 with backend {job.backend}, but is 0.")
         if hardware is None:
@@ -434,3 +432,20 @@ def _read_chosen(path: Path, why: str) -> Chosen:
                 f"{os.fspath(path)}: must be what its run wrote, but has another SHA-256 than {RECORD} says."
             )
     return Chosen(path, why, checkpoint)
+
+
+def checkpoint_of_run(path: Path, job: JobSpec, inputs: Mapping[str, Any]) -> Chosen | None:
+    """The network to look at; None where a training has none yet.
+
+    Raises:
+        CheckpointError: It is not there any more, is damaged, or is another than the run's.
+    """
+    if job.task == "train":
+        return choose_checkpoint(str(path / BEST)) if (path / BEST).is_file() else None
+    named = Path(job.checkpoint or "")
+    beside = path.resolve().parent / named.parent.name / named.name  # the runs may have moved together
+    file = named if named.is_file() or not beside.is_file() else beside
+    chosen = choose_checkpoint(str(file))
+    if inputs.get("checkpoint_sha256") not in (None, digest_file(chosen.path)):
+        raise CheckpointError(f"{chosen.path.name}: is another checkpoint than the run's, by its SHA-256.")
+    return chosen

@@ -1,4 +1,4 @@
-"""A training job carried out: a folder with its record, checkpoints and metrics."""
+"""A training, from Python or of a job: carried out in a folder, with its record, checkpoints and metrics."""
 
 from __future__ import annotations
 
@@ -17,13 +17,14 @@ from sqdr_qiskit.data import Progress as DownloadProgress
 from sqdr_qiskit.errors import ArgumentError
 from sqdr_qiskit.gradients import PackedParameterShift, PhysicsAwareGradient
 from sqdr_qiskit.jobs.evaluation import keep_expectations, recorded
-from sqdr_qiskit.jobs.folders import RunFolder
-from sqdr_qiskit.jobs.hardware import Hardware, rehearsal_facts
+from sqdr_qiskit.jobs.folders import RunFolder, job_of_run
+from sqdr_qiskit.jobs.hardware import Hardware, hardware_for, rehearsal_facts
 from sqdr_qiskit.jobs.settings import (
     Chosen,
     backend_of,
     choose_checkpoint,
     contents,
+    data_in_memory,
     data_of,
     dataset_facts,
     fitted_recipe,
@@ -36,14 +37,14 @@ from sqdr_qiskit.model.controls import MODELS
 from sqdr_qiskit.model.network import SQDRCNN, ModelSettings, build_model, count_parameters, load_weights
 from sqdr_qiskit.records import BEST, LAST, METRICS, RunRecord
 from sqdr_qiskit.specs.job import JobSpec
+from sqdr_qiskit.training import loop
 from sqdr_qiskit.training.gradient_studies import training_variance
-from sqdr_qiskit.training.loop import check_run, train
 from sqdr_qiskit.training.metrics import Metrics, evaluate
 from sqdr_qiskit.training.optimisation import initialise
 from sqdr_qiskit.training.recipes import Recipe
 from sqdr_qiskit.training.state import Outcome, TrainingProgress, require_tensorboard
 
-__all__ = ["EpochFacts", "TrainedRun", "carry_out_training"]
+__all__ = ["EpochFacts", "TrainedRun", "carry_out_training", "train"]
 
 _SAMPLES = 64  # images that the gradient's variance is measured on
 
@@ -63,6 +64,54 @@ class TrainedRun:
     record: RunRecord
     metrics: Mapping[str, Any]
     class_names: tuple[str, ...]
+
+
+def train(
+    dataset: Any = None,
+    *,
+    folder: str | os.PathLike[str] | None = None,
+    resume: bool = False,
+    progress: Callable[[TrainingProgress], None] | None = None,
+    **options: Any,
+) -> TrainedRun:
+    """Train a network as `sqdr-qiskit train` does, and look at the test images once, with the best weights.
+
+    Args:
+        dataset: Name or path of a data set (docs/data.md); or `DataSplits`, a torch data set of (image,
+            label) items, or a pair (images, labels) of arrays, split as `data.as_splits` does; None is
+            `digits`, scikit-learn's 1,797 real handwritten digits.
+        folder: The run's folder, new or empty; None makes `runs/<time>-<circuit>-<dataset>`.
+        resume: Go on with the run in `folder`, as it was started; it ends with the weights that it would have
+            had undisturbed, to the bit. Data in memory are given again.
+        progress: Called after every step.
+        options: Any key of a job file's table `job` but `task`: `circuit`, `backend`, `noise`, `recipe`,
+            `epochs`, `learning_rate`, `seed`, ... (docs/files.md).
+
+    Returns:
+        The finished run: `folder` with its files, `metrics` (history, best row, test results), `class_names`.
+
+    Raises:
+        InputError: If an option is unknown or cannot be; nothing was started.
+        TrainingError: If loss or weights stop being finite numbers.
+        StorageError: If a file cannot be written.
+    """
+    named = dataset is None or isinstance(dataset, str | os.PathLike)
+    if resume:
+        if folder is None or options or (named and dataset is not None):
+            raise ArgumentError(
+                "Argument `resume` must come with `folder` alone (a run goes on as it was started)."
+            )
+        job = job_of_run(folder)
+    else:
+        given = {"task": "train", **options}
+        if dataset is not None:
+            given["dataset"] = os.fspath(dataset) if named else getattr(dataset, "name", "own")
+        job = JobSpec.from_dict(given, where="train")
+    data = None if named else data_in_memory(dataset, job)
+    with hardware_for(job) as hardware:
+        return carry_out_training(
+            job, data=data, folder=folder, resume=resume, hardware=hardware, progress=progress
+        )
 
 
 def carry_out_training(
@@ -188,7 +237,7 @@ def _planned(
     else:
         settings = start.checkpoint.settings
         recipe = recipe.changed(angle_scale=settings.angle_scale)
-    check_run(settings, data, recipe, device=job.device)
+    loop.check_run(settings, data, recipe, device=job.device)
     model = build_model(
         settings,
         backend,
@@ -218,7 +267,7 @@ def _trained(
     progress: Callable[[TrainingProgress], None] | None,
 ) -> Outcome:
     start = None if plan.start is None else records.digest_file(plan.start.path)
-    return train(
+    return loop.train(
         plan.model,
         plan.settings,
         plan.data,

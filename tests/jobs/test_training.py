@@ -1,18 +1,22 @@
+"""Trainings carried out, from Python too."""
+
 from __future__ import annotations
 
 import json
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from sqdr_qiskit import records
-from sqdr_qiskit.errors import ArgumentError, CatalogError, CheckpointError, DataError
+from sqdr_qiskit.errors import ArgumentError, CatalogError, CheckpointError, DataError, SpecError
 from sqdr_qiskit.jobs.evaluation import evaluate_checkpoint
 from sqdr_qiskit.jobs.folders import job_of_run
+from sqdr_qiskit.jobs.inference import load_network
 from sqdr_qiskit.jobs.run_report import collect_run
 from sqdr_qiskit.jobs.settings import AER_BATCH, choose_checkpoint, fitted_recipe
-from sqdr_qiskit.jobs.training import TrainedRun, carry_out_training
+from sqdr_qiskit.jobs.training import TrainedRun, carry_out_training, train
 from sqdr_qiskit.model.controls import MODELS
 from sqdr_qiskit.model.network import read_checkpoint
 from sqdr_qiskit.records import BEST, LAST, METRICS, RECORD, STATE, RunRecord
@@ -147,3 +151,30 @@ def test_few_images_go_to_aer_in_small_batches() -> None:
     assert fitted_recipe(JobSpec(backend="aer_noisy", batch_size=64), few).batch_size == 64
     assert fitted_recipe(JobSpec(backend="aer_noisy", epochs=3), few).batch_size == 64
     assert fitted_recipe(JobSpec(backend="exact_noisy"), few).batch_size == 64
+
+
+_SMALL: dict[str, Any] = {"circuit": "2b-3q", "limit": 200, "epochs": 2, "batch_size": 20, "seed": 3}
+
+
+def test_it_is_the_training_that_the_command_does(run: TrainedRun, tmp_path: Path) -> None:
+    """`run` is the same job by way of the job file's fields."""
+    seen: list[int] = []
+    own = train("digits", folder=tmp_path / "run", progress=lambda step: seen.append(step.step), **_SMALL)
+    assert own.metrics == run.metrics
+    assert (own.folder / "best.safetensors").read_bytes() == (run.folder / "best.safetensors").read_bytes()
+    assert seen == list(range(1, len(seen) + 1))
+    again = train(folder=own.folder, resume=True)
+    assert again.metrics == own.metrics
+
+
+def test_what_cannot_be_is_refused_before_anything_is_made(tmp_path: Path) -> None:
+    folder = tmp_path / "run"
+    with pytest.raises(SpecError, match="train: key `epoch` is unknown; did you mean `epochs`"):
+        train("digits", epoch=3, folder=folder)
+    with pytest.raises(ArgumentError, match="`resume` must come with `folder` alone"):
+        train("digits", folder=folder, resume=True)
+    with pytest.raises(ArgumentError, match="`noise` must be left out with backend exact"):
+        load_network("digits-2b-9q", noise="paper")
+    with pytest.raises(CheckpointError, match="There is no checkpoint 'digits-2b'"):
+        load_network("digits-2b")
+    assert not folder.exists()
