@@ -7,6 +7,7 @@
     │   ├── CatalogError      no circuit, noise model or job of that name
     │   ├── DataError         a data set or an image is missing, unreadable or does not fit
     │   ├── CheckpointError   a checkpoint is missing, damaged or does not fit
+    │   │   └── BusyError     another process is at work in a run's folder
     │   └── UnsupportedError  a circuit, gate or option that a part cannot take, by name
     ├── Interrupted           exit code 130: the user left; the message says how to go on
     └── RunError              exit code 1: the question was good, carrying it out failed
@@ -30,6 +31,7 @@ __all__ = [
     "CatalogError",
     "DataError",
     "CheckpointError",
+    "BusyError",
     "UnsupportedError",
     "Interrupted",
     "RunError",
@@ -70,6 +72,10 @@ class DataError(InputError):
 
 class CheckpointError(InputError):
     """A checkpoint is missing, damaged or does not fit; the message names the field."""
+
+
+class BusyError(CheckpointError):
+    """Another process is at work in the folder of a run or a grid."""
 
 
 class UnsupportedError(InputError):

@@ -14,7 +14,7 @@ from time import perf_counter
 from typing import Any
 
 from sqdr_qiskit import records
-from sqdr_qiskit.errors import ArgumentError, CheckpointError, StorageError
+from sqdr_qiskit.errors import ArgumentError, BusyError, CheckpointError, StorageError
 from sqdr_qiskit.records import RECORD, RunRecord
 from sqdr_qiskit.specs.job import JOB_OPTIONS, JobSpec
 
@@ -195,7 +195,7 @@ def locked(folder: Path, *, inside: bool = False) -> Iterator[None]:
         inside: Whether what is done meanwhile may lock the folder again.
 
     Raises:
-        CheckpointError: Another process is at work in it.
+        BusyError: Another process is at work in it.
     """
     place = folder.resolve()
     if sys.platform == "win32" or place in _HELD:
@@ -208,7 +208,7 @@ def locked(folder: Path, *, inside: bool = False) -> Iterator[None]:
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
-            raise CheckpointError(
+            raise BusyError(
                 f"Another process is at work in {os.fspath(folder)!r}; wait for it or end it first."
             ) from error
         except OSError:  # a file system without locks

@@ -25,7 +25,7 @@ from typing import Any
 from sqdr_qiskit import records
 from sqdr_qiskit.data import Progress as DownloadProgress
 from sqdr_qiskit.devices.names import is_hardware
-from sqdr_qiskit.errors import ArgumentError, CheckpointError, SqdrError, StorageError
+from sqdr_qiskit.errors import ArgumentError, BusyError, CheckpointError, SqdrError, StorageError
 from sqdr_qiskit.jobs.folders import is_finished, job_of_run, locked, make_folder, read_record
 from sqdr_qiskit.jobs.settings import backend_of, data_of, fitted_recipe, model_settings_of, recipe_of
 from sqdr_qiskit.jobs.training import carry_out_training
@@ -52,9 +52,20 @@ __all__ = [
 
 _ATTEMPTS = 2
 _MEASURED_STEPS = 12
-_IN_THIS_PROCESS = (
-    threading.Lock()
-)  # a Dask worker may have several threads; a training sets torch as a whole
+# Options that do not change how long a step takes.
+_QUICK = {
+    "seed",
+    "learning_rate",
+    "weight_decay",
+    "initialisation",
+    "epochs",
+    "flip",
+    "averaging",
+    "patience",
+}
+_STAGES = ("encoder", "circuit", "rest", "validation")
+# A Dask worker may have several threads, and a training sets torch as a whole.
+_IN_THIS_PROCESS = threading.Lock()
 
 
 @dataclass(frozen=True, eq=False)
@@ -195,10 +206,8 @@ def carry_out_grid(
         BackendError: The Dask scheduler cannot be reached.
         InputError: A run of the grid cannot be; nothing was made.
     """
-    if resume:
-        _grid_folder(
-            file, folder, resume=True
-        )  # whether it is there costs less to know than whether it can be
+    if resume:  # whether it is there costs less to know than whether it can be
+        _grid_folder(file, folder, resume=True)
     judge_grid(file, progress=download_progress)
     path = _grid_folder(file, folder, resume=resume)
     if grid_started is not None:
@@ -265,10 +274,10 @@ def carry_out_one(
                     _empty(path)
                 carry_out_training(spec, folder=path, resume=begun, command=command, progress=progress)
                 return Outcome(attempts=attempt + 1)
+        except BusyError as caught:
+            return Outcome(error=str(caught), elsewhere=True, attempts=attempt)
         except SqdrError as caught:
             error = str(caught)
-            if "Another process is at work" in error:
-                return Outcome(error=error, elsewhere=True, attempts=attempt)
         except OSError as caught:
             error = f"{caught.strerror or caught}"
         except MemoryError:
@@ -343,20 +352,10 @@ def plan_grid(file: JobFile, *, workers: int = 1) -> tuple[list[Forecasted], flo
         InputError: A run cannot be.
     """
     judge_grid(file)
-    quick = (
-        "seed",
-        "learning_rate",
-        "weight_decay",
-        "initialisation",
-        "epochs",
-        "flip",
-        "averaging",
-        "patience",
-    )
     measured: dict[str, tuple[float, int, int]] = {}
     rows = []
     for job, name in zip(file.jobs, run_folders(file), strict=True):
-        kind = records.digest({key: value for key, value in job.to_dict().items() if key not in quick})
+        kind = records.digest({key: value for key, value in job.to_dict().items() if key not in _QUICK})
         if kind not in measured:
             measured[kind] = _measured(job)
         per_step, steps_per_epoch, n_images = measured[kind]
@@ -459,6 +458,3 @@ def _row(file: JobFile, job: JobSpec, folder: Path) -> dict[str, Any]:
             "folder": folder.name,
         }
     return row
-
-
-_STAGES = ("encoder", "circuit", "rest", "validation")

@@ -1,4 +1,4 @@
-"""What runs on a device tell about its noise: measured expectation values -> a corrected calibration.
+"""What runs on a device tell about its noise: held against its twin; learnt, as a corrected calibration.
 
 Nothing is sent to learn from runs. Probes, if they are asked for, are one more request, to the device of the
 runs and on the same qubits, with a ledger and a ceiling of its own: their angles are on disk before they are
@@ -37,6 +37,7 @@ from sqdr_qiskit.jobs.settings import checkpoint_of_run
 from sqdr_qiskit.model.network import restore
 from sqdr_qiskit.noise_models.calibration import snapshot
 from sqdr_qiskit.records import EXPECTATIONS
+from sqdr_qiskit.runtime.ledger import Ledger
 from sqdr_qiskit.specs.device import DeviceSnapshot
 from sqdr_qiskit.specs.job import JobSpec
 from sqdr_qiskit.specs.noise import NoiseSpec, noise_spec
@@ -50,6 +51,7 @@ __all__ = [
     "learn_from_runs",
     "plan_probes",
     "planned_probes",
+    "program_of",
     "send_probes",
 ]
 
@@ -153,36 +155,26 @@ def learn_from_runs(
     )
 
 
-def compare_with_twin(
-    folder: str | os.PathLike[str], *, noise: str | None = None, chip: Chip | None = None
-) -> Comparison:
+def compare_with_twin(folder: str | os.PathLike[str], *, noise: str | None = None) -> Comparison:
     """Hold what an inference measured against the twin of its device.
 
     Args:
         folder: An inference's folder, on a device without mitigation, or on its snapshot.
-        noise: A noise model of the device in place of its calibration.
-        chip: The device with its calibration; None takes its snapshot on this machine, or for a run on
-            hardware the account's calibration of that time.
+        noise: A noise model of the device in place of its calibration: its snapshot's on this machine, or for
+            a run on hardware the account's of that time.
 
     Raises:
         ArgumentError: The run kept no values in shots, or mitigated ones.
         SqdrError: The device cannot be asked for its calibration.
     """
-    record, kept = read_record(folder), read_expectations(folder)
-    job = JobSpec.from_dict(record["inputs"]["job"], where=os.fspath(folder))
-    if kept is None or not kept.get("shots") or (is_hardware(kept["backend"]) and job.mitigated):
-        raise ArgumentError(
-            f"Run {os.fspath(folder)!r} must have expectation values in shots, without mitigation "
-            "(`--resilience 0`), to be compared with a twin, but has not."
-        )
-    chosen = checkpoint_of_run(Path(folder), job, record["inputs"])
+    kept, job, inputs = _kept(Path(folder), "to be compared with a twin")
+    chosen = checkpoint_of_run(Path(folder), job, inputs)
     assert chosen is not None  # of a run that is no training
-    device = None if noise is None else noise_spec(noise).device
     backend = twin_backend(
-        chip or device_of(replace(job, backend=str(kept["backend"])), Path(folder))[0],
+        device_of(job, Path(folder))[0],
         shots=0,
         layout=layout_options(job.layout),
-        noise=device,
+        noise=None if noise is None else noise_spec(noise).device,
     )
     model = restore(chosen.checkpoint, backend, where=chosen.path.name)
     angles = torch.as_tensor(np.asarray(kept["angles"], dtype=np.float32))
@@ -299,20 +291,14 @@ def _as_then(hardware: Hardware, run: Path, backend: str) -> None:
     """Let a new ledger begin with the device as a run met it, so that circuits stand where they stood."""
     if not is_hardware(backend):
         return
-    from sqdr_qiskit.runtime.ledger import Ledger
-
-    before = Ledger().open(run, read_only=True)
-    try:
+    with Ledger(run, read_only=True) as before:
         for fact in ("device", "calibrated"):
             hardware.ledger.kept(fact, before.kept(fact))
-    finally:
-        before.close()
 
 
 def _read(folders: Sequence[str | os.PathLike[str]]) -> _Runs:
-    runs = [_run(Path(folder)) for folder in folders]
-    first, job, _ = runs[0]
-    inputs = read_record(folders[0])["inputs"]
+    runs = [_kept(Path(folder), "to learn noise from") for folder in folders]
+    first, job, inputs = runs[0]
     for folder, (kept, other, _) in zip(folders[1:], runs[1:], strict=True):
         for what, here, there in (
             ("backend", kept["backend"], first["backend"]),
@@ -327,11 +313,10 @@ def _read(folders: Sequence[str | os.PathLike[str]]) -> _Runs:
     chosen = checkpoint_of_run(Path(folders[0]), job, inputs)
     assert chosen is not None  # of a run that is no training
     circuit = build_circuit(chosen.checkpoint.settings.circuit)
-    job = replace(job, backend=str(first["backend"]))
     chip, device = device_of(job, Path(folders[0]))
-    program = _program(chip, circuit, job)
+    program = program_of(chip, circuit, job)
     for folder in folders[1:] if is_hardware(job.backend) else ():
-        if _program(device_of(job, Path(folder))[0], circuit, job).tiles != program.tiles:
+        if program_of(device_of(job, Path(folder))[0], circuit, job).tiles != program.tiles:
             raise ArgumentError(
                 f"Runs to learn from must stand on the same qubits, but the device was calibrated between "
                 f"{os.fspath(folders[0])!r} and {os.fspath(folder)!r}, and stands differently there."
@@ -339,36 +324,36 @@ def _read(folders: Sequence[str | os.PathLike[str]]) -> _Runs:
     model = restore(chosen.checkpoint, make_backend("exact"), where=chosen.path.name)
     weights = dict(model.named_parameters())["quantum.weight"].detach().double().numpy()
     measured = []
-    for kept, _, places in runs:
+    for kept, _, _ in runs:
         angles = np.asarray(kept["angles"], dtype=np.float64)
         columns = {parameter: angles[:, i] for i, parameter in enumerate(circuit.x)}
         columns |= {parameter: np.full(len(angles), weights[i]) for i, parameter in enumerate(circuit.w)}
         values = np.stack([columns[parameter] for parameter in circuit.circuit.parameters], axis=1)
         expectations = np.asarray(kept["expectations"], dtype=np.float64)
+        places = np.arange(len(angles)) % BATCH_SIZE  # numbers within the request that each was sent in
         measured.append(Measured(values, expectations, places, int(kept["shots"])))
     return _Runs(job, chip, snapshot(device), circuit, program, measured)
 
 
-def _program(chip: Chip, circuit: CircuitModel, job: JobSpec) -> DeviceProgram:
+def program_of(chip: Chip, circuit: CircuitModel, job: JobSpec) -> DeviceProgram:
+    """What a circuit becomes on a device in the job's layout."""
     estimator = DeviceEstimator(chip, LocalSender(chip), options=layout_options(job.layout))
     return estimator.program(circuit.circuit, circuit.observables)
 
 
-def _run(folder: Path) -> tuple[dict[str, Any], JobSpec, np.ndarray]:
-    """A run's values, its job, and each sample's number within the request that it was sent in."""
-    record = read_record(folder)
-    kept = read_expectations(folder)
+def _kept(folder: Path, why: str) -> tuple[dict[str, Any], JobSpec, dict[str, Any]]:
+    """A run's values in shots, unmitigated; its job, with the backend that it ran on by name; its inputs."""
+    inputs, kept = read_record(folder)["inputs"], read_expectations(folder)
     if kept is None or not kept.get("shots") or not str(kept["backend"]).startswith(("fake_", "ibm_")):
         raise ArgumentError(
-            f"Run {str(folder)!r} must have {EXPECTATIONS} with values of a device in shots to learn its "
-            "noise from (`infer --backend ibm_<device> --resilience 0 --out FOLDER` writes them), but has "
-            "not."
+            f"Run {str(folder)!r} must have {EXPECTATIONS} with values of a device in shots {why} "
+            "(`infer --backend ibm_<device> --resilience 0 --out FOLDER` writes them), but has not."
         )
-    job = JobSpec.from_dict(record["inputs"]["job"], where=str(folder))
-    if is_hardware(str(kept["backend"])) and job.mitigated:
+    job = replace(JobSpec.from_dict(inputs["job"], where=str(folder)), backend=str(kept["backend"]))
+    if is_hardware(job.backend) and job.mitigated:
         how = f"mitigation {job.mitigation}" if job.mitigation else f"resilience {job.resilience or 1}"
         raise ArgumentError(
-            f"Run {str(folder)!r} must be without error mitigation (`--resilience 0`) to learn noise from, "
-            f"but ran with {how}."
+            f"Run {str(folder)!r} must be without error mitigation (`--resilience 0`) {why}, but ran with "
+            f"{how}."
         )
-    return kept, job, np.arange(len(kept["angles"])) % BATCH_SIZE
+    return kept, job, inputs

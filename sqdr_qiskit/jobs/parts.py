@@ -7,7 +7,6 @@ against the one ceiling. Parts come in order of worth; when the ceiling is reach
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 from collections.abc import Callable, Mapping, Sequence
@@ -18,18 +17,15 @@ from typing import Any
 
 from sqdr_qiskit import records
 from sqdr_qiskit.circuits import build_circuit
-from sqdr_qiskit.devices.estimator import DeviceEstimator
-from sqdr_qiskit.devices.layout_file import layout_options
 from sqdr_qiskit.devices.learning import require_learnable
 from sqdr_qiskit.devices.names import is_hardware
 from sqdr_qiskit.devices.programs import DeviceProgram
-from sqdr_qiskit.devices.rehearsal import LocalSender
 from sqdr_qiskit.errors import ArgumentError, BackendError, CheckpointError, SqdrError
 from sqdr_qiskit.jobs.evaluation import agreement, read_expectations
 from sqdr_qiskit.jobs.folders import is_finished, locked, make_folder, read_record
 from sqdr_qiskit.jobs.hardware import CEILINGS, Hardware, device_of, runtime_settings
 from sqdr_qiskit.jobs.inference import carry_out_inference
-from sqdr_qiskit.jobs.noise_learning import COMPARED, compare_with_twin, learn_from_runs
+from sqdr_qiskit.jobs.noise_learning import COMPARED, compare_with_twin, learn_from_runs, program_of
 from sqdr_qiskit.jobs.settings import A_FEW, HARDWARE_TEST, checkpoint_of_run, choose_checkpoint
 from sqdr_qiskit.jobs.training import carry_out_training
 from sqdr_qiskit.model.network import restore
@@ -89,20 +85,16 @@ def carry_out_parts(
         BackendError: The ceiling is reached, or the device failed; what is done is kept.
         InputError: Something in a part cannot be.
     """
-    digest = hashlib.sha256(
-        json.dumps([[part.name, part.defining()] for part in file.parts], sort_keys=True).encode()
-    ).hexdigest()
+    defining = json.dumps([[part.name, part.defining()] for part in file.parts], sort_keys=True)
+    digest = records.digest(defining)
     root = Path(folder) if folder is not None else None
     if resume:
         assert root is not None
-        known = (
-            records.read_json(root / records.PARTS, "list of parts")
-            if (root / records.PARTS).is_file()
-            else None
-        )
-        if known is None or known.get("digest") != digest:
-            what = "no list of parts" if known is None else "other parts than the file's"
-            raise CheckpointError(f"{root} holds {what}.")
+        if not (root / records.PARTS).is_file():
+            raise CheckpointError(f"{root} holds no list of parts.")
+        known = records.read_json(root / records.PARTS, "list of parts")
+        if known.get("digest") != digest:
+            raise CheckpointError(f"{root} holds other parts than the file's.")
         ceiling_s = ceiling_s or float(known["max_qpu_seconds"])
     else:
         ceiling_s = ceiling_s or max((j.max_qpu_seconds or 0.0 for j in file.jobs), default=0.0) or _CEILING_S
@@ -111,7 +103,7 @@ def carry_out_parts(
     with locked(root, inside=True):
         facts = {"schema": 1, "job": file.name, "digest": digest, "max_qpu_seconds": ceiling_s}
         records.write_json(root / records.PARTS, facts)
-        places = {part.name: root / f"{n}-{part.name}" for n, part in enumerate(file.parts, 1)}
+        places = _places(file, root)
         for part in file.parts:
             if _is_done(part, places[part.name]):
                 notice(f"{part.name}: done before")
@@ -154,11 +146,9 @@ def _judge(parts: Sequence[Part]) -> None:
         if job.checkpoint is not None or job.task != "train":
             chosen = choose_checkpoint(job.checkpoint, dataset=job.dataset or None)
             circuit = chosen.checkpoint.settings.circuit
-        model = build_circuit(circuit)
         if chip is None:
             chip, _ = device_of(job)
-        estimator = DeviceEstimator(chip, LocalSender(chip), options=layout_options(job.layout))
-        programs[part.name] = estimator.program(model.circuit, model.observables)
+        programs[part.name] = program_of(chip, build_circuit(circuit), job)
 
 
 def _judge_learning(part: Part, runs: Mapping[str, JobSpec], programs: Mapping[str, DeviceProgram]) -> None:
@@ -179,6 +169,11 @@ def _judge_learning(part: Part, runs: Mapping[str, JobSpec], programs: Mapping[s
     except SqdrError as error:
         names = ", ".join(part.learn_from)
         raise ArgumentError(f"Part {part.name} cannot learn noise from part {names}: {error}") from error
+
+
+def _places(file: JobFile, root: Path) -> dict[str, Path]:
+    """Each part's folder, by its name."""
+    return {part.name: root / f"{n}-{part.name}" for n, part in enumerate(file.parts, 1)}
 
 
 def _is_done(part: Part, place: Path) -> bool:
@@ -244,7 +239,7 @@ def parts_record(file: JobFile, folder: str | os.PathLike[str]) -> dict[str, Any
     """
     root = Path(folder)
     facts = records.read_json(root / records.PARTS, "list of parts")
-    places = {part.name: root / f"{n}-{part.name}" for n, part in enumerate(file.parts, 1)}
+    places = _places(file, root)
     rows = []
     learnt: Path | None = None
     for part in file.parts:

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from sqdr_qiskit import records
-from sqdr_qiskit.errors import ArgumentError, CheckpointError, SqdrError
+from sqdr_qiskit.errors import ArgumentError, BusyError, CheckpointError, SqdrError
 from sqdr_qiskit.jobs.folders import RUNS, locked, read_record
 from sqdr_qiskit.records import BEST, EVALUATION, GRID, METRICS, RECORD, SWEEP
 from sqdr_qiskit.specs.job import JobSpec
@@ -264,7 +264,7 @@ def _state(path: Path, results: Mapping[str, Any]) -> str:
     try:
         with locked(path):
             return "unfinished"
-    except CheckpointError:
+    except BusyError:
         return "running"
 
 
