@@ -105,6 +105,7 @@ class RunFolder:
             ArgumentError: The folder has something in it.
             CheckpointError: The run was started with something else, or another process is at work on it.
         """
+        # By digest and not by value: a path in the job may come to mean another file, and data are large.
         digests = {name: records.digest(value) for name, value in defining.items() if value is not None}
         if self.resumed:
             self._require_same(digests)
@@ -119,10 +120,12 @@ class RunFolder:
             if not self.resumed:
                 if prepare is not None:
                     prepare(self.path)
+                # Last, since whoever finds a record resumes from what is here. On resuming the old record
+                # stays until the end: it says what the run was started with.
                 self._record.write(self.path / RECORD)
             try:
                 yield self.path
-            except BaseException:
+            except BaseException:  # Ctrl-C too
                 if not keep and not self.resumed:
                     self._remove()
                 raise
@@ -152,6 +155,7 @@ class RunFolder:
 
     def _require_same(self, digests: Mapping[str, str]) -> None:
         before = self._before["inputs"].get("defined_by", {})
+        # Read anew, so that options that came after the record have their defaults on both sides.
         was = JobSpec.from_dict(self._before["inputs"]["job"], where=RECORD).defining()
         now = self.job.defining()
         odd = [f"`{name}`" for name in JOB_OPTIONS if was.get(name) != now.get(name)]
@@ -198,11 +202,12 @@ def locked(folder: Path, *, inside: bool = False) -> Iterator[None]:
         BusyError: Another process is at work in it.
     """
     place = folder.resolve()
-    if sys.platform == "win32" or place in _HELD:
+    if sys.platform == "win32" or place in _HELD:  # flock would keep this process out of its own folder
         yield
         return
     import fcntl
 
+    # The folder itself is locked: a lock file could outlive its process, this lock goes with the handle.
     handle = os.open(folder, os.O_RDONLY)
     try:
         try:
@@ -261,7 +266,7 @@ def make_folder(folder: str | os.PathLike[str] | None, *parts: str, root: Path |
         for number in range(1, 1000):
             path = root / (name if number == 1 else f"{name}-{number}")
             try:
-                path.mkdir()
+                path.mkdir()  # fails for all but one of those who start in the same second
             except FileExistsError:
                 continue
             return path

@@ -261,11 +261,12 @@ def carry_out_one(
     """
     path, spec = Path(folder), JobSpec.from_dict(job)
     error = ""
-    for attempt in range(_ATTEMPTS):
+    for attempt in range(_ATTEMPTS):  # the second goes on where the first failed
         try:
             path.mkdir(parents=True, exist_ok=True)
             with _IN_THIS_PROCESS, locked(path, inside=True):
-                if is_finished(path):  # by another runner
+                # Looked at under the lock only: until then another runner may finish it, or begin.
+                if is_finished(path):
                     return Outcome(attempts=attempt)
                 begun = (path / RECORD).is_file()
                 if begun and job_of_run(path).defining() != spec.defining():
@@ -409,7 +410,8 @@ def _grid_folder(
             raise StorageError(
                 f"Cannot make the grid's folder {os.fspath(path)!r}: {error.strerror}."
             ) from error
-        records.write_json(path / GRID, plan)  # others write the same
+        # Tasks of an array may all come first. Each writes the same bytes, whole.
+        records.write_json(path / GRID, plan)
     if not (path / GRID).is_file():
         raise CheckpointError(f"There is no grid in {os.fspath(path)!r}: it has no file {GRID}.")
     with records.intact(path / GRID, "grid"):

@@ -294,7 +294,7 @@ def collect_jobs(
         jobs = _service_of(ledger, watch)
         try:
             for entry in _under_way(ledger):
-                if entry.state == "planned":
+                if entry.state == "planned":  # killed between sending and noting the id, or before sending
                     job_id = jobs.find(entry)
                     if job_id is None:
                         failed.append((entry, "it was never sent; --resume sends it"))

@@ -237,7 +237,7 @@ def carry_out_inference(
     """
     job = settled(job, chosen)
     run = RunFolder(job, folder, resume=resume, command=command, notice=notice)
-    if hardware is not None and resume:
+    if hardware is not None and resume:  # before the backend is made: the ledger knows device and calibration
         hardware.open(run.path, resume=True)
     backend = backend_of(job, hardware)
     question = _question(chosen, job, download_progress)

@@ -108,6 +108,7 @@ def carry_out_parts(
             if _is_done(part, places[part.name]):
                 notice(f"{part.name}: done before")
                 continue
+            # From the ledgers, anew for each part: one that was cut short counts with what it planned.
             others = sum(_committed_s(place) for name, place in places.items() if name != part.name)
             if part.job is None:
                 notice(f"{part.name}: {part.title or 'learning the noise'}")

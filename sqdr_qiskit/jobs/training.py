@@ -153,7 +153,7 @@ def carry_out_training(
     if job.task != "train":
         raise ArgumentError(f"Argument `job` must have task train, but has {job.task}.")
     run = RunFolder(job, folder, resume=resume, command=command, notice=notice)
-    if hardware is not None and resume:
+    if hardware is not None and resume:  # before the backend is made: the ledger knows device and calibration
         hardware.open(run.path, resume=True)
     plan = _planned(job, data, hardware, download_progress)
     before = plan.facts.before(plan.model, plan.recipe, seed=job.seed, initial=plan.initial)
@@ -164,7 +164,7 @@ def carry_out_training(
     prepare = None if hardware is None else hardware.open
     with run.opened(inputs, defining, *parts, so_far=before, prepare=prepare) as path:
         if hardware is not None:
-            checkpoint_every_s = 0.0
+            checkpoint_every_s = 0.0  # each step was paid for
         if started is not None:
             started(path, inputs)
         outcome = _trained(job, plan, path, hardware, resume, checkpoint_every_s, progress)
