@@ -24,7 +24,7 @@ from sqdr_qiskit.errors import ArgumentError, CheckpointError
 from sqdr_qiskit.jobs.folders import RunFolder
 from sqdr_qiskit.jobs.hardware import rehearsal_facts
 from sqdr_qiskit.jobs.settings import Chosen, backend_of, contents, fitting_data, settled
-from sqdr_qiskit.model.network import SQDRCNN, restore
+from sqdr_qiskit.model.network import SQDRCNN
 from sqdr_qiskit.records import EVALUATION, EXPECTATIONS, SWEEP
 from sqdr_qiskit.specs.job import JobSpec
 from sqdr_qiskit.specs.noise import single_channel_noise
@@ -103,12 +103,12 @@ def evaluate_checkpoint(
     job = settled(job, chosen)
     backend = backend or backend_of(job)
     data = fitting_data(chosen, job, download_progress)
-    model = restore(chosen.checkpoint, backend, where=chosen.path.name).to(job.device)
+    model = chosen.network(backend).to(job.device)
     with recorded(model) as values:
         found = evaluate(model, data.test.images, data.test.labels, device=job.device, progress=progress)
     exact = None
     if backend.name != "exact":
-        ideal = restore(chosen.checkpoint, make_backend("exact"), where=chosen.path.name).to(job.device)
+        ideal = chosen.network().to(job.device)
         exact = evaluate(ideal, data.test.images, data.test.labels, device=job.device)
     names = data.class_names
     truths = tuple(names[label] for label in data.test.labels)
@@ -225,9 +225,7 @@ def carry_out_sweep(
         data = fitting_data(chosen, job, download_progress)
 
         def measured(backend_name: str, **options: Any) -> tuple[float, float]:
-            model = restore(
-                chosen.checkpoint, make_backend(backend_name, **options), where=chosen.path.name
-            ).to(job.device)
+            model = chosen.network(make_backend(backend_name, **options)).to(job.device)
             found = evaluate(model, data.test.images, data.test.labels, device=job.device)
             return found.accuracy, found.loss
 

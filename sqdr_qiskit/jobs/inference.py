@@ -19,7 +19,7 @@ from sqdr_qiskit.jobs.evaluation import keep_expectations, recorded
 from sqdr_qiskit.jobs.folders import RunFolder, job_of_run
 from sqdr_qiskit.jobs.hardware import Hardware, hardware_for, rehearsal_facts
 from sqdr_qiskit.jobs.settings import Chosen, backend_of, choose_checkpoint, contents, fitting_data, settled
-from sqdr_qiskit.model.network import SQDRCNN, restore
+from sqdr_qiskit.model.network import SQDRCNN
 from sqdr_qiskit.records import RunRecord
 from sqdr_qiskit.specs.job import JobSpec
 from sqdr_qiskit.training.metrics import class_probabilities
@@ -168,7 +168,7 @@ def load_network(
     """
     found = choose_checkpoint(os.fspath(checkpoint))
     source = make_backend(backend, **options)
-    return restore(found.checkpoint, source, gradient=gradient, where=found.path.name)
+    return found.network(source, gradient=gradient)
 
 
 def classify(
@@ -196,7 +196,7 @@ def classify(
     job = settled(job, chosen)
     backend = backend_of(job)
     question = _question(chosen, job, download_progress)
-    model = restore(chosen.checkpoint, backend, where=chosen.path.name).to(job.device)
+    model = chosen.network(backend).to(job.device)
     return _answers(model, question, job, None, progress)
 
 
@@ -241,7 +241,7 @@ def carry_out_inference(
         hardware.open(run.path, resume=True)
     backend = backend_of(job, hardware)
     question = _question(chosen, job, download_progress)
-    model = restore(chosen.checkpoint, backend, where=chosen.path.name).to(job.device)
+    model = chosen.network(backend).to(job.device)
     inputs = {
         "files": list(job.input or ()),
         "checkpoint_sha256": records.digest_file(chosen.path),

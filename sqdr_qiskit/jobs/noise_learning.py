@@ -17,7 +17,6 @@ import numpy as np
 import torch
 
 from sqdr_qiskit import records
-from sqdr_qiskit.backends import make_backend
 from sqdr_qiskit.backends.devices import twin_backend
 from sqdr_qiskit.circuits import CircuitModel, build_circuit
 from sqdr_qiskit.devices.chip import Chip
@@ -34,7 +33,6 @@ from sqdr_qiskit.jobs.evaluation import read_expectations
 from sqdr_qiskit.jobs.folders import read_record
 from sqdr_qiskit.jobs.hardware import Hardware, device_of
 from sqdr_qiskit.jobs.settings import checkpoint_of_run
-from sqdr_qiskit.model.network import restore
 from sqdr_qiskit.noise_models.calibration import snapshot
 from sqdr_qiskit.records import EXPECTATIONS
 from sqdr_qiskit.runtime.ledger import Ledger
@@ -176,7 +174,7 @@ def compare_with_twin(folder: str | os.PathLike[str], *, noise: str | None = Non
         layout=layout_options(job.layout),
         noise=None if noise is None else noise_spec(noise).device,
     )
-    model = restore(chosen.checkpoint, backend, where=chosen.path.name)
+    model = chosen.network(backend)
     angles = torch.as_tensor(np.asarray(kept["angles"], dtype=np.float32))
     with torch.no_grad():  # in the batches that were sent: a sample's number says on which place it stood
         expected = torch.cat([model.expectations(some) for some in angles.split(BATCH_SIZE)])
@@ -321,7 +319,7 @@ def _read(folders: Sequence[str | os.PathLike[str]]) -> _Runs:
                 f"Runs to learn from must stand on the same qubits, but the device was calibrated between "
                 f"{os.fspath(folders[0])!r} and {os.fspath(folder)!r}, and stands differently there."
             )
-    model = restore(chosen.checkpoint, make_backend("exact"), where=chosen.path.name)
+    model = chosen.network()
     weights = dict(model.named_parameters())["quantum.weight"].detach().double().numpy()
     measured = []
     for kept, _, _ in runs:

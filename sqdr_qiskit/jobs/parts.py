@@ -28,7 +28,6 @@ from sqdr_qiskit.jobs.inference import carry_out_inference
 from sqdr_qiskit.jobs.noise_learning import COMPARED, compare_with_twin, learn_from_runs, program_of
 from sqdr_qiskit.jobs.settings import A_FEW, HARDWARE_TEST, checkpoint_of_run, choose_checkpoint
 from sqdr_qiskit.jobs.training import carry_out_training
-from sqdr_qiskit.model.network import restore
 from sqdr_qiskit.runtime.ledger import LEDGER, Ledger
 from sqdr_qiskit.specs.circuit import CircuitSpec
 from sqdr_qiskit.specs.job import JOB_OPTIONS, JobSpec
@@ -290,9 +289,7 @@ def _run_facts(job: JobSpec, place: Path, learnt: Path | None) -> dict[str, Any]
     chosen = checkpoint_of_run(place, job, record["inputs"])
     if kept is None or chosen is None:
         return row
-    from sqdr_qiskit.backends import make_backend
-
-    model = restore(chosen.checkpoint, make_backend("exact"), where=chosen.path.name)
+    model = chosen.network()
     found = agreement(kept, model, tuple(chosen.checkpoint.dataset["class_names"]))
     row |= {name: found[name] for name in ("rms_error", "sampling_error", "slope", "exact_right", "agree")}
     if not job.mitigated or not is_hardware(job.backend):

@@ -15,7 +15,6 @@ from numpy.typing import NDArray
 from torch.nn import functional
 
 from sqdr_qiskit import records
-from sqdr_qiskit.backends import make_backend
 from sqdr_qiskit.circuits import build_circuit
 from sqdr_qiskit.circuits.formats import picture
 from sqdr_qiskit.data import ImageSet
@@ -27,7 +26,7 @@ from sqdr_qiskit.jobs.folders import read_record
 from sqdr_qiskit.jobs.inference import ANSWERS, read_pictures
 from sqdr_qiskit.jobs.runs import is_grid, read_kept, sweeps_of
 from sqdr_qiskit.jobs.settings import Chosen, checkpoint_of_run, data_of, fitting_data, pretrained_folder
-from sqdr_qiskit.model.network import SQDRCNN, count_parameters, restore
+from sqdr_qiskit.model.network import SQDRCNN, count_parameters
 from sqdr_qiskit.records import EVALUATION, METRICS, RECORD
 from sqdr_qiskit.runtime.ledger import LEDGER, Ledger
 from sqdr_qiskit.specs.circuit import CircuitSpec
@@ -188,7 +187,7 @@ def _computed(
     chosen = checkpoint_of_run(path, job, found["inputs"])
     if chosen is None:
         return {}
-    model = restore(chosen.checkpoint, make_backend("exact"), where=chosen.path.name)
+    model = chosen.network()
     names = [str(name) for name in chosen.checkpoint.dataset.get("class_names", ())]
     if len(names) != chosen.checkpoint.settings.n_classes:
         names = [str(number) for number in range(chosen.checkpoint.settings.n_classes)]

@@ -28,7 +28,14 @@ from sqdr_qiskit.errors import ArgumentError, CheckpointError, DataError
 from sqdr_qiskit.gradients import GradientOptions
 from sqdr_qiskit.jobs.folders import newest_finished_run, read_record
 from sqdr_qiskit.jobs.hardware import CEILINGS, Hardware, has_ledger
-from sqdr_qiskit.model.network import Checkpoint, ModelSettings, read_checkpoint, require_fit
+from sqdr_qiskit.model.network import (
+    SQDRCNN,
+    Checkpoint,
+    ModelSettings,
+    read_checkpoint,
+    require_fit,
+    restore,
+)
 from sqdr_qiskit.records import BEST, RECORD, digest_file
 from sqdr_qiskit.specs.circuit import circuit_spec
 from sqdr_qiskit.specs.job import JobSpec
@@ -50,7 +57,6 @@ __all__ = [
     "data_of",
     "dataset_facts",
     "fitted_recipe",
-    "fitted_to_steps",
     "fitting_data",
     "gradient_options_of",
     "limited",
@@ -244,31 +250,6 @@ def contents(job: JobSpec, chosen: Chosen | None = None) -> dict[str, Any]:
     }
 
 
-def fitted_to_steps(data: DataSplits, steps: int, *, batch_size: int, seed: int) -> tuple[DataSplits, int]:
-    """Training images and epochs that make exactly `steps` full batches: as few epochs as the images allow.
-
-    Args:
-        data: The data; its training images are thinned out, class-balanced.
-        steps: Number of steps.
-        batch_size: Images a step.
-        seed: Chooses the images.
-
-    Returns:
-        The data and the number of epochs.
-
-    Raises:
-        ArgumentError: There are fewer training images than a batch has.
-    """
-    n_images = len(data.train)
-    if batch_size > n_images:
-        raise ArgumentError(
-            f"Argument `batch_size` must be at most the number of training images, {n_images}, but is "
-            f"{batch_size}."
-        )
-    epochs = next(n for n in range(1, steps + 1) if steps % n == 0 and steps // n * batch_size <= n_images)
-    return replace(data, train=limited(data.train, steps // epochs * batch_size, seed=seed)), epochs
-
-
 def settled(job: JobSpec, chosen: Chosen) -> JobSpec:
     """The job with what it leaves to its checkpoint: its path, its data set, and `A_FEW` of its images."""
     job = replace(job, checkpoint=os.fspath(chosen.path))
@@ -367,6 +348,14 @@ class Chosen:
         name = self.path.stem if self.why == "pretrained" else os.fspath(self.path)
         settings, trained = self.checkpoint.settings, self.checkpoint.dataset.get("name", "unknown data")
         return f"checkpoint {name} ({self.why}): {settings.circuit.name}, trained on {trained}"
+
+    def network(self, backend: Backend | None = None, *, gradient: str | None = None) -> SQDRCNN:
+        """The network, in evaluation mode, its circuit on a backend; None is `exact`.
+
+        Raises:
+            CheckpointError: The weights do not fit the network that the checkpoint describes.
+        """
+        return restore(self.checkpoint, backend or make_backend(), gradient=gradient, where=self.path.name)
 
 
 def pretrained_folder() -> Path:

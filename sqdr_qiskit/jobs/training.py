@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -28,8 +28,8 @@ from sqdr_qiskit.jobs.settings import (
     data_of,
     dataset_facts,
     fitted_recipe,
-    fitted_to_steps,
     gradient_options_of,
+    limited,
     model_settings_of,
     recipe_of,
 )
@@ -230,7 +230,7 @@ def _planned(
     if job.steps is None:
         recipe = fitted_recipe(job, len(data.train))
     else:
-        data, epochs = fitted_to_steps(data, job.steps, batch_size=recipe.batch_size, seed=job.seed)
+        data, epochs = _fitted_to_steps(data, job.steps, batch_size=recipe.batch_size, seed=job.seed)
         recipe = recipe.changed(epochs=epochs)
     if start is None:
         settings = model_settings_of(job, recipe, data)
@@ -255,6 +255,23 @@ def _planned(
     return _Plan(
         recipe=recipe, data=data, settings=settings, backend=backend, model=model, start=start, facts=facts
     )
+
+
+def _fitted_to_steps(data: DataSplits, steps: int, *, batch_size: int, seed: int) -> tuple[DataSplits, int]:
+    """Training images, thinned out class-balanced, and epochs that make exactly `steps` full batches: as few
+    epochs as the images allow.
+
+    Raises:
+        ArgumentError: There are fewer training images than a batch has.
+    """
+    n_images = len(data.train)
+    if batch_size > n_images:
+        raise ArgumentError(
+            f"Argument `batch_size` must be at most the number of training images, {n_images}, but is "
+            f"{batch_size}."
+        )
+    epochs = next(n for n in range(1, steps + 1) if steps % n == 0 and steps // n * batch_size <= n_images)
+    return replace(data, train=limited(data.train, steps // epochs * batch_size, seed=seed)), epochs
 
 
 def _trained(
