@@ -34,7 +34,6 @@ __all__ = [
     "place_of",
     "place_on",
     "plan_cost",
-    "within",
 ]
 
 Task: TypeAlias = Literal["train", "infer"]
@@ -85,6 +84,11 @@ class Bill:
     shots: int
     jobs: int
     qpu_seconds: float
+
+    def above(self, ceiling: Ceiling) -> str | None:
+        """Why it is above a ceiling; None if it is not."""
+        # Seconds are linear in executions, so it does not matter how these are shared among the jobs.
+        return ceiling.exceeded([self.shots, *[0] * (self.jobs - 1)])
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -227,15 +231,16 @@ def plan_cost(
     turns = training and device is not None and gradient != "physics-aware"
     wanted = tile_circuit(model.circuit, model.observables) if turns else model
     place = place or place_on(wanted, device)
-    plan = _shifts(model, _UNITS.get(gradient, "rotation"), freeze) if training else None
-    turned = {"spsa": 2 * averages, "physics-aware": 0}.get(gradient, plan.n_executions if plan else 0)
-    turned, steps = (turned, steps) if training else (0, 1)
-    why = "One execution a sample reads all outputs."
-    if plan is not None and gradient in _UNITS:
-        why = plan.describe()
-    elif training and gradient == "spsa":
+    turned, why = 0, "One execution a sample reads all outputs."
+    if not training:
+        steps = 1
+    elif gradient in _UNITS:
+        shifts = _shifts(model, _UNITS[gradient], freeze)
+        turned, why = shifts.n_executions, shifts.describe()
+    elif gradient == "spsa":
+        turned = 2 * averages
         why = f"{turned} executions a sample, {averages} random perturbations; the values are one more."
-    elif training:
+    else:
         why = "The values alone, one execution a sample; the derivatives come from the exact engine."
     rows = place.rounds * math.ceil(samples * (1 + turned) / place.copies)  # values and turns together
     jobs = _jobs(rows, shots, place.instructions)
@@ -243,14 +248,10 @@ def plan_cost(
     stock = None
     if not training or gradient in _UNITS:
         # one PUB for each sample and observable forward, and for each shift of each rotation backward
-        stock_circuits = (
-            samples * len(model.observables) * (1 + (2 * _n_shifted(model, freeze) if training else 0))
-        )
-        stock = _bill(
-            steps * stock_circuits,
-            shots,
-            steps * (1 + training) * _jobs(stock_circuits, shots, place.instructions),
-        )
+        turns_each = 2 * _n_shifted(model, freeze) if training else 0
+        one_by_one = samples * len(model.observables) * (1 + turns_each)
+        n_jobs = (1 + training) * _jobs(one_by_one, shots, place.instructions)
+        stock = _bill(steps * one_by_one, shots, steps * n_jobs)
     return CostPlan(
         circuit=model.name,
         task=task,
@@ -284,13 +285,6 @@ def _with_mitigation(rows: int, jobs: int, place: Place, mitigation: Mitigation 
     return jobs + sum(math.ceil(rows / len(gammas) * overhead_of(gamma, mitigation)) for gamma in gammas)
 
 
-def within(plan: CostPlan, ceiling: Ceiling) -> str | None:
-    """Why a plan is above a ceiling; None if it is not."""
-    per_job = [plan.packed.shots // plan.packed.jobs] * plan.packed.jobs
-    per_job[0] += plan.packed.shots - sum(per_job)
-    return ceiling.exceeded(per_job)
-
-
 def _shifts(model: CircuitModel, unit: Unit, freeze: bool) -> ShiftPlan:
     column = {parameter: i for i, parameter in enumerate(model.circuit.parameters)}
     wanted = [column[parameter] for parameter in model.w] if freeze else None
@@ -315,7 +309,7 @@ def _jobs(circuits: int, shots: int, instructions: int) -> int:
 
 def _bill(circuits: int, shots: int, jobs: int) -> Bill:
     total = circuits * shots
-    seconds = jobs * planned_seconds(0) + total * (planned_seconds(1) - planned_seconds(0))
+    seconds = (jobs - 1) * planned_seconds(0) + planned_seconds(total)
     return Bill(circuits=circuits, shots=total, jobs=jobs, qpu_seconds=seconds)
 
 
@@ -401,14 +395,18 @@ def forecast_training(job: JobSpec, inputs: Mapping[str, Any]) -> Forecast | Non
                 bills += [plan_cost(circuit, task="infer", samples=size, **shared).packed] * (times * looks)
     except CatalogError:
         return None
-    executions, n_jobs = sum(bill.shots for bill in bills), sum(bill.jobs for bill in bills)
-    each = [math.ceil(executions / n_jobs)] * (n_jobs - 1)
-    return Forecast(
-        executions=executions,
-        jobs=n_jobs,
+    whole = Bill(
+        circuits=sum(bill.circuits for bill in bills),
+        shots=sum(bill.shots for bill in bills),
+        jobs=sum(bill.jobs for bill in bills),
         qpu_seconds=sum(bill.qpu_seconds for bill in bills),
+    )
+    return Forecast(
+        executions=whole.shots,
+        jobs=whole.jobs,
+        qpu_seconds=whole.qpu_seconds,
         stock=stock,
-        above=ceiling_of(job).exceeded([*each, executions - sum(each)]),
+        above=whole.above(ceiling_of(job)),
     )
 
 

@@ -12,7 +12,7 @@ from sqdr_qiskit.devices.mitigation import Mitigation
 from sqdr_qiskit.devices.study import snapshot_chip
 from sqdr_qiskit.devices.transpilation import compile_for_device
 from sqdr_qiskit.errors import ArgumentError
-from sqdr_qiskit.jobs.cost import COST_GRADIENTS, forecast_training, plan_cost, within
+from sqdr_qiskit.jobs.cost import COST_GRADIENTS, forecast_training, plan_cost
 from sqdr_qiskit.jobs.hardware import runtime_settings
 from sqdr_qiskit.jobs.transpile_report import compare_methods
 from sqdr_qiskit.runtime.budget import Ceiling
@@ -68,11 +68,11 @@ def test_large_work_is_split_by_the_limits_of_a_job() -> None:
 
 def test_a_ceiling_refuses_before_anything_is_sent() -> None:
     plan = plan_cost("2b-9q", samples=1, steps=1, shots=100)
-    assert within(plan, Ceiling()) is None
-    assert within(plan, Ceiling(max_qpu_seconds=1000, max_executions=2_700)) is None
-    assert "above --max-qpu-seconds 1" in str(within(plan, Ceiling(max_qpu_seconds=1)))
+    assert plan.packed.above(Ceiling()) is None
+    assert plan.packed.above(Ceiling(max_qpu_seconds=1000, max_executions=2_700)) is None
+    assert "above --max-qpu-seconds 1" in str(plan.packed.above(Ceiling(max_qpu_seconds=1)))
     assert "2,700 executions, above --max-executions 2,699" in str(
-        within(plan, Ceiling(max_executions=2_699))
+        plan.packed.above(Ceiling(max_executions=2_699))
     )
     assert Ceiling(max_executions=10).exceeded([5], spent_executions=6) is not None
     assert Ceiling(max_executions=10).exceeded([5], spent_executions=5) is None
