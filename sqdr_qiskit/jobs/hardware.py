@@ -10,7 +10,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
-from sqdr_qiskit.backends import Backend, make_backend
+from sqdr_qiskit.backends import Backend
 from sqdr_qiskit.devices.names import is_hardware
 from sqdr_qiskit.errors import ArgumentError, RunError, SqdrError, StorageError
 from sqdr_qiskit.runtime.ledger import UNDER_WAY, Entry, Ledger
@@ -82,7 +82,7 @@ class Hardware:
             _make_private(Path(folder))
 
     def backend(self, job: JobSpec) -> Backend:
-        """The job's device as a backend, or its rehearsal; as the run met it first, if the ledger knows.
+        """The job's device as a backend; as the run met it first, if the ledger knows.
 
         Raises:
             ArgumentError: A setting, the account or the device cannot be.
@@ -94,8 +94,6 @@ class Hardware:
         from sqdr_qiskit.runtime.sender import RuntimeSender
         from sqdr_qiskit.runtime.waiting import nobody
 
-        if not is_hardware(job.backend):
-            return self._rehearsal(job)
         settings = runtime_settings(job)
         connection = _connection(self.ledger, job.backend, self.watch or nobody, fractional=job.fractional)
         self._connection = connection
@@ -111,8 +109,12 @@ class Hardware:
 
         return note
 
-    def _rehearsal(self, job: JobSpec) -> Backend:
-        """A snapshot whose requests are written down as the device's would be."""
+    def rehearsal(self, job: JobSpec, backend: Backend) -> Backend:
+        """A snapshot whose requests are written down, and held against the ceiling, as the device's would be.
+
+        Raises:
+            ArgumentError: The job's gradient is none that the device could measure.
+        """
         from sqdr_qiskit.devices.estimator import DeviceEstimator
         from sqdr_qiskit.runtime.rehearsal import RehearsalSender
         from sqdr_qiskit.runtime.waiting import nobody
@@ -122,16 +124,6 @@ class Hardware:
                 f"Argument `gradient` must be one that a device can measure where a ceiling counts what it "
                 f"would be asked for ({' or '.join(CEILINGS)}), but is `exact`."
             )
-        backend = make_backend(
-            job.backend,
-            noise=job.noise,
-            shots=job.shots,
-            simulator=job.simulator,
-            seed=job.seed,
-            layout=job.layout,
-            fractional=job.fractional,
-        )
-        backend = replace(backend, default_gradient="parameter-shift")  # the device's
         assert isinstance(backend.estimator, DeviceEstimator)
         self._rehearsed = True
         backend.estimator.sender = RehearsalSender(
@@ -141,7 +133,7 @@ class Hardware:
             ceiling=ceiling_of(job),
             watch=self.watch or nobody,
         )
-        return backend
+        return replace(backend, default_gradient="parameter-shift")  # the device's
 
     def facts(self) -> dict[str, Any]:
         """What the ledger says of the run, for its record: under `hardware` what a device was asked for, or

@@ -32,7 +32,7 @@ from sqdr_qiskit.errors import ArgumentError, CheckpointError
 from sqdr_qiskit.jobs.evaluation import read_expectations
 from sqdr_qiskit.jobs.folders import read_record
 from sqdr_qiskit.jobs.hardware import Hardware, device_of
-from sqdr_qiskit.jobs.settings import checkpoint_of_run
+from sqdr_qiskit.jobs.settings import backend_of, checkpoint_of_run
 from sqdr_qiskit.noise_models.calibration import snapshot
 from sqdr_qiskit.records import EXPECTATIONS
 from sqdr_qiskit.runtime.ledger import Ledger
@@ -272,7 +272,7 @@ def send_probes(folder: str | os.PathLike[str], hardware: Hardware) -> None:
         values, shots = np.asarray(plan["values"], dtype=np.float64), int(plan["shots"])
         ceiling = float(plan["max_qpu_seconds"])
     job = replace(runs.job, shots=shots, max_qpu_seconds=ceiling, max_executions=None)
-    estimator = hardware.backend(job).estimator
+    estimator = backend_of(job, hardware).estimator
     assert isinstance(estimator, DeviceEstimator)
     program = estimator.program(runs.circuit.circuit, runs.circuit.observables)
     if program.tiles != runs.program.tiles:

@@ -128,7 +128,7 @@ def backend_of(job: JobSpec, hardware: Hardware | None = None) -> Backend:
                 "`infer` and `train` run on quantum computers."
             )
         return hardware.backend(job)
-    rehearsed = hardware is not None and has_ledger(job)
+    rehearsing = hardware if has_ledger(job) else None
     for option in job.feeding("runtime"):
         if option == "mitigation":
             raise ArgumentError(
@@ -136,14 +136,12 @@ def backend_of(job: JobSpec, hardware: Hardware | None = None) -> Backend:
                 "client mitigates on quantum computers only; `sqdr-qiskit cost --mitigation all` rehearses "
                 "it."
             )
-        if not (rehearsed and option in CEILINGS):
+        if rehearsing is None or option not in CEILINGS:
             raise ArgumentError(
                 f"Argument `{option}` must be left out with backend {job.backend}, where it has no effect, "
                 f"but is {getattr(job, option)!r}."
             )
-    if hardware is not None and rehearsed:
-        return hardware.backend(job)
-    return make_backend(
+    backend = make_backend(
         job.backend,
         noise=job.noise,
         shots=job.shots,
@@ -153,6 +151,7 @@ def backend_of(job: JobSpec, hardware: Hardware | None = None) -> Backend:
         fractional=job.fractional,
         device="GPU" if job.device != "cpu" and job.backend.startswith("aer") else None,
     )
+    return backend if rehearsing is None else rehearsing.rehearsal(job, backend)
 
 
 def gradient_options_of(job: JobSpec) -> GradientOptions:

@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import difflib
 import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields, replace
@@ -79,9 +78,9 @@ class Recipe:
         Raises:
             ArgumentError: If a setting is unknown or out of range.
         """
-        known = {field.name for field in fields(self)}
+        known = tuple(sorted(field.name for field in fields(self)))
         for name in settings:
-            _choice("settings", name, tuple(sorted(known)))
+            Table({"settings": name}).text("settings", choices=known)
         new = {name: value for name, value in settings.items() if value is not None}
         if not new:
             return self
@@ -114,15 +113,6 @@ class Recipe:
                 f"Argument `values` must have exactly a recipe's settings, but differs in {odd}."
             )
         return cls(**values)
-
-
-def _choice(argument: str, value: str, choices: tuple[str, ...]) -> None:
-    if value not in choices:
-        close = difflib.get_close_matches(str(value), choices, n=1)
-        hint = f"; did you mean {close[0]!r}?" if close else "."
-        raise ArgumentError(
-            f"Argument `{argument}` must be one of {', '.join(choices)}, but is {value!r}{hint}"
-        )
 
 
 RECIPES: Mapping[str, Recipe] = MappingProxyType(
@@ -167,5 +157,4 @@ def find_recipe(name: str) -> Recipe:
     Raises:
         ArgumentError: If there is none; the message offers the likely spelling.
     """
-    _choice("recipe", name, tuple(RECIPES))
-    return RECIPES[name]
+    return RECIPES[Table({"recipe": name}).text("recipe", choices=tuple(RECIPES))]
