@@ -272,25 +272,6 @@ class RunRecord:
         assert isinstance(plain, dict)
         return plain
 
-    @classmethod
-    def from_dict(cls, values: Mapping[str, Any]) -> RunRecord:
-        """The record that `to_dict` wrote.
-
-        Raises:
-            ArgumentError: A key is missing or unknown, or the schema is another one.
-        """
-        known = set(cls.__dataclass_fields__)
-        if set(values) != known:
-            odd = ", ".join(sorted(set(values) ^ known))
-            raise ArgumentError(
-                f"Argument `values` must have exactly the keys of a run record, but differs in {odd}."
-            )
-        if values["schema"] != 1:
-            raise ArgumentError(
-                f"Argument `values` must be a run record of schema 1, but has {values['schema']!r}."
-            )
-        return cls(**{**values, "command": tuple(values["command"])})
-
     def write(self, path: str | os.PathLike[str]) -> Path:
         """Write the record atomically as JSON."""
         return write_json(path, self.to_dict())

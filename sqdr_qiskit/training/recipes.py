@@ -96,23 +96,8 @@ class Recipe:
         return replace(self, epochs=max(self.epochs, math.ceil(self.least_steps / steps)))
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain values, as a run record and a checkpoint keep them."""
+        """Plain values, as a run record and a checkpoint keep them; `Recipe(**values)` is the same again."""
         return asdict(self)
-
-    @classmethod
-    def from_dict(cls, values: Mapping[str, Any]) -> Recipe:
-        """The recipe that `to_dict` described.
-
-        Raises:
-            ArgumentError: If a setting is missing, unknown or out of range.
-        """
-        known = {field.name for field in fields(cls)}
-        if set(values) != known:
-            odd = ", ".join(sorted(set(values) ^ known))
-            raise ArgumentError(
-                f"Argument `values` must have exactly a recipe's settings, but differs in {odd}."
-            )
-        return cls(**values)
 
 
 RECIPES: Mapping[str, Recipe] = MappingProxyType(

@@ -19,7 +19,7 @@ from sqdr_qiskit.jobs.settings import AER_BATCH, choose_checkpoint, fitted_recip
 from sqdr_qiskit.jobs.training import TrainedRun, carry_out_training, train
 from sqdr_qiskit.model.controls import MODELS
 from sqdr_qiskit.model.network import read_checkpoint
-from sqdr_qiskit.records import BEST, LAST, METRICS, RECORD, STATE, RunRecord
+from sqdr_qiskit.records import BEST, LAST, METRICS, RECORD, STATE
 from sqdr_qiskit.reports.run_page import run_page
 from sqdr_qiskit.specs.job import JobSpec
 from sqdr_qiskit.training.state import SCALARS
@@ -29,8 +29,8 @@ def test_a_run_leaves_its_record_checkpoints_and_metrics(run: TrainedRun, job: J
     assert sorted(path.name for path in run.folder.iterdir()) == sorted(
         [RECORD, BEST, LAST, METRICS, SCALARS, STATE]
     )
-    record = RunRecord.from_dict(json.loads((run.folder / RECORD).read_text()))
-    assert record.to_dict() == run.record.to_dict()
+    record = run.record
+    assert json.loads((run.folder / RECORD).read_text()) == record.to_dict()
     assert record.results["status"] == "finished"
     assert record.command == ("sqdr-qiskit", "train")
     assert record.seeds == {"run": 3}

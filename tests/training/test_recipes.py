@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import fields
+from dataclasses import fields, replace
 from typing import Any, get_args
 
 import pytest
@@ -25,7 +25,7 @@ def test_the_papers_recipe_says_what_the_paper_says() -> None:
 def test_a_recipe_is_found_by_its_name_and_survives_its_record(name: str) -> None:
     recipe = find_recipe(name)
     assert recipe.name == name
-    assert Recipe.from_dict(recipe.to_dict()) == recipe
+    assert Recipe(**recipe.to_dict()) == recipe
 
 
 def test_a_changed_recipe_says_so_in_its_name() -> None:
@@ -45,7 +45,7 @@ def test_sgdr_brings_its_own_schedule() -> None:
 def test_few_images_get_more_epochs_unless_the_epochs_are_named() -> None:
     recipe = find_recipe("paper").changed(batch_size=10, least_steps=95, epochs=None)
     assert recipe.fitted(100).epochs == 100
-    short = Recipe.from_dict({**recipe.to_dict(), "epochs": 2})
+    short = replace(recipe, epochs=2)
     assert short.fitted(100).epochs == 10
     assert short.changed(epochs=4).fitted(100).epochs == 4
 
@@ -86,10 +86,6 @@ def test_every_setting_is_an_option_of_a_run_and_every_choice_is_there() -> None
     assert fed["pool_gradient"].choices == get_args(PoolGradient)
 
 
-def test_an_unknown_recipe_and_a_damaged_record_are_refused() -> None:
+def test_an_unknown_recipe_is_refused() -> None:
     with pytest.raises(ArgumentError, match=r"`recipe` must be one of .* did you mean 'ours'"):
         find_recipe("our")
-    with pytest.raises(ArgumentError, match="differs in epochs"):
-        Recipe.from_dict(
-            {key: value for key, value in find_recipe("ours").to_dict().items() if key != "epochs"}
-        )
