@@ -371,11 +371,7 @@ def forecast_training(job: JobSpec, inputs: Mapping[str, Any]) -> Forecast | Non
     data, recipe = inputs["data"], inputs["recipe"]
     images = {part: int((data.get(part) or {}).get("images", 0)) for part in ("train", "validation", "test")}
     mitigation = runtime_settings(job).method if job.mitigation is not None else None
-    shared: dict[str, Any] = {
-        "device": device,
-        "shots": job.shots or DEFAULT_SHOTS,
-        "mitigation": mitigation,
-    }
+    shared: dict[str, Any] = {"device": device, "shots": job.shots or DEFAULT_SHOTS, "mitigation": mitigation}
     circuit = job.circuit if job.checkpoint is None else str(inputs["model"]["circuit"]["name"])
     training: dict[str, Any] = {
         "gradient": job.gradient or "parameter-shift",

@@ -280,16 +280,8 @@ def make_folder(folder: str | os.PathLike[str] | None, *parts: str, root: Path |
 # ---- what is there -----------------------------------------------------------------------------------------
 
 # Field of a record -> what it must be; hand-edited files are judged before anything is taken from them.
-_FIELDS: Mapping[str, type] = {
-    "command": list,
-    "inputs": dict,
-    "seeds": dict,
-    "digests": dict,
-    "results": dict,
-    "timings_s": dict,
-    "versions": dict,
-    "host": dict,
-}
+_TABLES = ("inputs", "seeds", "digests", "results", "timings_s", "versions", "host")
+_FIELDS: Mapping[str, type] = {"command": list, **dict.fromkeys(_TABLES, dict)}
 _INPUTS = ("job", "recipe", "model", "data", "defined_by")
 
 

@@ -143,11 +143,7 @@ def infer(
 
 
 def load_network(
-    checkpoint: str | os.PathLike[str],
-    *,
-    backend: str = "exact",
-    gradient: str | None = None,
-    **options: Any,
+    checkpoint: str | os.PathLike[str], *, backend: str = "exact", gradient: str | None = None, **options: Any
 ) -> SQDRCNN:
     """A trained network, in evaluation mode: a torch module, images to logits.
 
@@ -311,11 +307,7 @@ def read_pictures(
 
 
 def _answers(
-    model: SQDRCNN,
-    question: _Question,
-    job: JobSpec,
-    hardware: Hardware | None,
-    progress: Progress | None,
+    model: SQDRCNN, question: _Question, job: JobSpec, hardware: Hardware | None, progress: Progress | None
 ) -> list[Answer]:
     before = None if hardware is None else hardware.about(question.titles)
     chances = class_probabilities(model, question.images, device=job.device, progress=progress, before=before)

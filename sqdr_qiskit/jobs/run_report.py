@@ -177,11 +177,7 @@ def _circuit(found: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _computed(
-    path: Path,
-    job: JobSpec,
-    found: dict[str, Any],
-    data_dir: str | None,
-    progress: DownloadProgress | None,
+    path: Path, job: JobSpec, found: dict[str, Any], data_dir: str | None, progress: DownloadProgress | None
 ) -> dict[str, Any]:
     """Exact values beside those of where the run ran, and examples."""
     chosen = checkpoint_of_run(path, job, found["inputs"])
@@ -281,11 +277,7 @@ def _labelled(images: ImageSet, names: Sequence[str], what: str) -> Samples:
 
 
 def examples(
-    samples: Samples,
-    model: SQDRCNN,
-    class_names: Sequence[str],
-    *,
-    ran: Mapping[str, Any] | None = None,
+    samples: Samples, model: SQDRCNN, class_names: Sequence[str], *, ran: Mapping[str, Any] | None = None
 ) -> list[dict[str, Any]]:
     """A few samples, some of them mistakes, with what happens to each on its way through the network.
 

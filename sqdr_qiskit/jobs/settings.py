@@ -255,11 +255,7 @@ def settled(job: JobSpec, chosen: Chosen) -> JobSpec:
     if job.input:
         return replace(job, input=_expanded(job.input))
     few = job.task == "infer" and not job.dataset and job.limit is None
-    return replace(
-        job,
-        dataset=job.dataset or _data_of_checkpoint(chosen),
-        limit=A_FEW if few else job.limit,
-    )
+    return replace(job, dataset=job.dataset or _data_of_checkpoint(chosen), limit=A_FEW if few else job.limit)
 
 
 def _expanded(inputs: tuple[str, ...]) -> tuple[str, ...]:

@@ -102,17 +102,12 @@ def _end_with_parent() -> None:
 
 
 def on_processes(
-    n_workers: int,
-    work: Work,
-    tasks: Sequence[Task],
-    *,
-    started: Started,
-    ended: Ended,
-    attempts: int = 2,
+    n_workers: int, work: Work, tasks: Sequence[Task], *, started: Started, ended: Ended, attempts: int = 2
 ) -> None:
     """Carry out tasks on processes of this machine, each with its share of the threads.
 
-    A process that dies under a run is replaced, and the run given to another once more.
+    A process that dies under a run is replaced, and the run given to another once more. (Pools of the
+    standard library give up all their processes when one dies.)
 
     Args:
         n_workers: Processes.

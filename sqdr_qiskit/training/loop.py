@@ -39,11 +39,7 @@ from sqdr_qiskit.training.optimisation import (
 from sqdr_qiskit.training.recipes import Recipe
 from sqdr_qiskit.training.state import EventLog, Outcome, RunFiles, RunState, TrainingProgress, read_state
 
-__all__ = [
-    "check_device",
-    "check_run",
-    "train",
-]
+__all__ = ["check_device", "check_run", "train"]
 
 
 _STEPS_NOTED = 200  # a run of more is told well enough by its epochs

@@ -175,11 +175,7 @@ OPTIMISERS: Mapping[str, Callable[..., Optimizer]] = MappingProxyType(
 
 
 def make_optimiser(
-    name: str,
-    groups: Iterable[Sequence[torch.Tensor]],
-    *,
-    learning_rate: float,
-    weight_decay: float,
+    name: str, groups: Iterable[Sequence[torch.Tensor]], *, learning_rate: float, weight_decay: float
 ) -> Optimizer:
     """An optimiser for groups of weights, each of which has a learning rate of its own to set.
 
