@@ -5,7 +5,6 @@ At the end which error mitigation pays: the error of an output against quantum s
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -37,6 +36,7 @@ from sqdr_qiskit.devices.study import (
 from sqdr_qiskit.devices.transpilation import compile_for_device
 from sqdr_qiskit.errors import ArgumentError, UnsupportedError
 from sqdr_qiskit.jobs.cost import OPEN_PLAN_S, CostPlan, place_of, plan_cost
+from sqdr_qiskit.parallel import n_threads
 from sqdr_qiskit.specs.circuit import CircuitSpec
 
 __all__ = [
@@ -201,12 +201,11 @@ def study_circuits(
             )
     chips = {chip.name: chip for chip in map(chip_named, devices)}
     tasks = tasks_for(sources, list(chips), levels=levels, seeds=seeds)
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     found = study(
         sources,
         tasks,
         chips=chips,
-        n_processes=min(cores, 8),
+        n_processes=min(n_threads(), 8),
         progress=None if progress is None else lambda done: progress(done, len(tasks)),
     )
     studied = Studied({source.name: source for source in sources}, chips, tasks, found)
