@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, requires, version
 from typing import TYPE_CHECKING, Any
@@ -19,11 +18,11 @@ from sqdr_qiskit.devices.names import DEVICES_2026, fake_name, is_hardware
 from sqdr_qiskit.devices.transpilation import compile_for_device
 from sqdr_qiskit.errors import ArgumentError, SqdrError
 from sqdr_qiskit.jobs.cost import OPEN_PLAN_S, place_of, plan_cost
+from sqdr_qiskit.jobs.hardware import Watch, unwatched
 from sqdr_qiskit.specs.job import JobSpec
 
 if TYPE_CHECKING:
     from sqdr_qiskit.runtime.accounts import Connection
-    from sqdr_qiskit.runtime.waiting import Waiting
 
 __all__ = ["Examination", "Finding", "examine", "smoke_job"]
 
@@ -55,7 +54,7 @@ class Finding:
 
     def to_dict(self) -> dict[str, str]:
         """Plain values."""
-        return {"check": self.check, "state": self.state, "says": self.says, "advice": self.advice}
+        return asdict(self)
 
 
 @dataclass(frozen=True)
@@ -76,9 +75,7 @@ class Examination:
         return all(finding.state != BAD for finding in self.findings)
 
 
-def examine(
-    device: str, *, watch: Callable[[Waiting], None] | None = None, now: datetime | None = None
-) -> Examination:
+def examine(device: str, *, watch: Watch = unwatched, now: datetime | None = None) -> Examination:
     """Look at everything that a job on a device needs; nothing is sent.
 
     Args:
@@ -90,7 +87,7 @@ def examine(
         ArgumentError: Not a quantum computer's name.
     """
     from sqdr_qiskit.runtime.accounts import LEAST_BUSY, Connection
-    from sqdr_qiskit.runtime.waiting import nobody, quiet_client
+    from sqdr_qiskit.runtime.waiting import quiet_client
 
     if not is_hardware(device):
         raise ArgumentError(
@@ -99,7 +96,7 @@ def examine(
         )
     findings = [_versions()]
     with quiet_client():
-        account = Connection(LEAST_BUSY, watch=watch or nobody)
+        account = Connection(LEAST_BUSY, watch=watch)
         try:
             service = account.service
         except SqdrError as error:
@@ -108,7 +105,7 @@ def examine(
         saved = "environment variable QISKIT_IBM_TOKEN" if os.environ.get("QISKIT_IBM_TOKEN") else "saved"
         findings.append(Finding("account", GOOD, f"IBM Quantum takes the account ({saved})."))
         findings += [*_instance(service), _limits(service)]
-        connection = Connection(device, watch=watch or nobody)
+        connection = Connection(device, watch=watch)
         try:
             chip, found = _device(connection, now or datetime.now(UTC))
         except SqdrError as error:

@@ -8,7 +8,7 @@ from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from sqdr_qiskit.backends import Backend
 from sqdr_qiskit.devices.names import is_hardware
@@ -37,10 +37,19 @@ __all__ = [
     "left",
     "rehearsal_facts",
     "runtime_settings",
+    "unwatched",
+    "Watch",
 ]
 
 CEILINGS = tuple(name for name, one in JOB_OPTIONS.items() if one.may_change and one.group == "hardware")
 """Options of a job that bound what a run may spend; they may change when it is taken up again."""
+
+
+Watch: TypeAlias = "Callable[[Waiting], None]"
+
+
+def unwatched(now: Waiting) -> None:
+    """Watch, and say nothing."""
 
 
 def has_ledger(job: JobSpec) -> bool:
@@ -60,7 +69,7 @@ class Hardware:
         ledger: Opened when the run's folder is known.
     """
 
-    watch: Callable[[Waiting], None] | None = None
+    watch: Watch = unwatched
     attention: Attention | None = None
     ledger: Ledger = field(default_factory=Ledger)
     _connection: Connection | None = None
@@ -92,12 +101,11 @@ class Hardware:
         from sqdr_qiskit.backends.devices import runtime_backend
         from sqdr_qiskit.devices.layout_file import layout_options
         from sqdr_qiskit.runtime.sender import RuntimeSender
-        from sqdr_qiskit.runtime.waiting import nobody
 
         settings = runtime_settings(job)
-        connection = _connection(self.ledger, job.backend, self.watch or nobody, fractional=job.fractional)
+        connection = _connection(self.ledger, job.backend, self.watch, fractional=job.fractional)
         self._connection = connection
-        self._sender = RuntimeSender(connection, self.ledger, settings, watch=self.watch or nobody)
+        self._sender = RuntimeSender(connection, self.ledger, settings, watch=self.watch)
         layout = layout_options(job.layout)
         return runtime_backend(connection, self._sender, shots=job.shots, layout=layout)
 
@@ -117,7 +125,6 @@ class Hardware:
         """
         from sqdr_qiskit.devices.estimator import DeviceEstimator
         from sqdr_qiskit.runtime.rehearsal import RehearsalSender
-        from sqdr_qiskit.runtime.waiting import nobody
 
         if job.gradient == "exact":
             raise ArgumentError(
@@ -131,7 +138,7 @@ class Hardware:
             self.ledger,
             device=backend.name,
             ceiling=ceiling_of(job),
-            watch=self.watch or nobody,
+            watch=self.watch,
         )
         return replace(backend, default_gradient="parameter-shift")  # the device's
 
@@ -167,7 +174,7 @@ class Hardware:
             if isinstance(error, Leaving) and self.attention is not None and self.ledger.is_open:
                 jobs = None
                 if self._connection is not None:
-                    jobs = _service(self._connection, self.ledger, self.watch, hurried=True)
+                    jobs = _service(self.ledger, self.watch, connection=self._connection, hurried=True)
                 raise left(self.ledger, jobs, self.attention) from None
             if self._sender is not None and error is None:
                 self._sender.close()
@@ -267,7 +274,7 @@ class Collected:
 def collect_jobs(
     folder: str | os.PathLike[str],
     *,
-    watch: Callable[[Waiting], None] | None = None,
+    watch: Watch = unwatched,
     attention: Attention | None = None,
 ) -> Collected:
     """Wait for every job of a run that is under way, and put the results on its ledger.
@@ -283,7 +290,7 @@ def collect_jobs(
 
     failed: list[tuple[Entry, str]] = []
     with _writing(folder) as ledger:
-        jobs = _service_of(ledger, watch)
+        jobs = _service(ledger, watch)
         try:
             for entry in _under_way(ledger):
                 if entry.state == "planned":  # killed between sending and noting the id, or before sending
@@ -305,13 +312,11 @@ def collect_jobs(
         except Leaving:
             if attention is None:
                 raise
-            raise left(ledger, _service_of(ledger, watch, hurried=True), attention) from None
+            raise left(ledger, _service(ledger, watch, hurried=True), attention) from None
         return Collected(tuple(ledger.entries()), tuple(failed))
 
 
-def cancel_jobs(
-    folder: str | os.PathLike[str], *, watch: Callable[[Waiting], None] | None = None
-) -> Collected:
+def cancel_jobs(folder: str | os.PathLike[str], *, watch: Watch = unwatched) -> Collected:
     """Cancel every job of a run that is under way.
 
     Raises:
@@ -319,7 +324,7 @@ def cancel_jobs(
         SqdrError: The account does not work.
     """
     with _writing(folder) as ledger:
-        failed = _cancel_all(ledger, _service_of(ledger, watch, hurried=True))
+        failed = _cancel_all(ledger, _service(ledger, watch, hurried=True))
         return Collected(tuple(ledger.entries()), tuple(failed))
 
 
@@ -374,9 +379,7 @@ def _under_way(ledger: Ledger) -> list[Entry]:
     return [entry for entry in ledger.entries() if entry.state in UNDER_WAY]
 
 
-def _connection(
-    ledger: Ledger, device: str, watch: Callable[[Waiting], None], *, fractional: bool = False
-) -> Connection:
+def _connection(ledger: Ledger, device: str, watch: Watch, *, fractional: bool = False) -> Connection:
     """Device, calibration and instance as the run met them first, if its ledger knows."""
     from sqdr_qiskit.runtime.accounts import Connection
 
@@ -392,26 +395,18 @@ def _connection(
     )
 
 
-def _service_of(
-    ledger: Ledger, watch: Callable[[Waiting], None] | None, *, hurried: bool = False
-) -> JobService:
-    from sqdr_qiskit.runtime.waiting import nobody
-
-    entries = ledger.entries()
-    device = entries[-1].device if entries else "least_busy"
-    return _service(_connection(ledger, device, watch or nobody), ledger, watch, hurried=hurried)
-
-
 def _service(
-    connection: Connection, ledger: Ledger, watch: Callable[[Waiting], None] | None, *, hurried: bool
+    ledger: Ledger, watch: Watch, *, connection: Connection | None = None, hurried: bool = False
 ) -> JobService:
+    """The jobs of a ledger, by a connection that is there or a new one."""
     from sqdr_qiskit.runtime.service import JobService
-    from sqdr_qiskit.runtime.waiting import Patience, nobody
+    from sqdr_qiskit.runtime.waiting import Patience
 
+    if connection is None:
+        entries = ledger.entries()
+        connection = _connection(ledger, entries[-1].device if entries else "least_busy", watch)
     patience = Patience.usual()
-    return JobService(
-        connection, ledger, patience=patience.hurried() if hurried else patience, watch=watch or nobody
-    )
+    return JobService(connection, ledger, patience=patience.hurried() if hurried else patience, watch=watch)
 
 
 def _make_private(folder: Path) -> None:
