@@ -127,11 +127,8 @@ def _part(axis: str, value: Any) -> str:
 
 def smoke(file: JobFile) -> JobFile:
     """The same grid with every run cut to less than a minute: 200 images, one epoch."""
-
-    def cut(job: JobSpec) -> JobSpec:
-        return replace(job, limit=min(job.limit or 200, 200), epochs=1, steps=None)
-
-    return replace(file, jobs=tuple(cut(job) for job in file.jobs))
+    jobs = [replace(job, limit=min(job.limit or 200, 200), epochs=1, steps=None) for job in file.jobs]
+    return replace(file, jobs=tuple(jobs))
 
 
 def judge_grid(file: JobFile, *, progress: DownloadProgress | None = None) -> None:
@@ -271,8 +268,10 @@ def carry_out_one(
                 begun = (path / RECORD).is_file()
                 if begun and job_of_run(path).defining() != spec.defining():
                     raise CheckpointError(f"{path.name}: its record describes another job than the grid.")
-                if not begun:
-                    _empty(path)
+                if not begun:  # killed before it wrote its record: nothing to go on from
+                    for file in path.iterdir():
+                        if file.is_file():
+                            file.unlink()
                 carry_out_training(spec, folder=path, resume=begun, command=command, progress=progress)
                 return Outcome(attempts=attempt + 1)
         except BusyError as caught:
@@ -286,21 +285,13 @@ def carry_out_one(
     return Outcome(error=error, attempts=_ATTEMPTS)
 
 
-def _empty(folder: Path) -> None:
-    """Take away what a run left that was killed before it wrote its record."""
-    for file in folder.iterdir():
-        if file.is_file():
-            file.unlink()
-
-
 def collect_grid(file: JobFile, folder: str | os.PathLike[str]) -> GridResult:
     """Gather the rows of a grid's runs, however they were carried out.
 
     Raises:
         CheckpointError: The folder holds no grid, or another.
     """
-    path = _grid_folder(file, folder, resume=True)
-    return _write_results(file, path, {})
+    return _write_results(file, _grid_folder(file, folder, resume=True), {})
 
 
 def one_of_grid(
@@ -435,10 +426,8 @@ def _write_results(file: JobFile, path: Path, failed: Mapping[str, str], *, skip
         elif name not in failed:
             missing.append(name)
     told = [{"folder": name, "error": error} for name, error in failed.items()]
-    records.write_json(
-        path / RESULTS,
-        {"schema": 1, "axes": list(file.axes), "rows": rows, "failed": told, "missing": missing},
-    )
+    kept = {"schema": 1, "axes": file.axes, "rows": rows, "failed": told, "missing": missing}
+    records.write_json(path / RESULTS, kept)
     return GridResult(path, tuple(rows), skipped, tuple(failed.items()), tuple(missing))
 
 
@@ -446,7 +435,7 @@ def _row(file: JobFile, job: JobSpec, folder: Path) -> dict[str, Any]:
     record = read_record(folder)
     with records.intact(folder / RECORD, "run record"):
         results = record["results"]
-        row = {
+        return {
             **{axis: getattr(job, axis) for axis in file.axes if axis in JOB_OPTIONS},
             "circuit": record["inputs"]["model"]["circuit"]["name"],
             "dataset": job.dataset,
@@ -459,4 +448,3 @@ def _row(file: JobFile, job: JobSpec, folder: Path) -> dict[str, Any]:
             "seconds": round(math.fsum(record["timings_s"].get(k, 0.0) for k in _STAGES), 1),
             "folder": folder.name,
         }
-    return row

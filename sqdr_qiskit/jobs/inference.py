@@ -1,4 +1,4 @@
-"""Inference: what pictures show, by a trained network; and with a folder, its record and its answers."""
+"""A trained network at work: loaded from Python, and asked what pictures show, with a folder or without."""
 
 from __future__ import annotations
 

@@ -1,4 +1,8 @@
-"""All that there is to say of a run, as one record of plain values; `reports.run_page` makes a page of it."""
+"""All that there is to say of a run, as one record of plain values; `reports.run_page` makes a page of it.
+
+First what is kept of it, then what is computed from that: exact values beside the device's, and examples, a
+few images with all that happens to them on their way: spikes, firing rates, expectations, classes.
+"""
 
 from __future__ import annotations
 
