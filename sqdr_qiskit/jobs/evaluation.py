@@ -161,7 +161,7 @@ def carry_out_evaluation(
     """
     job = settled(job, chosen)
     run = RunFolder(job, folder, command=command)
-    backend = backend_of(job)
+    backend = backend_of(job)  # judged before the folder is made
     inputs = {"checkpoint_sha256": records.digest_file(chosen.path)}
     with run.opened(inputs, contents(job, chosen), keep=False) as path:
         found = evaluate_checkpoint(

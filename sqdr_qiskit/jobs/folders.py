@@ -228,7 +228,7 @@ def locked(folder: Path, *, inside: bool = False) -> Iterator[None]:
 
 def run_name(*parts: str, now: datetime | None = None) -> str:
     """Name of a new run: the time in UTC, then the parts, made fit for a file name."""
-    stamp = (now or datetime.now(UTC)).strftime("%Y%m%d-%H%M%S")
+    stamp = (now or datetime.now(UTC)).strftime("%Y%m%d-%H%M%S")  # first: names sort as runs were begun
     return "-".join(
         [
             stamp,

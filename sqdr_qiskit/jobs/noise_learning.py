@@ -265,6 +265,7 @@ def send_probes(folder: str | os.PathLike[str], hardware: Hardware) -> None:
     if "expectations" in plan:
         return
     runs = _read(plan["runs"])
+    # Beside the plan there is a ledger as soon as anything may have been sent.
     has_ledger = any(child.name != PROBES for child in path.iterdir())
     hardware.open(path, resume=has_ledger)
     _as_then(hardware, Path(plan["runs"][0]), runs.job.backend)

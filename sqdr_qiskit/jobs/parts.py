@@ -99,7 +99,7 @@ def carry_out_parts(
         ceiling_s = ceiling_s or max((j.max_qpu_seconds or 0.0 for j in file.jobs), default=0.0) or _CEILING_S
         _judge(file.parts)
         root = make_folder(root, "parts", file.name)
-    with locked(root, inside=True):
+    with locked(root, inside=True):  # one runner for all parts: they share the ceiling
         facts = {"schema": 1, "job": file.name, "digest": digest, "max_qpu_seconds": ceiling_s}
         records.write_json(root / records.PARTS, facts)
         places = _places(file, root)
@@ -202,6 +202,7 @@ def _run(
     if not begun and place.is_dir():  # killed before its record was there: nothing was sent
         for path in place.iterdir():
             path.unlink()
+    # A part's own ceiling holds within what is left of all; it may change, so that --resume can raise it.
     own = left if job.max_qpu_seconds is None else min(left, job.max_qpu_seconds)
     job = replace(job, max_qpu_seconds=own)
     with opened(job.backend) as hardware:

@@ -166,7 +166,7 @@ def data_of(job: JobSpec, *, progress: DownloadProgress | None = None) -> DataSp
         DataError: If there is no such data set, or its files are missing or damaged.
         ArgumentError: If `limit` or `validation` is out of range.
     """
-    costs = has_ledger(job)  # each look at an image
+    costs = has_ledger(job)  # each look at an image, so nothing is held out and few are tested
     source = read_source(
         job.dataset,
         data_dir=job.data_dir,
@@ -409,6 +409,7 @@ def choose_checkpoint(
 
 def _read_chosen(path: Path, why: str) -> Chosen:
     checkpoint = read_checkpoint(path)
+    # What the record says of accuracy and data is said of the file that the run wrote.
     if (path.parent / RECORD).is_file():
         known = read_record(path.parent)["digests"].get(path.name)
         if known not in (None, digest_file(path)):

@@ -223,6 +223,7 @@ def _planned(
     """
     if job.tensorboard:
         require_tensorboard()
+    # In the order of what it costs to find out that it cannot be.
     recipe = recipe_of(job)
     start = None if job.checkpoint is None else choose_checkpoint(job.checkpoint)
     backend = backend_of(job, hardware)

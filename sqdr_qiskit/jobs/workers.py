@@ -117,7 +117,7 @@ def on_processes(
         ended: Called with a task's number and its outcome.
         attempts: How often a task is given away at most.
     """
-    left = list(reversed(tasks))
+    left = list(reversed(tasks))  # taken from the end, where one that must be repeated is put
     tried: dict[int, int] = {}
     threads = max(1, n_threads() // n_workers)
     workers: list[_Worker] = []
@@ -138,7 +138,7 @@ def on_processes(
             ready = wait([*(w.connection for w in busy), *(w.process.sentinel for w in busy)])
             for worker in busy:
                 assert worker.task is not None
-                if worker.connection in ready:
+                if worker.connection in ready:  # first: one that answered and then died is ready both ways
                     try:
                         number, outcome = worker.connection.recv()
                     except (EOFError, OSError):  # it died
@@ -160,7 +160,7 @@ def on_processes(
                 workers[place] = _Worker(work, threads)
                 supply(workers[place])
     except BaseException:
-        for worker in workers:
+        for worker in workers:  # all before any is waited for
             worker.process.terminate()
         for worker in workers:
             worker.end(at_once=True)

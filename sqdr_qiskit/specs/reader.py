@@ -98,7 +98,7 @@ class Table:
         self.file = file
         self.name = name
         self._values = dict(values)
-        self._asked: list[str] = []
+        self._asked: list[str] = []  # in order, as an error lists what is known
         self._children: list[Table] = []
 
     # one key

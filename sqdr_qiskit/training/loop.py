@@ -195,7 +195,9 @@ class _Run:
         self.model.train()
         if self.frozen:
             self.model.encoder.eval()  # its batch norms do not drift either
-        order = permutation(self.seed, len(self.labels), epoch=epoch)
+        order = permutation(
+            self.seed, len(self.labels), epoch=epoch
+        )  # the same for a step that is resumed at
         saved = perf_counter()
         for step in range(state.step, self.steps_per_epoch):
             self.stopwatch.start_step()
@@ -278,7 +280,7 @@ class _Run:
             state.best = dict(row)
             state.best_weights = {name: value.cpu().clone() for name, value in self.average.values.items()}
         state.epoch, state.step, state.loss_sum, state.correct, state.steps = epoch + 1, 0, 0.0, 0, []
-        self.write_state()
+        self.write_state()  # first: what follows can be made of it again
         self.files.write_results(self.state, self.average)
         if self.events is not None:
             self.events.add(state.history[-1])

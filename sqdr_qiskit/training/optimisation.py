@@ -268,6 +268,7 @@ class MovingAverage:
         current = named_weights(model)
         decay = min(self.decay, (1 + step) / (_FIRST_STEPS + step))
         with torch.no_grad():
+            # One call for all tensors: they are small, and each call of its own costs more than the work.
             torch._foreach_lerp_(
                 [self.values[name] for name in self._smooth],
                 [current[name] for name in self._smooth],
