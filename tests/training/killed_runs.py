@@ -1,6 +1,6 @@
 """Trains in children that kill themselves with SIGKILL at many moments; resumes each; prints what differs.
 
-Run by test_kill.py in a process of its own, which must not have started any thread before it forks.
+Run by test_loop.py in a process of its own, which must not have started any thread before it forks.
 """
 
 from __future__ import annotations
