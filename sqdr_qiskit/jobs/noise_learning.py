@@ -183,11 +183,7 @@ def compare_with_twin(folder: str | os.PathLike[str], *, noise: str | None = Non
 
 
 def plan_probes(
-    folders: Sequence[str | os.PathLike[str]],
-    seconds: float,
-    folder: str | os.PathLike[str],
-    *,
-    seed: int = 0,
+    folders: Sequence[str | os.PathLike[str]], seconds: float, folder: str | os.PathLike[str]
 ) -> Path:
     """Choose probes that tell most on top of what runs told, and write them down; nothing is sent.
 
@@ -195,7 +191,6 @@ def plan_probes(
         folders: See `learn_from_runs`.
         seconds: Quantum seconds that the probes may take, by plan.
         folder: Where to; made, or empty.
-        seed: Of the angles that they are chosen from.
 
     Returns:
         The plan, `probes.json`.
@@ -219,7 +214,7 @@ def plan_probes(
             f"Argument `seconds` must be at least {planned_seconds(0) + row:.2f} for one probe in {shots} "
             f"shots, but is {seconds:g}."
         )
-    values = choose_probes(runs.program, runs.chip, runs.measured, n_rows=n_rows, shots=shots, seed=seed)
+    values = choose_probes(runs.program, runs.chip, runs.measured, n_rows=n_rows, shots=shots)
     plan = {
         "schema": 1,
         "runs": [str(Path(run).resolve()) for run in folders],

@@ -382,9 +382,8 @@ def compare_methods(
     budget_s: float,
     level: int = 3,
     settings: Mitigation | None = None,
-    seed: int = 0,
 ) -> list[MitigationRow]:
-    """Rehearse methods for a circuit at random angles, on the first place that it has on the device.
+    """Rehearse methods for a circuit at random angles in [0, 2 pi), on its first place on the device.
 
     Args:
         circuit: The circuit.
@@ -399,7 +398,6 @@ def compare_methods(
         budget_s: Quantum seconds that may be spent.
         level: Qiskit's optimisation level for that, where the circuit is laid out whole.
         settings: Noise factors, extrapolator and largest overhead.
-        seed: Of the angles, uniform in [0, 2 pi).
 
     Raises:
         UnsupportedError: See `devices.rehearsal.chip_engine`.
@@ -414,7 +412,7 @@ def compare_methods(
         short = compile_for_device(circuit, list(observables), other, same)
         tried += [(method, short, other) for method in methods if method not in DRAWING]
     gamma = max(gamma_of(part.circuit, chip) for part in program.rounds)
-    values = np.random.default_rng(seed).uniform(0.0, 2.0 * np.pi, (_SAMPLES, circuit.num_parameters))
+    values = np.random.default_rng(0).uniform(0.0, 2.0 * np.pi, (_SAMPLES, circuit.num_parameters))
     rows = []
     for method, one, device in tried:
         chosen = replace(settings or Mitigation(), method=method)

@@ -20,7 +20,7 @@ import torch
 from torch import nn
 
 from sqdr_qiskit.backends import Backend
-from sqdr_qiskit.circuits import CircuitModel, build_circuit
+from sqdr_qiskit.circuits import build_circuit
 from sqdr_qiskit.errors import ArgumentError, CheckpointError, SqdrError, in_one_line
 from sqdr_qiskit.gradients import GradientOptions
 from sqdr_qiskit.model.controls import MODELS, Encoder, mismatched
@@ -194,7 +194,6 @@ def build_model(
     *,
     gradient: str | None = None,
     gradient_options: GradientOptions | None = None,
-    circuit: CircuitModel | None = None,
     input_gradients: bool = True,
 ) -> SQDRCNN:
     """A network with the circuit running on a backend, with unspecified first weights.
@@ -204,7 +203,6 @@ def build_model(
         backend: Where expectation values come from; exact for a control without circuit.
         gradient: Where the circuit's gradients come from; None is the backend's own.
         gradient_options: That gradient's choices.
-        circuit: The circuit, if it is built already.
         input_gradients: Whether the encoder is to learn.
 
     Raises:
@@ -213,7 +211,7 @@ def build_model(
         SpecError: If the backend's layout file is for another circuit.
     """
     kind = MODELS[settings.model]
-    circuit = circuit or build_circuit(settings.circuit)
+    circuit = build_circuit(settings.circuit)
     encoder, n_outputs = kind.encoder(settings, circuit.n_features)
     if kind.circuit is None:
         for name, value in (("backend", backend.name), ("gradient", gradient or "exact")):

@@ -191,15 +191,12 @@ def read_noise(path: str | os.PathLike[str]) -> NoiseSpec:
     return spec
 
 
-def single_channel_noise(
-    channel: str, strength: float, *, after: tuple[str, ...] = ("all_gates",)
-) -> NoiseSpec:
+def single_channel_noise(channel: str, strength: float) -> NoiseSpec:
     """Noise of one channel of one strength after every gate, for sweeps.
 
     Args:
         channel: One of `SWEEPABLE`.
         strength: Its probability (p, gamma or lambda), in [0, 1].
-        after: Gates, groups or places.
 
     Raises:
         ArgumentError: An unknown channel, or a strength that is none.
@@ -207,8 +204,9 @@ def single_channel_noise(
     if channel not in SWEEPABLE:
         raise ArgumentError(f"Argument `channel` must be one of {', '.join(SWEEPABLE)}, but is {channel!r}.")
     spec = ChannelSpec(channel, ((SWEEPABLE[channel], float(strength)),))
-    words = f"{spec.describe()} after {', '.join(after)}"
-    return NoiseSpec(f"{channel}-{strength:g}", words, "made for a sweep", (ErrorSpec(spec, after),))
+    error = ErrorSpec(spec, ("all_gates",))
+    title = f"{spec.describe()} after all_gates"
+    return NoiseSpec(f"{channel}-{strength:g}", title, "made for a sweep", (error,))
 
 
 def _read_body(top: Table) -> tuple[tuple[ErrorSpec, ...], tuple[ReadoutSpec, ...]]:

@@ -152,9 +152,9 @@ class Table:
         """A list of whole numbers, not empty; a default is returned as it is."""
         return self._list(key, default, lambda item: self._integer(key, item, bounds))
 
-    def numbers(self, key: str, *, default: Any = _REQUIRED, **bounds: Unpack[Bounds]) -> tuple[float, ...]:
-        """A list of finite numbers, not empty; a default is returned as it is."""
-        return self._list(key, default, lambda item: self._number(key, item, bounds))
+    def numbers(self, key: str, **bounds: Unpack[Bounds]) -> tuple[float, ...]:
+        """A list of finite numbers, not empty."""
+        return self._list(key, _REQUIRED, lambda item: self._number(key, item, bounds))
 
     def value(self, key: str, *, default: Any = _REQUIRED) -> Any:
         """Whatever stands there, unchecked: for keys whose type depends on something else."""
