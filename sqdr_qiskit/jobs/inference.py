@@ -12,6 +12,7 @@ import numpy as np
 
 from sqdr_qiskit import records
 from sqdr_qiskit.backends import make_backend
+from sqdr_qiskit.data import ImageSet
 from sqdr_qiskit.data import Progress as DownloadProgress
 from sqdr_qiskit.data.images import read_image
 from sqdr_qiskit.errors import ArgumentError, CheckpointError, DataError
@@ -33,6 +34,8 @@ __all__ = [
     "infer",
     "load_network",
     "read_pictures",
+    "Samples",
+    "samples_of",
 ]
 
 ANSWERS = "answers.json"
@@ -88,13 +91,28 @@ class InferredRun:
 
 
 @dataclass(frozen=True, eq=False)
-class _Question:
-    """Images to classify, uint8 of shape (N, C, H, W), their names, all classes, and theirs if known."""
+class Samples:
+    """Images that a network looks at.
+
+    Attributes:
+        images: uint8 array of shape (N, C, H, W).
+        titles: What each is called.
+        class_names: One per class.
+        truths: Name of each one's class; None where it is not known.
+        what: What they are, in words: `test images`.
+    """
 
     images: np.ndarray
     titles: tuple[str, ...]
     class_names: tuple[str, ...]
     truths: tuple[str, ...] | None
+    what: str
+
+    @classmethod
+    def of(cls, images: ImageSet, class_names: Sequence[str], what: str) -> Samples:
+        """Labelled images of a data set."""
+        truths = tuple(class_names[label] for label in images.labels)
+        return cls(images.images, tuple(images.names), tuple(class_names), truths, what)
 
 
 def infer(
@@ -191,9 +209,9 @@ def classify(
     """
     job = settled(job, chosen)
     backend = backend_of(job)
-    question = _question(chosen, job, download_progress)
+    samples = samples_of(chosen, job, download_progress)
     model = chosen.network(backend).to(job.device)
-    return _answers(model, question, job, None, progress)
+    return _answers(model, samples, job, None, progress)
 
 
 def carry_out_inference(
@@ -236,39 +254,43 @@ def carry_out_inference(
     if hardware is not None and resume:  # before the backend is made: the ledger knows device and calibration
         hardware.open(run.path, resume=True)
     backend = backend_of(job, hardware)
-    question = _question(chosen, job, download_progress)
+    samples = samples_of(chosen, job, download_progress)
     model = chosen.network(backend).to(job.device)
     inputs = {
         "files": list(job.input or ()),
         "checkpoint_sha256": records.digest_file(chosen.path),
         "device": backend.name,
     }
-    defining = {**contents(job, chosen), "images": question.images.tobytes()}
+    defining = {**contents(job, chosen), "images": samples.images.tobytes()}
     parts = ("infer", backend.name, chosen.checkpoint.settings.circuit.name)
     prepare = None if hardware is None else hardware.open
     with run.opened(inputs, defining, *parts, keep=hardware is not None, prepare=prepare) as path:
         if started is not None:
             started(path)
         with recorded(model) as values:
-            answers = _answers(model, question, job, hardware, progress)
+            answers = _answers(model, samples, job, hardware, progress)
         listed = [answer.to_dict() for answer in answers]
         records.write_json(path / ANSWERS, {"schema": 1, "answers": listed})
-        keep_expectations(path, values, backend, images=question.titles, truths=question.truths)
-        known = question.truths is not None
+        keep_expectations(path, values, backend, images=samples.titles, truths=samples.truths)
+        known = samples.truths is not None
         right = sum(answer.truth == answer.label for answer in answers) if known else None
         facts = rehearsal_facts(backend) if hardware is None else hardware.facts()
         record = run.finish({"images": len(answers), "right": right, **facts}, files=(ANSWERS,))
     return InferredRun(folder=path, record=record, answers=tuple(answers))
 
 
-def _question(chosen: Chosen, job: JobSpec, progress: DownloadProgress | None) -> _Question:
-    """The images that a job asks about."""
+def samples_of(chosen: Chosen, job: JobSpec, progress: DownloadProgress | None) -> Samples:
+    """The images that an inference or an evaluation is about.
+
+    Raises:
+        DataError: The data cannot be had.
+        CheckpointError: The checkpoint does not fit them.
+    """
     if job.input:
         images, files, names = read_pictures(chosen, job.input, skip_damaged=job.skip_damaged)
-        return _Question(images, files, names, None)
+        return Samples(images, files, names, None, "pictures")
     data = fitting_data(chosen, job, progress)
-    truths = tuple(data.class_names[label] for label in data.test.labels)
-    return _Question(data.test.images, tuple(data.test.names), tuple(data.class_names), truths)
+    return Samples.of(data.test, data.class_names, "test images")
 
 
 def read_pictures(
@@ -307,20 +329,20 @@ def read_pictures(
 
 
 def _answers(
-    model: SQDRCNN, question: _Question, job: JobSpec, hardware: Hardware | None, progress: Progress | None
+    model: SQDRCNN, samples: Samples, job: JobSpec, hardware: Hardware | None, progress: Progress | None
 ) -> list[Answer]:
-    before = None if hardware is None else hardware.about(question.titles)
-    chances = class_probabilities(model, question.images, device=job.device, progress=progress, before=before)
-    truths = question.truths or (None,) * len(question.titles)
+    before = None if hardware is None else hardware.about(samples.titles)
+    chances = class_probabilities(model, samples.images, device=job.device, progress=progress, before=before)
+    truths = samples.truths or (None,) * len(samples.titles)
     answers = []
-    for title, truth, row in zip(question.titles, truths, chances.tolist(), strict=True):
+    for title, truth, row in zip(samples.titles, truths, chances.tolist(), strict=True):
         best = int(np.argmax(row))
         answers.append(
             Answer(
                 image=title,
-                label=question.class_names[best],
+                label=samples.class_names[best],
                 probability=row[best],
-                probabilities=dict(zip(question.class_names, row, strict=True)),
+                probabilities=dict(zip(samples.class_names, row, strict=True)),
                 truth=truth,
                 uncertain=row[best] < job.uncertain_below,
             )

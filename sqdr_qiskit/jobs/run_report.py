@@ -8,28 +8,26 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch.nn import functional
 
 from sqdr_qiskit import records
 from sqdr_qiskit.circuits import build_circuit
 from sqdr_qiskit.circuits.formats import picture
-from sqdr_qiskit.data import ImageSet
 from sqdr_qiskit.data import Progress as DownloadProgress
 from sqdr_qiskit.encoder import SpikingEncoder
 from sqdr_qiskit.errors import CheckpointError, DataError, SqdrError
 from sqdr_qiskit.jobs.evaluation import agreement, read_expectations
 from sqdr_qiskit.jobs.folders import read_record
-from sqdr_qiskit.jobs.inference import ANSWERS, read_pictures
+from sqdr_qiskit.jobs.inference import ANSWERS, Samples, samples_of
 from sqdr_qiskit.jobs.runs import is_grid, read_kept, sweeps_of
-from sqdr_qiskit.jobs.settings import Chosen, checkpoint_of_run, data_of, fitting_data, pretrained_folder
+from sqdr_qiskit.jobs.settings import Chosen, checkpoint_of_run, data_of, pretrained_folder
 from sqdr_qiskit.model.network import SQDRCNN, count_parameters
 from sqdr_qiskit.records import EVALUATION, METRICS, RECORD
 from sqdr_qiskit.runtime.ledger import LEDGER, Ledger
@@ -221,23 +219,6 @@ _DOUBTFUL, _MISTAKES = 2, 2  # of these, where there are any
 _LOOKED_AT = 400  # images to choose from
 
 
-@dataclass(frozen=True, eq=False)
-class Samples:
-    """Images of a run.
-
-    Attributes:
-        images: uint8 array of shape (N, C, H, W).
-        titles: What each is called.
-        truths: Name of each one's class; None where it is not known.
-        what: What they are, in words: `test images`.
-    """
-
-    images: NDArray[np.uint8]
-    titles: tuple[str, ...]
-    truths: tuple[str, ...] | None
-    what: str
-
-
 def samples_of_run(
     job: JobSpec,
     inputs: Mapping[str, Any],
@@ -263,21 +244,12 @@ def samples_of_run(
             raise DataError(
                 f"The {name} images of {data.name} must be those of the run, but have another SHA-256."
             )
-        of = "training" if name == "train" else name
-        return _labelled(found, data.class_names, f"{of} images")
-    if inputs.get("files"):
-        files = tuple(str(file) for file in inputs["files"])
-        for file in files:
-            if not Path(file).is_file():
-                raise DataError(f"There is no picture {file!r} any more.")
-        images, names, _ = read_pictures(chosen, files, skip_damaged=job.skip_damaged)
-        return Samples(images, names, None, "pictures")
-    data = fitting_data(chosen, job, progress)
-    return _labelled(data.test, data.class_names, "test images")
-
-
-def _labelled(images: ImageSet, names: Sequence[str], what: str) -> Samples:
-    return Samples(images.images, tuple(images.names), tuple(names[label] for label in images.labels), what)
+        return Samples.of(found, data.class_names, f"{'training' if name == 'train' else name} images")
+    files = tuple(str(file) for file in inputs.get("files") or ())
+    for file in files:
+        if not Path(file).is_file():
+            raise DataError(f"There is no picture {file!r} any more.")
+    return samples_of(chosen, replace(job, input=files or None), progress)
 
 
 def examples(

@@ -20,6 +20,7 @@ from torch import nn
 from torch.nn import functional
 
 from sqdr_qiskit.encoder import SpikingEncoder, quantise
+from sqdr_qiskit.specs.circuit import parameter_counts
 
 if TYPE_CHECKING:
     from sqdr_qiskit.model.network import ModelSettings
@@ -231,23 +232,28 @@ def _spiking(settings: ModelSettings, n_features: int) -> SpikingEncoder:
 
 def _matched(settings: ModelSettings, n_angles: int) -> tuple[Encoder, int]:
     """As many features, read by the head, as take no more weights than linear map, circuit and head do."""
+    counts = _counts(settings)
     per_feature = 8 * settings.in_channels + 1 + settings.n_classes
-    n_features = (_n_readout_weights(settings) - settings.n_classes) // per_feature
+    readout = counts["linear"] + counts["circuit"] + counts["head"]
+    n_features = (readout - settings.n_classes) // per_feature
     return _spiking(settings, n_features), n_features
 
 
 def _convnet(settings: ModelSettings, n_angles: int) -> tuple[Encoder, int]:
-    channels = [settings.in_channels << layer for layer in range(4)]
-    convolutions = sum(9 * narrow * wide + 2 * wide for narrow, wide in pairwise(channels))
-    net = ConvNet(settings.in_channels, convolutions + _n_readout_weights(settings), settings.n_classes)
+    net = ConvNet(settings.in_channels, _counts(settings)["total"], settings.n_classes)
     return net, net.n_features
 
 
-def _n_readout_weights(settings: ModelSettings) -> int:
-    """Weights after the average pool that the network itself has: linear map, circuit and head."""
-    n_qubits, n_blocks = settings.circuit.n_qubits, settings.circuit.n_blocks
-    linear = 3 * n_qubits * (8 * settings.in_channels + 1)
-    return linear + 3 * n_qubits * n_blocks + (n_qubits + 1) * settings.n_classes
+def _counts(settings: ModelSettings) -> dict[str, int]:
+    """Weights by part that the network itself has."""
+    n_qubits = settings.circuit.n_qubits
+    return parameter_counts(
+        n_features=3 * n_qubits,
+        n_weights=3 * n_qubits * settings.circuit.n_blocks,
+        n_outputs=n_qubits,
+        n_channels=settings.in_channels,
+        n_classes=settings.n_classes,
+    )
 
 
 MODELS: Mapping[str, ModelKind] = MappingProxyType(
