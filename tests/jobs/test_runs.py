@@ -121,7 +121,7 @@ def test_a_run_of_which_no_epoch_is_done_has_its_first_row(logged: TrainedRun, t
     (log,) = read_variance_logs([young])
     assert [row["epoch"] for row in log.rows] == [0]
     (young / METRICS).write_text("{")
-    with pytest.raises(CheckpointError, match="is no intact file of metrics"):
+    with pytest.raises(CheckpointError, match="is no intact file of this run"):
         read_variance_logs([young])
 
 
