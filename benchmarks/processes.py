@@ -13,7 +13,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from benchmarks.peers import Peer
+from benchmarks.peers import OURS, Peer
 from benchmarks.task import Task
 
 __all__ = ["RowError", "WorkerProcess", "interpreter", "memory_limit_mb"]
@@ -56,8 +56,9 @@ class WorkerProcess:
     """`benchmarks.worker` for one peer and task; use as a context manager."""
 
     def __init__(self, peer: Peer, task: Task, *, threads: int, memory_mb: float) -> None:
+        root = peer.checkout or _ROOT
         setting = {
-            "peer": peer.name,
+            "peer": peer.name if peer.checkout is None else OURS.name,
             "n_qubits": task.n_qubits,
             "n_blocks": task.n_blocks,
             "batch": task.batch,
@@ -67,7 +68,7 @@ class WorkerProcess:
         environment |= {
             "JAX_PLATFORMS": "cpu",
             "CUDA_VISIBLE_DEVICES": "",
-            "PYTHONPATH": str(_ROOT),
+            "PYTHONPATH": str(root),
             "SQDR_THREADS": str(threads),
         }
         self.memory_mb = memory_mb
@@ -79,7 +80,7 @@ class WorkerProcess:
             stderr=self._log,
             text=True,
             env=environment,
-            cwd=_ROOT,
+            cwd=root,
         )
 
     def __enter__(self) -> WorkerProcess:

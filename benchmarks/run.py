@@ -12,6 +12,7 @@ import os
 import platform
 import sys
 import time
+from dataclasses import replace
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -88,6 +89,9 @@ def _arguments() -> argparse.Namespace:
     )
     parser.add_argument("--batches", type=int, nargs="+", default=None, help="instead of each peer's own")
     parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument(
+        "--against", type=Path, default=None, help="folder of another state of this project: two rows more"
+    )
     parser.add_argument("--json", type=Path, default=None, help="file for all records")
     parser.add_argument("--markdown", type=Path, default=None, help="file for the tables")
     return parser.parse_args()
@@ -108,7 +112,7 @@ def _variant(
             report["price_of_noise"] += prices
             ratios = [f"{price['backward']['ratio']:.2f}" for price in prices]
             _say(f"{variant} price of noise: {', '.join(ratios)}")
-        for peer in (OURS_LAYER, *PEERS):
+        for peer in (OURS_LAYER, *_earlier(arguments.against), *PEERS):
             if peer.noisy not in (None, noise is not None) or not _wanted(peer.name, arguments.rows):
                 continue
             if peer.extra and not arguments.all:
@@ -126,6 +130,15 @@ def _variant(
         with _ours(AER_CONES, variant, noise, settings, mode="forward") as ours:
             row = measure_row(AER_REGISTER, n_qubits, n_blocks, noise, ours, settings, mode="forward")
             _finish(row, ours, report, start)
+
+
+def _earlier(checkout: Path | None) -> list[Peer]:
+    """Another state of this project, at a small batch and at its best."""
+    if checkout is None:
+        return []
+    name, folder = f"{OURS.name} of {checkout.name}", checkout.resolve()
+    small = replace(OURS, name=f"{name}, small batch", batches=(64,), wide_batches=(64,), checkout=folder)
+    return [small, replace(OURS, name=name, checkout=folder)]
 
 
 def _ours(peer: Peer, variant: str, noise: Noise | None, settings: Settings, *, mode: str) -> Contender:

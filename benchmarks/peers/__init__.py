@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from importlib import import_module
+from pathlib import Path
 from typing import Any
 
 from benchmarks.peers.interface import Runner
@@ -32,6 +33,7 @@ class Peer:
         patience: Multiplies the time limit, where compiling alone is known to take minutes.
         variants: The only circuits it is tried on without `--all`; what others lack is time or memory.
         extra: Known to be slower than another row of the same library: measured with `--all` only.
+        checkout: The folder of another state of this project, measured instead of a library.
     """
 
     name: str
@@ -49,6 +51,7 @@ class Peer:
     patience: float = 1.0
     variants: tuple[str, ...] | None = None
     extra: bool = False
+    checkout: Path | None = None
 
     def batches_of(self, task: Task) -> tuple[int, ...]:
         """What to try on a circuit."""
