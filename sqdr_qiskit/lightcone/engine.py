@@ -205,6 +205,7 @@ class ExactEngine:
             codes.append(code)
             deep += [(number, member) for member in held]
         self._program = assemble(self.form, chains.chains, codes)
+        self._last_moving: _Moving | None = None
         self._deep = DeepCones(self.form, deep) if deep else None
         by_state = self._deep.methods if self._deep is not None else {}
         self.methods = tuple(
@@ -265,7 +266,7 @@ class ExactEngine:
         # Whole vectors of samples, and where the batch is small a chunk for each thread.
         share = -(-batch // (n_threads() * LANES)) * LANES
         chunk = max(LANES, min(share, _LARGEST_CHUNK))
-        angles = _angles(self.form, parameters)
+        angles = self._angles(parameters)
         if self._deep is not None:
             self._deep.announce(batch, with_jacobian=with_jacobian)
             chunk = min(chunk, max(1, -(-batch // (4 * n_threads()))))  # a sample is work enough for a thread
@@ -278,6 +279,24 @@ class ExactEngine:
 
         run_chunks(kernel, batch, chunk=chunk)
         return values, jacobian
+
+    def _angles(
+        self, parameters: RealArray
+    ) -> tuple[RealArray, NDArray[np.intp], NDArray[np.intp], RealArray]:
+        """What the kernel needs of a batch's angles: inputs, columns, moving, shared (`kernels.evaluate`).
+
+        An angle that all samples share is left out of the moving ones, and computed once.
+        """
+        first = parameters[:1] if len(parameters) else np.zeros((1, parameters.shape[1]))
+        varying = (parameters != first).any(axis=0)
+        moving = self._last_moving
+        if moving is None or moving.varying != varying.tobytes():  # in a training it is always the same
+            moving = self._last_moving = _moving(self.form, varying)
+        shared = _within(self.form.radians(first)[0])
+        if moving.columns is not None:
+            return _within(parameters), moving.columns, moving.angles, shared
+        radians = self.form.radians(parameters)[:, moving.angles]
+        return _within(radians), np.arange(len(moving.angles)), moving.angles, shared
 
 
 _MANY = 64  # terms of a sum from which no tape is tried where one state holds them all
@@ -332,22 +351,20 @@ class _TapeWriter:
             return None
 
 
-def _angles(
-    form: NormalForm, parameters: RealArray
-) -> tuple[RealArray, NDArray[np.intp], NDArray[np.intp], RealArray]:
-    """What the kernel needs of a batch's angles: inputs, columns, moving, shared (see `kernels.evaluate`).
+class _Moving(NamedTuple):
+    """Which angles differ between the samples of a batch, and where the kernel finds them."""
 
-    An angle that all samples share is left out of the moving ones, and computed once.
-    """
-    first = parameters[:1] if len(parameters) else np.zeros((1, parameters.shape[1]))
-    varying = (parameters != first).any(axis=0)
-    moving = np.flatnonzero((form.coefficients[:, varying] != 0.0).any(axis=1))
-    shared = _within(form.radians(first)[0])
-    part = form.coefficients[moving]
+    varying: bytes
+    angles: NDArray[np.intp]
+    columns: NDArray[np.intp] | None  # of the parameters, where each of these angles is a parameter
+
+
+def _moving(form: NormalForm, varying: NDArray[np.bool_]) -> _Moving:
+    angles = np.flatnonzero((form.coefficients[:, varying] != 0.0).any(axis=1))
+    part = form.coefficients[angles]
     plain = ((part != 0.0).sum(axis=1) == 1).all() and (part.sum(axis=1) == 1.0).all()
-    if plain and len(moving) and not form.offsets[moving].any():  # as usual, angles are parameters
-        return _within(parameters), part.argmax(axis=1), moving, shared
-    return _within(form.radians(parameters)[:, moving]), np.arange(len(moving)), moving, shared
+    usual = plain and len(angles) > 0 and not form.offsets[angles].any()
+    return _Moving(varying.tobytes(), angles, part.argmax(axis=1) if usual else None)
 
 
 def _within(angles: RealArray) -> RealArray:
