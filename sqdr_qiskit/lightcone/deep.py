@@ -5,12 +5,14 @@ they are; outputs on the same qubits share the forward run. Without noise that s
 noise a `PauliVectors`, which follow here.
 """
 
+# Kernels are compiled for the types that they are called with.
+# mypy: disable-error-code="no-untyped-def"
+
 from __future__ import annotations
 
 import logging
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numba import njit
@@ -282,7 +284,7 @@ class PauliVectors:
 
 
 @njit(nogil=True, cache=True, boundscheck=False, error_model="numpy")
-def _matrix(vector: Any, qubit: int, matrix: Any) -> None:
+def _matrix(vector, qubit, matrix):
     """Multiply the qubit's four coefficients by `matrix` from the left."""
     # Two bits of the index for a qubit: its four coefficients lie 4^qubit apart.
     step = 1 << 2 * qubit
@@ -299,7 +301,7 @@ def _matrix(vector: Any, qubit: int, matrix: Any) -> None:
 
 
 @njit(nogil=True, cache=True, boundscheck=False, error_model="numpy")
-def _turn(vector: Any, qubit: int, axis: int, cosine: float, sine: float) -> None:
+def _turn(vector, qubit, axis, cosine, sine):
     step = 1 << 2 * qubit
     # I and the axis stay; the two other Paulis, in cyclic order, turn into each other.
     p = (axis % 3 + 1) * step
@@ -313,7 +315,7 @@ def _turn(vector: Any, qubit: int, axis: int, cosine: float, sine: float) -> Non
 
 
 @njit(nogil=True, cache=True, boundscheck=False, error_model="numpy")
-def _cz(vector: Any, first: int, second: int) -> None:
+def _cz(vector, first, second):
     """CZ permutes the Paulis of a pair with a sign, and is its own inverse."""
     for i in range(vector.shape[0]):
         a = i >> 2 * first & 3
@@ -332,7 +334,7 @@ def _cz(vector: Any, first: int, second: int) -> None:
 
 
 @njit(nogil=True, cache=True, boundscheck=False, error_model="numpy")
-def _pair(vector: Any, first: int, second: int, matrix: Any) -> None:
+def _pair(vector, first, second, matrix):
     """Multiply the pair's sixteen coefficients by `matrix` from the left; the first qubit counts by four."""
     old = np.empty(16)
     for i in range(vector.shape[0]):
@@ -349,7 +351,7 @@ def _pair(vector: Any, first: int, second: int, matrix: Any) -> None:
 
 
 @njit(nogil=True, cache=True, boundscheck=False, error_model="numpy")
-def _forward(operations: Any, ones: Any, pairs: Any, cosines: Any, sines: Any, state: Any, kept: Any) -> None:
+def _forward(operations, ones, pairs, cosines, sines, state, kept):
     n_kept = 0
     for k in range(operations.shape[0]):
         kind, a, b, c = operations[k]
@@ -369,17 +371,7 @@ def _forward(operations: Any, ones: Any, pairs: Any, cosines: Any, sines: Any, s
 
 
 @njit(nogil=True, cache=True, boundscheck=False, error_model="numpy")
-def _reverse(
-    operations: Any,
-    ones: Any,
-    pairs: Any,
-    cosines: Any,
-    sines: Any,
-    state: Any,
-    operator: Any,
-    kept: Any,
-    slopes: Any,
-) -> None:
+def _reverse(operations, ones, pairs, cosines, sines, state, operator, kept, slopes):
     n_kept = kept.shape[0]
     for k in range(operations.shape[0] - 1, -1, -1):
         kind, a, b, c = operations[k]

@@ -5,9 +5,10 @@ samples, and everything a sample needs stays in a few hundred kB of cache. Worki
 component c of vector i, is vector number i, or 4 i + c.
 """
 
-from __future__ import annotations
+# Kernels are compiled for the types that they are called with.
+# mypy: disable-error-code="no-untyped-def"
 
-from typing import Any
+from __future__ import annotations
 
 import numpy as np
 from numba import njit
@@ -20,18 +21,7 @@ LANES = DOUBLES.count  # samples that go through the kernels side by side
 
 
 @njit(nogil=True, cache=True, boundscheck=False, error_model="numpy")
-def _run_chains(
-    cosines: Any,
-    sines: Any,
-    chains: Any,
-    steps: Any,
-    entries: Any,
-    start: Any,
-    with_tangents: bool,
-    vectors: Any,
-    tangents: Any,
-    scratch: Any,
-) -> None:
+def _run_chains(cosines, sines, chains, steps, entries, start, with_tangents, vectors, tangents, scratch):
     """Push every chain's vector, and its derivative along each of its angles, through the chain's steps.
 
     chains[g] = (first step, end, first tangent). steps[s] = (axis, angle, sign) for a rotation, (0, first
@@ -84,7 +74,7 @@ def _run_chains(
 
 
 @njit(nogil=True, cache=True, boundscheck=False, error_model="numpy")
-def _rotate(vectors: Any, p: int, q: int, cosine: Any, up: Any, down: Any) -> None:
+def _rotate(vectors, p, q, cosine, up, down):
     """Turn components p and q; `up` and `down` are the sine and its negative."""
     a = load(vectors, p)
     b = load(vectors, q)
@@ -93,7 +83,7 @@ def _rotate(vectors: Any, p: int, q: int, cosine: Any, up: Any, down: Any) -> No
 
 
 @njit(nogil=True, cache=True, boundscheck=False, error_model="numpy")
-def _scale(scales: Any, target: int, shift: float, vectors: Any, vector: int) -> None:
+def _scale(scales, target, shift, vectors, vector):
     """Scale X, Y, Z, and shift Z by I (target 3) or I by Z (target 0): Pauli channels and damping."""
     one = load(vectors, vector)
     z = load(vectors, vector + 3)
@@ -108,7 +98,7 @@ def _scale(scales: Any, target: int, shift: float, vectors: Any, vector: int) ->
 
 
 @njit(nogil=True, cache=True, boundscheck=False, error_model="numpy")
-def _apply_map(entries: Any, begin: int, end: int, vectors: Any, vector: int, scratch: Any) -> None:
+def _apply_map(entries, begin, end, vectors, vector, scratch):
     """Vector = matrix @ vector, the matrix given by its nonzero entries (row, column, value)."""
     for c in range(4):
         store(scratch, c, doubles(0.0))
@@ -121,7 +111,7 @@ def _apply_map(entries: Any, begin: int, end: int, vectors: Any, vector: int, sc
 
 
 @njit(nogil=True, cache=True, boundscheck=False, error_model="numpy")
-def _forward(code: Any, coefficients: Any, begin: int, end: int, rows: Any) -> None:
+def _forward(code, coefficients, begin, end, rows):
     for i in range(begin, end):
         target = code[i, 0]
         a = code[i, 1]
@@ -138,7 +128,7 @@ def _forward(code: Any, coefficients: Any, begin: int, end: int, rows: Any) -> N
 
 
 @njit(nogil=True, cache=True, boundscheck=False, error_model="numpy")
-def _backward(code: Any, coefficients: Any, begin: int, end: int, rows: Any, adjoints: Any) -> None:
+def _backward(code, coefficients, begin, end, rows, adjoints):
     # Every row is written by neighbouring instructions and read only by later ones, so that its adjoint is
     # complete when its own instructions are met from behind.
     for i in range(end - 1, begin - 1, -1):
@@ -156,31 +146,31 @@ def _backward(code: Any, coefficients: Any, begin: int, end: int, rows: Any, adj
 
 @njit(nogil=True, cache=True, boundscheck=False, error_model="numpy")
 def evaluate(
-    inputs: Any,
-    columns: Any,
-    moving: Any,
-    shared: Any,
-    chains: Any,
-    steps: Any,
-    entries: Any,
-    start: Any,
-    tapes: Any,
-    code: Any,
-    coefficients: Any,
-    outputs: Any,
-    leaves: Any,
-    slots: Any,
-    slopes: Any,
-    parameters: Any,
-    n_tangents: int,
-    n_rows: int,
-    n_local: int,
-    offset: int,
-    stop: int,
-    with_jacobian: bool,
-    values: Any,
-    jacobian: Any,
-) -> None:
+    inputs,
+    columns,
+    moving,
+    shared,
+    chains,
+    steps,
+    entries,
+    start,
+    tapes,
+    code,
+    coefficients,
+    outputs,
+    leaves,
+    slots,
+    slopes,
+    parameters,
+    n_tangents,
+    n_rows,
+    n_local,
+    offset,
+    stop,
+    with_jacobian,
+    values,
+    jacobian,
+):
     """Expectation values, and on request their Jacobians, of samples `offset` to `stop` (exclusive).
 
     inputs, columns, moving: sample s turns angle moving[i] by inputs[s, columns[i]], radians.

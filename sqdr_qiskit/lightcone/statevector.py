@@ -10,10 +10,12 @@ derivatives of such a run are sums over parities, one Walsh-Hadamard transform e
 polynomials, Amy, Maslov and Mosca, arXiv:1303.2042 (2013).
 """
 
+# Kernels are compiled for the types that they are called with.
+# mypy: disable-error-code="no-untyped-def"
+
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 from numba import njit
@@ -193,7 +195,7 @@ def _is_hadamard(op: Fixed) -> bool:
 
 # `contract` allows fused multiply-adds and no reordering: a result is the same on every run.
 @njit(nogil=True, cache=True, boundscheck=False, error_model="numpy", fastmath={"contract"})
-def _one_qubit(state: Any, qubit: int, u00: complex, u01: complex, u10: complex, u11: complex) -> None:
+def _one_qubit(state, qubit, u00, u01, u10, u11):
     # Amplitudes that differ in this qubit alone, in the order of memory: runs of 2^qubit neighbours.
     step = 1 << qubit
     for block in range(0, state.shape[0], 2 * step):
@@ -205,7 +207,7 @@ def _one_qubit(state: Any, qubit: int, u00: complex, u01: complex, u10: complex,
 
 
 @njit(nogil=True, cache=True, boundscheck=False, error_model="numpy", fastmath={"contract"})
-def _real(state: Any, qubit: int, u00: float, u01: float, u10: float, u11: float) -> None:
+def _real(state, qubit, u00, u01, u10, u11):
     """The same by a real matrix, a quarter of the work: RY, H."""
     step = 1 << qubit
     for block in range(0, state.shape[0], 2 * step):
@@ -217,7 +219,7 @@ def _real(state: Any, qubit: int, u00: float, u01: float, u10: float, u11: float
 
 
 @njit(nogil=True, cache=True, boundscheck=False, error_model="numpy", fastmath={"contract"})
-def _turn_x(state: Any, qubit: int, co: float, si: float) -> None:
+def _turn_x(state, qubit, co, si):
     step = 1 << qubit
     for block in range(0, state.shape[0], 2 * step):
         for i in range(block, block + step):
@@ -228,7 +230,7 @@ def _turn_x(state: Any, qubit: int, co: float, si: float) -> None:
 
 
 @njit(nogil=True, cache=True, boundscheck=False, error_model="numpy", fastmath={"contract"})
-def _turn_z(state: Any, mask: int, co: float, si: float) -> None:
+def _turn_z(state, mask, co, si):
     """exp(-i angle / 2) where the index has an even parity under the mask, its conjugate elsewhere."""
     low = mask & -mask  # indices that differ below the mask's lowest bit have one parity
     for block in range(0, state.shape[0], low):
@@ -239,7 +241,7 @@ def _turn_z(state: Any, mask: int, co: float, si: float) -> None:
 
 
 @njit(nogil=True, cache=True, boundscheck=False, error_model="numpy")
-def _odd(bits: int) -> bool:
+def _odd(bits):
     # Parity of up to 32 bits, folded; no state of as many qubits fits memory.
     bits ^= bits >> 16
     bits ^= bits >> 8
@@ -250,7 +252,7 @@ def _odd(bits: int) -> bool:
 
 
 @njit(nogil=True, cache=True, boundscheck=False, error_model="numpy", fastmath={"contract"})
-def _transform(values: Any) -> None:
+def _transform(values):
     """values[m] <- sum over x of values[x] (-1)^(parity of x & m), in place."""
     step = 1
     while step < values.shape[0]:
@@ -264,7 +266,7 @@ def _transform(values: Any) -> None:
 
 
 @njit(nogil=True, cache=True, boundscheck=False, error_model="numpy", fastmath={"contract"})
-def _find_phases(phases: Any, begin: int, end: int, halves: Any, work: Any) -> None:
+def _find_phases(phases, begin, end, halves, work):
     """The phase that a run gives to each index, in radians."""
     work[:] = 0.0
     for k in range(begin, end):
@@ -273,7 +275,7 @@ def _find_phases(phases: Any, begin: int, end: int, halves: Any, work: Any) -> N
 
 
 @njit(nogil=True, cache=True, boundscheck=False, error_model="numpy", fastmath={"contract"})
-def _shift(state: Any, work: Any, cosines: Any, sines: Any, sign: float) -> None:
+def _shift(state, work, cosines, sines, sign):
     """Multiply by exp(i sign work), a piece of the cosines' length at a time."""
     width = cosines.shape[0]
     for block in range(0, state.shape[0], width):
@@ -286,14 +288,14 @@ def _shift(state: Any, work: Any, cosines: Any, sines: Any, sign: float) -> None
 
 
 @njit(nogil=True, cache=True, boundscheck=False, error_model="numpy", fastmath={"contract"})
-def _cz(state: Any, mask: int) -> None:
+def _cz(state, mask):
     for i in range(state.shape[0]):
         if i & mask == mask:
             state[i] = -state[i]
 
 
 @njit(nogil=True, cache=True, boundscheck=False, error_model="numpy")
-def _cx(state: Any, control: int, target: int) -> None:
+def _cx(state, control, target):
     low = 1 << min(control, target)
     high = 1 << max(control, target)
     one = 1 << control
@@ -307,9 +309,7 @@ def _cx(state: Any, control: int, target: int) -> None:
 
 
 @njit(nogil=True, cache=True, boundscheck=False, error_model="numpy", fastmath={"contract"})
-def _apply(
-    state: Any, kind: int, a: int, b: int, matrices: Any, cosines: Any, sines: Any, inverse: bool
-) -> None:
+def _apply(state, kind, a, b, matrices, cosines, sines, inverse):
     """One step, but a run of phases, or its inverse; cosines and sines of half angles."""
     if kind == _CZ:
         _cz(state, a | b)
@@ -336,7 +336,7 @@ def _apply(
 
 
 @njit(nogil=True, cache=True, boundscheck=False, error_model="numpy", fastmath={"contract"})
-def _add_pauli(state: Any, flips: int, signs: int, n_y: int, weight: float, other: Any) -> None:
+def _add_pauli(state, flips, signs, n_y, weight, other):
     """Add weight * P state to `other`; P = i^n_y X^flips Z^signs, so that each Y is i X Z."""
     phase = complex(weight)
     for _ in range(n_y % 4):
@@ -349,7 +349,7 @@ def _add_pauli(state: Any, flips: int, signs: int, n_y: int, weight: float, othe
 
 
 @njit(nogil=True, cache=True, boundscheck=False, error_model="numpy", fastmath={"contract"})
-def _imaginary_overlap(left: Any, right: Any, kind: int, a: int) -> float:
+def _imaginary_overlap(left, right, kind, a):
     """Im <left| P |right>, P = X or Y on qubit `a`, or the product of Zs under the mask `a`."""
     total = 0.0
     if kind == _TURN_Z:
@@ -376,17 +376,7 @@ def _imaginary_overlap(left: Any, right: Any, kind: int, a: int) -> float:
 
 
 @njit(nogil=True, cache=True, boundscheck=False, error_model="numpy", fastmath={"contract"})
-def _forth(
-    steps: Any,
-    phases: Any,
-    matrices: Any,
-    halves: Any,
-    cosines: Any,
-    sines: Any,
-    state: Any,
-    work: Any,
-    piece: Any,
-) -> None:
+def _forth(steps, phases, matrices, halves, cosines, sines, state, work, piece):
     for k in range(steps.shape[0]):
         kind, a, b = steps[k, 0], steps[k, 1], steps[k, 2]
         if kind == _PHASES:
@@ -398,18 +388,8 @@ def _forth(
 
 @njit(nogil=True, cache=True, boundscheck=False, error_model="numpy", fastmath={"contract"})
 def _adjoint(
-    steps: Any,
-    phases: Any,
-    matrices: Any,
-    strings: Any,
-    weights: Any,
-    ends: Any,
-    all_halves: Any,
-    size: int,
-    with_jacobian: bool,
-    expectations: Any,
-    slopes: Any,
-) -> None:
+    steps, phases, matrices, strings, weights, ends, all_halves, size, with_jacobian, expectations, slopes
+):
     """Expectation value of every sum of Pauli strings, and its slope along every angle, sample by sample.
 
     steps[k] = (kind, a, b): fixed (qubit, matrix), X or Y rotation (qubit, angle), Z rotation (mask, angle),
