@@ -286,7 +286,6 @@ def _vision(
     parts: Mapping[str, Mapping[str, Any]],
     style: Style = "whole",
     class_names: tuple[str, ...] | None = None,
-    first_label: int = 0,
     upright: bool = True,
 ) -> Dataset:
     """A row for any other of torchvision's classification sets.
@@ -301,7 +300,6 @@ def _vision(
         parts: For `train` and perhaps `validation` and `test`: what the class is called with.
         style: See `Dataset`.
         class_names: One per class; None for the class's own.
-        first_label: The label of the first class.
         upright: False for images that lie on their side.
     """
 
@@ -313,8 +311,6 @@ def _vision(
             part: torchvision_set(partial(make, **options), data_dir, progress)
             for part, options in parts.items()
         }
-        if first_label:
-            found = {part: _Shifted(dataset, first_label) for part, dataset in found.items()}
         source = torch_source(
             found, class_names=class_names, name=name, image_size=size, style=style, upright=upright,
             channels=n_channels, progress=progress,
@@ -322,20 +318,6 @@ def _vision(
         return replace(source, words=f"torchvision.datasets.{class_name}, {source.words.split(', ', 1)[1]}")
 
     return Dataset(title, n_classes, n_channels, size, style, read)
-
-
-class _Shifted:
-    """A torch data set whose first class has another label than 0."""
-
-    def __init__(self, dataset: Any, first_label: int) -> None:
-        self.dataset, self.first_label = dataset, first_label
-
-    def __len__(self) -> int:
-        return len(self.dataset)
-
-    def __getitem__(self, number: int) -> tuple[Any, int]:
-        image, label = self.dataset[number]
-        return image, int(label) - self.first_label
 
 
 _DIGITS = tuple("0123456789")
@@ -350,21 +332,12 @@ _SPLITS = {"train": {"split": "train"}, "test": {"split": "test"}}
 _THREE = {"train": {"split": "train"}, "validation": {"split": "val"}, "test": {"split": "test"}}
 
 
-def _emnist(split_name: str, title: str, class_names: tuple[str, ...], first_label: int = 0) -> Dataset:
-    parts = {part: {"split": split_name, **options} for part, options in _TRAIN_TEST.items()}
+def _emnist(split_name: str, title: str, class_names: tuple[str, ...], **more: Any) -> Dataset:
+    parts = {part: {"split": split_name, **options, **more} for part, options in _TRAIN_TEST.items()}
     return _vision(
-        f"emnist-{split_name}",
-        "EMNIST",
-        title,
-        len(class_names),
-        1,
-        size=(28, 28),
-        parts=parts,
-        style="mnist",
-        class_names=class_names,
-        first_label=first_label,
-        upright=False,
-    )
+        f"emnist-{split_name}", "EMNIST", title, len(class_names), 1, size=(28, 28), parts=parts,
+        style="mnist", class_names=class_names, upright=False,
+    )  # fmt: skip
 
 
 def _lower(names: tuple[str, ...]) -> tuple[str, ...]:
@@ -412,7 +385,12 @@ DATASETS: dict[str, Dataset] = {
     "fashion-mnist": _idx("fashion-mnist", "FashionMNIST", _FASHION, "fill"),
     "kmnist": _idx("kmnist", "KMNIST", _KUZUSHIJI, "fill"),
     "emnist-digits": _emnist("digits", "280,000 handwritten digits", _DIGITS),
-    "emnist-letters": _emnist("letters", "145,600 letters, capitals and small ones together", _SMALL, 1),
+    "emnist-letters": _emnist(
+        "letters",
+        "145,600 letters, capitals and small ones together",
+        _SMALL,
+        target_transform=lambda label: label - 1,  # a is 1 there
+    ),
     "emnist-balanced": _emnist("balanced", "131,600 digits and letters", _lower(_MERGED)),
     "emnist-bymerge": _emnist("bymerge", "814,255 digits and letters", _lower(_MERGED)),
     "emnist-byclass": _emnist(
