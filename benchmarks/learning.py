@@ -21,12 +21,11 @@ import numpy as np
 
 from sqdr_qiskit.circuits import build_circuit
 from sqdr_qiskit.devices.chip import Chip, chip_of, fake_backend
-from sqdr_qiskit.devices.estimator import DeviceEstimator
+from sqdr_qiskit.devices.estimator import DeviceEstimator, planned_seconds
 from sqdr_qiskit.devices.learning import LearntNoise, Measured, choose_probes, learn_noise
 from sqdr_qiskit.devices.programs import LayoutOptions
-from sqdr_qiskit.devices.rehearsal import LocalSender
-from sqdr_qiskit.devices.sender import planned_seconds
 from sqdr_qiskit.devices.tile_noise import calibrated
+from sqdr_qiskit.devices.twin import LocalSender
 from sqdr_qiskit.noise_models.calibration import snapshot
 from sqdr_qiskit.specs.device import DeviceGate, DeviceRotation, DeviceSnapshot
 

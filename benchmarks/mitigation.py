@@ -20,6 +20,7 @@ from qiskit_aer import AerSimulator
 
 from sqdr_qiskit.circuits import CircuitModel, build_circuit
 from sqdr_qiskit.devices.chip import Chip, chip_of, fake_backend
+from sqdr_qiskit.devices.chip_noise import PartInUse, aer_noise, part_in_use
 from sqdr_qiskit.devices.mitigation import (
     EXTRAPOLATORS,
     METHODS,
@@ -30,7 +31,6 @@ from sqdr_qiskit.devices.mitigation import (
     rehearse,
 )
 from sqdr_qiskit.devices.programs import LayoutOptions
-from sqdr_qiskit.devices.rehearsal import PartInUse, aer_noise, part_in_use
 from sqdr_qiskit.devices.transpilation import compile_for_device
 
 __all__ = ["Checked", "check"]

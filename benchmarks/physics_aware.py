@@ -27,8 +27,7 @@ from qiskit.primitives import (
     PubResult,
 )
 
-from sqdr_qiskit.backends import ExactEstimator
-from sqdr_qiskit.backends.interface import Backend
+from sqdr_qiskit.backends import Backend, ExactEstimator
 from sqdr_qiskit.jobs.settings import data_of, model_settings_of, recipe_of
 from sqdr_qiskit.model.network import build_model, load_weights
 from sqdr_qiskit.simulators.aer import noisy_engine

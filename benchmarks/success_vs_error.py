@@ -18,8 +18,8 @@ from scipy.stats import spearmanr
 from sqdr_qiskit.circuits import build_circuit
 from sqdr_qiskit.devices.estimator import DeviceEstimator
 from sqdr_qiskit.devices.programs import DeviceProgram
-from sqdr_qiskit.devices.rehearsal import LocalSender
 from sqdr_qiskit.devices.study import Finding, Source, Task, carry_out, compile_task, snapshot_chip
+from sqdr_qiskit.devices.twin import LocalSender
 from sqdr_qiskit.errors import UnsupportedError
 from sqdr_qiskit.simulators.exact import ExactEstimator
 

@@ -11,7 +11,7 @@ from sqdr_qiskit.cli.console import JsonOption, print_json, print_note, print_te
 from sqdr_qiskit.errors import SqdrError
 
 if TYPE_CHECKING:
-    from sqdr_qiskit.backends.listing import Listed
+    from sqdr_qiskit.devices.names import Listed
 
 __all__ = ["backends"]
 
@@ -29,11 +29,13 @@ def backends(
     network the snapshots are listed all the same.
     """
     print_note("loading Qiskit")
-    from sqdr_qiskit.backends.listing import account_devices, snapshots
+    from sqdr_qiskit.devices.names import snapshots
 
     devices: list[Listed] = []
     why_none = "not asked for"
     if not offline:
+        from sqdr_qiskit.runtime.accounts import account_devices
+
         try:
             devices = account_devices()
             why_none = ""

@@ -16,12 +16,12 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeAlias
 import typer
 
 from sqdr_qiskit import records
+from sqdr_qiskit.errors import printable
 from sqdr_qiskit.parallel import kernels_are_kept
-from sqdr_qiskit.runtime.cleaning import printable
 
 if TYPE_CHECKING:
     from sqdr_qiskit.jobs.hardware import Hardware
-    from sqdr_qiskit.runtime.waiting import Attention, Waiting
+    from sqdr_qiskit.runtime import Attention, Waiting
 
 __all__ = [
     "compiling",
@@ -258,7 +258,7 @@ def on_hardware(backend: str) -> Iterator[Hardware]:
     """
     from sqdr_qiskit.devices.names import is_hardware
     from sqdr_qiskit.jobs.hardware import Hardware
-    from sqdr_qiskit.runtime.waiting import Attention
+    from sqdr_qiskit.runtime import Attention
 
     if not is_hardware(backend):
         with Hardware(show_waiting()) as hardware:

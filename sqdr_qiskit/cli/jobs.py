@@ -90,7 +90,7 @@ def collect(folder: _Run, *, as_json: JsonOption = False) -> int:
     """Wait for a run's jobs and keep their results; `--resume` of the run then uses them. Sends nothing."""
     from sqdr_qiskit.cli.console import leaving_allowed, show_waiting
     from sqdr_qiskit.jobs.hardware import collect_jobs
-    from sqdr_qiskit.runtime.waiting import Attention
+    from sqdr_qiskit.runtime import Attention
 
     attention = Attention()
     with leaving_allowed(attention):

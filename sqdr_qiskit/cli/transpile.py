@@ -63,7 +63,7 @@ def transpile(
     """
     print_note("loading Qiskit")
     from sqdr_qiskit import records
-    from sqdr_qiskit.devices.study import choose_layout, require_layout_path, write_layout
+    from sqdr_qiskit.devices.study import choose_layout, require_layout_path
     from sqdr_qiskit.jobs.transpile_report import catalogue_source, qasm_source, study_circuits
     from sqdr_qiskit.reports.transpile_page import transpile_markdown, transpile_page
     from sqdr_qiskit.reports.transpile_tables import (
@@ -113,7 +113,7 @@ def transpile(
         choice = choose_layout(
             best, studied.sources[pair[0]], studied.chips[pair[1]], command=typed_command()
         )
-        write_layout(choice, choose)
+        records.write_text(choose, choice.text())
     if as_json:
         print_json(record)
         return

@@ -17,13 +17,14 @@ from qiskit.transpiler import InstructionProperties, QubitProperties, Target
 from qiskit_aer.noise import NoiseModel, QuantumError, ReadoutError
 
 from sqdr_qiskit.devices.fusing import Entanglers
+from sqdr_qiskit.devices.names import no_fractional_gates
 from sqdr_qiskit.errors import ArgumentError, BackendError, SpecError
 from sqdr_qiskit.noise_models.build import PlacedChannel, quantum_error
 from sqdr_qiskit.noise_models.calibration import device_channels, over_rotation
 from sqdr_qiskit.specs.channels import ChannelSpec
 from sqdr_qiskit.specs.device import DeviceSnapshot
 
-__all__ = ["Chip", "chip_of", "Edge", "fake_backend", "median_noise", "PlacedChannels"]
+__all__ = ["aer_error", "Chip", "chip_of", "Edge", "fake_backend", "median_noise", "PlacedChannels"]
 
 
 def fake_backend(name: str) -> BackendV2:
@@ -55,6 +56,7 @@ def _classes() -> dict[str, str]:
     """Name of a snapshot -> its class in `qiskit_ibm_runtime.fake_provider`, by that package's own rule."""
     from qiskit_ibm_runtime import fake_provider
 
+    # Its own list of snapshots loads all of them.
     names = [n for n in vars(fake_provider) if n.startswith("Fake") and not n.startswith("FakeProvider")]
     return {"fake_" + name[4:].removesuffix("V2").removesuffix("Backend").lower(): name for name in names}
 
@@ -157,14 +159,12 @@ class Chip:
             ArgumentError: The chip has no such gate.
         """
         if not self.has_fractional_gates:
-            raise ArgumentError(
-                f"Argument `fractional` must be left out with device {self.name}, which has no RX of any "
-                f"angle as one pulse (Heron and Nighthawk chips have)."
-            )
+            raise no_fractional_gates(self.name)
         target = self.target
         if "rx" not in target.operation_names:
             target = _copied(target, lambda _, table: table)
             target.add_instruction(RXGate(Parameter("theta")), dict(self.target["sx"]))
+        # What was found of channels so far stays with the chip as it was.
         return replace(self, target=target, fractional=True, _found={})
 
     @cached_property
@@ -174,6 +174,7 @@ class Chip:
         for name in self._entanglers:
             for qubits in self.target[name]:
                 error, pair = self.gate_error(name, qubits), frozenset(qubits)
+                # Calibrated in both directions, a pair runs in the better one: a CZ has none.
                 if error < _FAULTY and (pair not in found or error < found[pair].error):
                     duration = self.duration(name, qubits)
                     found[pair] = Edge(name, (int(qubits[0]), int(qubits[1])), error, duration)
@@ -183,6 +184,7 @@ class Chip:
     def working(self) -> Target:
         """The target without faulty two-qubit gates, for routing."""
 
+        # Qiskit routes by what is coupled, whatever its error: a faulty gate must not be there at all.
         def sound(name: str, table: _Table) -> _Table:
             if name not in self._entanglers:
                 return table
@@ -231,7 +233,7 @@ class Chip:
         entry = properties[qubit] if properties else None
         t1 = getattr(entry, "t1", None) or math.inf
         t2 = getattr(entry, "t2", None) or math.inf
-        return t1, min(t2, 2 * t1)
+        return t1, min(t2, 2 * t1)  # calibrated T2 may lie above, where no channel is
 
     def under(self, device: DeviceSnapshot) -> Chip:
         """The same chip with other noise: errors, durations, relaxation and readout of a snapshot of it.
@@ -263,6 +265,7 @@ class Chip:
             return found
 
         target = _copied(self.target, as_told, relaxation)
+        # What the snapshot leaves open stays as it is calibrated here.
         readout = tuple(
             (old[0] if p01 is None else p01, old[1] if p10 is None else p10)
             for p01, p10, old in zip(device.p01, device.p10, self.readout, strict=True)
@@ -288,15 +291,8 @@ class Chip:
         """The relaxation of a qubit that waits."""
         return self._channels(f"wait~{nanoseconds}", (qubit,), 0.0, nanoseconds * 1e-9)
 
-    def error_after(self, name: str, qubits: tuple[int, ...]) -> QuantumError | None:
-        """`channels_after` as one Aer error; None for a perfect gate."""
-        return _error(self.channels_after(name, qubits), len(qubits))
-
-    def error_of_waiting(self, qubit: int, nanoseconds: int) -> QuantumError | None:
-        """`channels_of_waiting` as one Aer error; None for a perfect qubit."""
-        return _error(self.channels_of_waiting(qubit, nanoseconds), 1)
-
     def _channels(self, name: str, qubits: tuple[int, ...], error: float, seconds: float) -> PlacedChannels:
+        # A chip has some hundred gates, a training asks for thousands.
         key = (name, qubits)
         if key not in self._found:
             times = [self.relaxation(qubit) for qubit in qubits]
@@ -355,6 +351,7 @@ def _readout(target: Target, properties: Any, qubit: int) -> tuple[float, float]
         known = properties.qubit_property(qubit)
         if "prob_meas1_prep0" in known and "prob_meas0_prep1" in known:
             return float(known["prob_meas1_prep0"][0]), float(known["prob_meas0_prep1"][0])
+    # A target knows the mean of both errors alone.
     entry = target["measure"].get((qubit,)) if "measure" in target.operation_names else None
     error = float(getattr(entry, "error", None) or 0.0)
     return error, error
@@ -373,6 +370,7 @@ def median_noise(chip: Chip) -> NoiseModel:
     Args:
         chip: The device; faulty gates are left out.
     """
+    # Medians: a few qubits of every chip are out of order and would spoil a mean.
     qubits = list(chip.neighbours)
     t1, t2 = (median(chip.relaxation(qubit)[i] for qubit in qubits) for i in (0, 1))
     edges = list(chip.edges.values())
@@ -397,9 +395,10 @@ def _relaxing(
     channels = device_channels(
         error, median(seconds) * 1e9 or None, (times[0],) * n_qubits, (times[1],) * n_qubits
     )
-    return _error(channels, n_qubits)
+    return aer_error(channels, n_qubits)
 
 
-def _error(channels: PlacedChannels, n_qubits: int) -> QuantumError | None:
+def aer_error(channels: PlacedChannels, n_qubits: int) -> QuantumError | None:
+    """Channels after a gate as one Aer error; None if there are none."""
     placed = tuple(PlacedChannel(channel, operands) for channel, operands in channels)
     return quantum_error(placed, n_qubits) if placed else None

@@ -95,7 +95,7 @@ def _pull_back(
     for name, where, ptm, last in reversed(steps):
         columns = [place[qubit] for qubit in where]
         if not codes[:, columns].any():
-            continue
+            continue  # only identities stand here, and a gate leaves them
         if ptm is not None:
             codes, weights = _turned(codes, weights, columns[0], ptm)
             if len(weights) > _MOST_STRINGS:
@@ -107,6 +107,8 @@ def _pull_back(
         pair = 4 * codes[:, columns[0]] + codes[:, columns[1]]
         codes[:, columns[0]], codes[:, columns[1]] = images[pair] >> 2, images[pair] & 3
         weights = weights * signs[pair]
+        # Before a qubit's first gate the state is a product: its letter can be replaced by a number now, and
+        # strings that differ there alone become one.
         for qubit in last:
             weights = weights * bloch[qubit][codes[:, place[qubit]]]
             codes[:, place[qubit]] = 0
@@ -139,6 +141,7 @@ def _steps(circuit: QuantumCircuit) -> tuple[list[_Step], dict[int, NDArray[np.f
         if len(where) == 1:
             ptm = _ptm(item.operation)
             ptm = ptm @ runs[where[0]] if where[0] in runs else ptm
+            # Rounding would make strings that are not there, and their number is what limits this.
             runs[where[0]] = np.where(np.abs(ptm) < _NOTHING, 0.0, ptm)
             continue
         first = tuple(qubit for qubit in where if qubit not in entangled)
@@ -185,6 +188,7 @@ def _merged(
 ) -> tuple[NDArray[np.uint8], NDArray[np.float64]]:
     if len(codes) < 2:
         return codes, weights
+    # A string as one opaque value: sorted as a whole, many times faster than by its columns.
     view = np.ascontiguousarray(codes).view(np.dtype((np.void, codes.shape[1]))).ravel()
     _, first, inverse = np.unique(view, return_index=True, return_inverse=True)
     return np.ascontiguousarray(codes[first]), np.asarray(
@@ -206,6 +210,7 @@ def _clifford(name: str) -> tuple[NDArray[np.uint8], NDArray[np.float64]]:
         )
     getattr(probe, name)(0, 1)
     matrix = Operator(probe).data
+    # A Clifford gate takes every word to one word: each row of the table has a single entry of +-1.
     words = [Pauli("IXYZ"[b] + "IXYZ"[a]).to_matrix() for a in range(4) for b in range(4)]
     table = np.array([[np.trace(w @ matrix.conj().T @ v @ matrix).real / 4 for w in words] for v in words])
     if not np.allclose(np.abs(table).max(axis=1), 1.0):

@@ -1,4 +1,13 @@
-"""Expectation values from a device: logical circuits laid out, sent in few requests, results mapped back."""
+"""Expectation values from a device: logical circuits laid out, sent in few requests, results mapped back.
+
+First the seam between what runs on a chip and how it gets there and back. Above it stands
+`DeviceEstimator`: circuits laid out and transpiled for the device, cut into requests by the device's limits.
+Below it a `Sender`: this machine (`twin`), or IBM Runtime with accounts, queues, outages and a ledger.
+
+    sender.announce([Request(pubs, p, executions), ...])      # may refuse the group: the ceiling
+    handles = [sender.send(pubs, precision=p, label=l) for ...]
+    results = [sender.collect(handle) for handle in handles]
+"""
 
 from __future__ import annotations
 
@@ -6,6 +15,7 @@ import logging
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import Protocol
 from uuid import uuid4
 
 import numpy as np
@@ -26,31 +36,173 @@ from qiskit.providers import JobStatus
 from qiskit.quantum_info import SparsePauliOp
 
 from sqdr_qiskit.devices.chip import Chip
-from sqdr_qiskit.devices.layout_file import note_calibration, require_device
-from sqdr_qiskit.devices.programs import DeviceProgram, LayoutOptions, Round
-from sqdr_qiskit.devices.sender import (
-    MOST_EXECUTIONS,
-    MOST_INSTRUCTIONS,
-    Handle,
-    Request,
-    Sender,
-    executions_of,
-    planned_seconds,
-    precision_of,
-    shots_of,
+from sqdr_qiskit.devices.programs import (
+    DeviceProgram,
+    LayoutOptions,
+    Round,
+    note_calibration,
+    require_device,
 )
 from sqdr_qiskit.devices.transpilation import compile_for_device
 from sqdr_qiskit.errors import ArgumentError, BackendError
 from sqdr_qiskit.simulators import CircuitCache
 from sqdr_qiskit.simulators.exact import distinct_observables
 
-__all__ = ["DEFAULT_SHOTS", "DeviceEstimator", "DeviceJob", "Usage"]
+__all__ = [
+    "DEFAULT_SHOTS",
+    "DeviceEstimator",
+    "DeviceJob",
+    "executions_of",
+    "Handle",
+    "MOST_EXECUTIONS",
+    "MOST_INSTRUCTIONS",
+    "planned_seconds",
+    "precision_of",
+    "Request",
+    "Sender",
+    "shots_of",
+    "Usage",
+]
 
 DEFAULT_SHOTS = 4096
 _PROGRAMS = 16
 _log = logging.getLogger("sqdr_qiskit")
 
 _Float = NDArray[np.float64]
+
+
+@dataclass(frozen=True, eq=False)
+class Request:
+    """A request that is about to be sent.
+
+    Attributes:
+        pubs: See `Sender.send`.
+        precision: See `Sender.send`.
+        executions: Circuit executions, `executions_of(pubs, precision)`.
+    """
+
+    pubs: Sequence[EstimatorPub]
+    precision: float
+    executions: int
+
+
+class Handle(Protocol):
+    """A request that was sent and is not collected yet; opaque but for its name."""
+
+    @property
+    def label(self) -> str:
+        """What it is for, in a word or two (`forward 3/7`)."""
+        ...
+
+
+class Sender(Protocol):
+    """Takes requests to a device and brings their results back.
+
+    Send all requests that belong together before the first is collected: they then queue once, not in turn.
+    """
+
+    def announce(self, requests: Sequence[Request]) -> None:
+        """Say what is about to be sent; call it once for each group, before the first of it is sent.
+
+        Raises:
+            BackendError: The group would exceed a ceiling; nothing of it was sent.
+        """
+        ...
+
+    def send(self, pubs: Sequence[EstimatorPub], *, precision: float, label: str) -> Handle:
+        """Send one request.
+
+        Args:
+            pubs: PUBs of circuits that the device can run as they are (its gates, its couplings), observables
+                on the device's qubits.
+            precision: Target standard error of every expectation value; `precision_of(shots)`.
+            label: What it is for, in a word or two.
+
+        Raises:
+            BackendError: The device refused it, or cannot be reached.
+        """
+        ...
+
+    def collect(self, handle: Handle) -> PrimitiveResult[PubResult]:
+        """Wait for a request's result: one `PubResult` for each of its PUBs, in their order.
+
+        Raises:
+            BackendError: The device failed.
+        """
+        ...
+
+
+_PER_JOB_S = 2.0
+_PER_EXECUTION_S = 0.00035
+
+
+def planned_seconds(executions: int) -> float:
+    """Quantum seconds of one job: 2 + 0.00035 x executions.
+
+    Args:
+        executions: Parameter sets x bases x shots.
+
+    Source: IBM Quantum documentation, "Workload usage": about 2 s per job and 0.35 ms per execution. Error
+    mitigation adds to it; what was really used stands beside the plan afterwards.
+    """
+    return _PER_JOB_S + _PER_EXECUTION_S * executions
+
+
+_LONGEST_JOB_S = 3 * 3600.0
+_MARGIN = 0.8  # the figures are round ones
+
+MOST_INSTRUCTIONS = int(_MARGIN * 26.8e6)
+"""Control instructions on one qubit in one job, over all its parameter sets."""
+
+MOST_EXECUTIONS = int(
+    _MARGIN * (_LONGEST_JOB_S - planned_seconds(0)) / (planned_seconds(1) - planned_seconds(0))
+)
+"""Circuit executions (parameter sets x bases x shots) of one job, so that it ends within three hours."""
+
+
+def precision_of(shots: int) -> float:
+    """The precision for which Runtime takes exactly `shots` samples, 1 / sqrt(shots)."""
+    precision = 1.0 / math.sqrt(shots)
+    while math.ceil(1.0 / precision**2) > shots:  # rounding up by one in the last digit
+        precision = math.nextafter(precision, 1.0)
+    return precision
+
+
+def shots_of(precision: float) -> int:
+    """Samples that Runtime takes for a precision, ceil(1 / precision^2)."""
+    return math.ceil(1.0 / precision**2)
+
+
+def executions_of(pubs: Sequence[EstimatorPub], precision: float) -> int:
+    """Circuit executions of a request: parameter sets times bases to measure in times shots.
+
+    Observables that agree qubit by qubit (or leave a qubit alone) share a basis.
+    """
+    total = 0
+    for pub in pubs:
+        total += max(pub.parameter_values.size, 1) * _n_bases(pub) * shots_of(precision)
+    return total
+
+
+def _n_bases(pub: EstimatorPub) -> int:
+    bases: list[dict[int, str]] = []
+    terms = {term for observable in pub.observables.ravel().tolist() for term in observable}
+    for term in sorted(terms, key=lambda text: (-sum(letter != "I" for letter in text), text)):
+        wanted = {place: _AXIS[letter] for place, letter in enumerate(term) if letter != "I"}
+        for basis in bases:
+            if all(basis.get(place, axis) == axis for place, axis in wanted.items()):
+                basis.update(wanted)
+                break
+        else:
+            bases.append(wanted)
+    return max(len(bases), 1)
+
+
+_AXIS = {
+    "X": "X", "+": "X", "-": "X",
+    "Y": "Y", "r": "Y", "l": "Y",
+    "Z": "Z", "0": "Z", "1": "Z",
+}  # fmt: skip
 
 
 @dataclass
@@ -123,15 +275,6 @@ class DeviceEstimator(BaseEstimatorV2):
                 "%s: laid out whole%s.", program.note, "" if self.options.choice else ", not in tiles"
             )
         return program
-
-    def require(self, circuit: QuantumCircuit, observables: Sequence[SparsePauliOp]) -> None:
-        """Refuse a circuit that cannot be laid out, before anything is made or sent.
-
-        Raises:
-            UnsupportedError: See `program`.
-            SpecError: See `program`.
-        """
-        self.program(circuit, observables)
 
     def run(self, pubs: Iterable[EstimatorPubLike], *, precision: float | None = None) -> DeviceJob:
         """Send `pubs`; observables and parameters broadcast as Qiskit's interface says.
@@ -290,20 +433,12 @@ def _parts(of: Round, rows: _Float, precision: float) -> list[_Part]:
         bound = BindingsArray({of.parameters: some}, shape=(len(some),))
         return EstimatorPub(of.circuit, column, bound, precision=precision)
 
-    # What one parameter set takes, so that no part has to be cut again.
+    # A part takes what one parameter set takes, times their number: none has to be cut again.
     one = pub(np.zeros((1, len(of.parameters))))
-    most = min(MOST_EXECUTIONS // executions_of([one], precision), MOST_INSTRUCTIONS // _instructions(one))
-    parts = [pub(rows[start : start + max(1, most)]) for start in range(0, len(rows), max(1, most))]
-    return [_Part(part, precision, executions_of([part], precision), _instructions(part)) for part in parts]
-
-
-def _instructions(pub: EstimatorPub) -> int:
-    """Control instructions on the busiest qubit, over all parameter sets."""
-    busy = np.ones(pub.circuit.num_qubits, dtype=np.int64)  # the measurement
-    for item in pub.circuit.data:
-        for qubit in item.qubits:
-            busy[pub.circuit.find_bit(qubit).index] += 1
-    return int(busy.max()) * max(1, math.prod(pub.parameter_values.shape))
+    executions = executions_of([one], precision)
+    most = max(1, min(MOST_EXECUTIONS // executions, MOST_INSTRUCTIONS // of.instructions))
+    cuts = [rows[start : start + most] for start in range(0, len(rows), most)]
+    return [_Part(pub(some), precision, executions * len(some), of.instructions * len(some)) for some in cuts]
 
 
 def _pack(parts: Sequence[_Part]) -> list[list[_Part]]:

@@ -20,9 +20,9 @@ from qiskit.circuit import Parameter, ParameterVector, QuantumCircuit
 from qiskit.circuit.library import U3Gate
 from qiskit.synthesis import OneQubitEulerDecomposer
 
-from sqdr_qiskit.devices.turns import Turns
 from sqdr_qiskit.errors import UnsupportedError
 from sqdr_qiskit.lightcone.operations import CZ, Fixed, Operation, Rotation
+from sqdr_qiskit.tiles.turns import Turns
 
 __all__ = ["Entanglers", "Fused", "fuse", "unfused"]
 
@@ -75,6 +75,7 @@ class Fused:
     @cached_property
     def turns(self) -> Turns:
         """How the parameters that went in become the circuit's."""
+        # Of each run's three angles where it stands among the parameters; -1 where it was left out.
         columns = np.full(3 * len(self.runs), -1, dtype=np.int64)
         columns[self.columns] = np.arange(len(self.columns))
         return Turns.of(
@@ -186,6 +187,7 @@ class _Writer:
 
     def _turn(self, qubit: int, matrix: _Matrix) -> None:
         waiting = self._waiting.setdefault(qubit, [])
+        # Fixed gates in a row become one: a step less for every sample.
         if waiting and isinstance(waiting[-1], np.ndarray):
             waiting[-1] = matrix @ waiting[-1]
         else:
@@ -196,6 +198,7 @@ class _Writer:
             raise UnsupportedError(f"Qubits {sorted(qubits)} must be coupled on the device, but are not.")
         name, (first, second) = self._entanglers[frozenset(qubits)]
         before, after = _CORRECTIONS[name]
+        # What makes the native gate a CZ joins the runs on both sides, and costs no pulse.
         for qubit, matrix in zip((first, second), before, strict=True):
             if matrix is not None:
                 self._turn(qubit, matrix)
@@ -215,7 +218,7 @@ class _Writer:
             self.circuit.append(item.operation, [qubit])
 
     def _free(self, qubit: int, run: list[_Step | _Matrix], *, fresh: bool, read: bool, last: bool) -> None:
-        self._touched.add(qubit)
+        self._touched.add(qubit)  # by angles that may be any: not in |0> from here on
         number = len(self.runs)
         self.runs.append(tuple(run))
         if self._style == "u3":
@@ -227,7 +230,7 @@ class _Writer:
             self.circuit.rx(self._new(number, 0), qubit)
             self.circuit.rz(self._new(number, 1) + np.pi / 2, qubit)
             return
-        if not fresh:
+        if not fresh:  # |0> does not feel a first turn about Z, a reading of Z no last one
             self.circuit.rz(self._new(number, 2), qubit)
         self.circuit.sx(qubit)
         self.circuit.rz(self._new(number, 0) + np.pi, qubit)
@@ -236,6 +239,7 @@ class _Writer:
             self.circuit.rz(self._new(number, 1) + np.pi, qubit)
 
     def _new(self, number: int, place: int) -> Parameter:
+        # A vector's elements are sorted by number, single parameters by name: angle 10 before angle 2.
         self._vector.resize(len(self.parameters) + 1)
         self.parameters.append(self._vector[len(self.parameters)])
         self.columns.append(3 * number + place)

@@ -29,7 +29,7 @@ from scipy.stats import chi2, norm
 
 from sqdr_qiskit.devices.chip import Chip
 from sqdr_qiskit.devices.programs import DeviceProgram
-from sqdr_qiskit.devices.tile_noise import Key, Tile, calibrated, require_tiles, tiles_of
+from sqdr_qiskit.devices.tile_noise import Key, NoisyTile, calibrated, require_tiles, tiles_of
 from sqdr_qiskit.errors import ArgumentError
 from sqdr_qiskit.specs.device import COHERENT, DeviceRotation, DeviceSnapshot
 
@@ -47,6 +47,8 @@ _FOREVER = 1e3  # s: the longest time that is written
 _UNTOLD = 0.7  # of the prior's width; what stays wider, the data do not tell
 _BAD = 1e-3  # p-value of chi-square
 _ROUNDS = 12
+_HELD_OUT = 0.2  # share of the samples that is not fitted but predicted
+_CANDIDATES = 8  # rows to choose from, for each probe that is chosen
 
 
 @dataclass(frozen=True)
@@ -141,6 +143,8 @@ class LearntNoise:
             if key not in known or gate.name not in ("sx", "x", "rx", "u3", "cz", "ecr", "cx"):
                 gates.append(gate)
                 continue
+            # The rule of `noise_models.calibration` backwards: the calibrated infidelity holds the relaxation
+            # during the gate, too, and so changes with T1 and T2.
             duration = chip.duration(gate.name, gate.qubits)
             relax = 1.0
             for q in gate.qubits:
@@ -168,16 +172,13 @@ class LearntNoise:
         )
 
 
-def learn_noise(
-    program: DeviceProgram, chip: Chip, measured: Sequence[Measured], *, held_out: float = 0.2
-) -> LearntNoise:
+def learn_noise(program: DeviceProgram, chip: Chip, measured: Sequence[Measured]) -> LearntNoise:
     """Fit the noise of the qubits in use to measured expectation values.
 
     Args:
         program: What ran, laid out in tiles.
         chip: The device by its calibration.
         measured: What it gave.
-        held_out: Share of the samples that is not fitted but predicted.
 
     Raises:
         UnsupportedError: See `require_learnable`.
@@ -191,7 +192,8 @@ def learn_noise(
         np.concatenate([getattr(run, name) for run in measured]) for name in ("values", "places")
     )
     tiles = tiles_of(program, chip, program.inner(values), places)
-    test = np.random.default_rng(0).permutation(n_samples) < held_out * n_samples
+    # A fixed seed: the same measurements give the same file.
+    test = np.random.default_rng(0).permutation(n_samples) < _HELD_OUT * n_samples
     estimates: list[Estimate] = []
     rows: list[_Float] = []
     uncertain: list[_Float] = []
@@ -207,6 +209,7 @@ def learn_noise(
         rows.append(np.stack([fit.measured(test), before, after, spread], axis=1))
         uncertain.append(np.einsum("vi,ij,vj->v", slopes, covariance, slopes))
     found = np.concatenate(rows)
+    # A prediction is uncertain itself; without its share honest fits would seem to fail.
     both = found[:, 3] ** 2 + np.concatenate(uncertain)
     seen, before, after, spread = found.T
     n = len(found)
@@ -229,7 +232,6 @@ def choose_probes(
     n_rows: int,
     shots: int,
     seed: int = 0,
-    candidates: int = 8,
 ) -> _Float:
     """Angles that tell the parameters of the noise apart, given what is measured already.
 
@@ -244,7 +246,6 @@ def choose_probes(
         n_rows: How many rows to choose.
         shots: Readings of each.
         seed: Of the candidates.
-        candidates: How many rows to choose from, for each row that is chosen.
 
     Returns:
         Parameters of the original circuit, shape (n_rows * samples side by side, n_params), radians.
@@ -255,13 +256,10 @@ def choose_probes(
     require_tiles(program)
     rng = np.random.default_rng(seed)
     n_copies = max(len(part.copies) for part in program.rounds)
-    n_params = (
-        program.logical.coefficients.shape[1]
-        if program.logical.stage is None
-        else (program.logical.stage.n_outer)
-    )
-    many = candidates * n_rows * n_copies
+    n_params = program.logical.depends.shape[1]
+    many = _CANDIDATES * n_rows * n_copies
     values = rng.uniform(-np.pi, np.pi, (many, n_params))
+    # At quarter turns an ideal reading is 0 or +-1; near +-1 shots scatter least.
     quarters = np.repeat(rng.random(many // n_copies) < 0.5, n_copies)
     values[quarters] = np.round(values[quarters] / (np.pi / 2)) * np.pi / 2
     known = tiles_of(
@@ -286,7 +284,7 @@ def choose_probes(
         fit = _Fit(chip, group, keys, expectations, np.full(many, shots))
         guess, slopes = fit.predicted(np.zeros(len(keys)), np.ones(many, dtype=bool))
         scaled = slopes / np.sqrt(_variance(guess, np.full(len(guess), shots)))[:, None]
-        groups.append((np.linalg.inv(start), scaled, fit.samples() // n_copies))
+        groups.append((np.linalg.inv(start), scaled, fit.samples // n_copies))
     for _ in range(n_rows):
         gains = np.zeros(many // n_copies)
         for covariance, scaled, rows in groups:
@@ -294,12 +292,13 @@ def choose_probes(
                 own_rows = scaled[rows == row]
                 inner = np.eye(len(own_rows)) + own_rows @ covariance @ own_rows.T
                 gains[row] += np.linalg.slogdet(inner)[1]
-        gains[chosen] = -np.inf
+        gains[chosen] = -np.inf  # each row at most once
         best = int(np.argmax(gains))
         chosen.append(best)
         updated = []
         for covariance, scaled, rows in groups:
             own_rows = scaled[rows == best]
+            # Woodbury: the inverse of Fisher + own_rows^T own_rows, without inverting it anew.
             side = covariance @ own_rows.T
             inner = np.eye(len(own_rows)) + own_rows @ side
             updated.append((covariance - side @ np.linalg.solve(inner, side.T), scaled, rows))
@@ -327,7 +326,7 @@ class _Fit:
     """Tiles that share parameters, in units of the prior: u = (parameter - calibrated) / width."""
 
     def __init__(
-        self, chip: Chip, tiles: Sequence[Tile], keys: Sequence[Key], expectations: _Float, shots: _Float
+        self, chip: Chip, tiles: Sequence[NoisyTile], keys: Sequence[Key], expectations: _Float, shots: _Float
     ) -> None:
         self._tiles, self._keys = tiles, keys
         self._expectations, self._shots = expectations, shots
@@ -335,28 +334,18 @@ class _Fit:
         self._width = np.array([_width(chip, key) for key in keys])
         signed = np.array([key[0] in _ANGLES for key in keys])
         self._lowest = np.where(signed, -np.inf, -self._start / self._width)
+        # Of each value: whose sample's it is, and which term's.
+        self.samples = np.concatenate([np.repeat(tile.samples, len(tile.terms)) for tile in tiles])
+        self._terms = np.concatenate([np.tile(tile.terms, len(tile.samples)) for tile in tiles])
 
     def measured(self, chosen: NDArray[np.bool_]) -> _Float:
-        """Expectation values of the chosen samples, tile after tile."""
-        return np.concatenate(
-            [
-                self._expectations[np.ix_(tile.samples[chosen[tile.samples]], tile.terms)].ravel()
-                for tile in self._tiles
-            ]
-        )
+        """Expectation values of the chosen samples, tile after tile, as `predicted` gives them."""
+        kept = chosen[self.samples]
+        return np.asarray(self._expectations[self.samples[kept], self._terms[kept]])
 
     def shots(self, chosen: NDArray[np.bool_]) -> _Float:
         """Readings of each of them."""
-        return np.concatenate(
-            [
-                np.repeat(self._shots[tile.samples[chosen[tile.samples]]], len(tile.terms))
-                for tile in self._tiles
-            ]
-        )
-
-    def samples(self) -> NDArray[np.int64]:
-        """Number of the sample of each value."""
-        return np.concatenate([np.repeat(tile.samples, len(tile.terms)) for tile in self._tiles])
+        return np.asarray(self._shots[self.samples[chosen[self.samples]]])
 
     def predicted(self, u: _Float, chosen: NDArray[np.bool_]) -> tuple[_Float, _Float]:
         """Expectation values at these parameters, and their slopes: shapes (n,) and (n, len(keys))."""
@@ -381,6 +370,7 @@ class _Fit:
             weights = 1.0 / _variance(values, shots)
             fisher = (slopes.T * weights) @ slopes + np.eye(len(u))
             gradient = slopes.T @ (weights * (measured - values)) - u
+            # Newton's step is the least-squares solution by the matrix's root, and that takes bounds.
             root = np.linalg.cholesky(fisher)
             step = lsq_linear(
                 root.T,
@@ -434,7 +424,7 @@ def _variance(expectations: _Float, shots: _Float) -> _Float:
     return np.asarray(np.maximum(1.0 - expectations**2, 2.0 / shots) / shots)
 
 
-def _connected(tiles: Sequence[Tile]) -> list[tuple[list[Tile], list[Key]]]:
+def _connected(tiles: Sequence[NoisyTile]) -> list[tuple[list[NoisyTile], list[Key]]]:
     """Tiles that share a parameter, directly or through others, with all parameters that they depend on."""
     graph: rustworkx.PyGraph[int, None] = rustworkx.PyGraph()
     graph.add_nodes_from(range(len(tiles)))

@@ -29,8 +29,8 @@ from numpy.typing import NDArray
 from qiskit.circuit import QuantumCircuit
 
 from sqdr_qiskit.devices.chip import Chip, PlacedChannels
+from sqdr_qiskit.devices.chip_noise import Noise, chip_engine, twirled
 from sqdr_qiskit.devices.programs import DeviceProgram, Round
-from sqdr_qiskit.devices.rehearsal import Noise, chip_engine, twirled
 from sqdr_qiskit.devices.twin import TwinEngine
 from sqdr_qiskit.errors import ArgumentError, UnsupportedError
 from sqdr_qiskit.lightcone.engine import ExactEngine
@@ -212,6 +212,7 @@ def rehearse(
 
         return TwinEngine(circuit, program, engine).terms(values, None)[0]
 
+    # The readout is not in the engine but in the slope, which the method divides out with its own shot noise.
     slope, offset = _readings(program, chip, len(values))
     undone_gamma, method = 1.0, mitigation.method
     if method == "none":
@@ -341,5 +342,6 @@ def pauli_rates(channels: PlacedChannels) -> dict[str, float]:
     commute = np.kron(sign, sign)  # +1 where two of the 16 commute
     logs = np.log(np.maximum(fidelities, 1e-12))
     rates = np.linalg.solve(1.0 - commute[1:, 1:], -logs[1:])
+    # The identity has fidelity 1 and no rate; the other fifteen determine each other.
     letters = [a + b for a in "IXYZ" for b in "IXYZ"]
     return {letters[i + 1]: float(rate) for i, rate in enumerate(rates) if rate > 1e-12}

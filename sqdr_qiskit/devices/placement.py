@@ -14,7 +14,7 @@ import scipy.sparse
 from qiskit.circuit import QuantumCircuit
 
 from sqdr_qiskit.devices.chip import Chip
-from sqdr_qiskit.devices.layout_file import refuse
+from sqdr_qiskit.devices.programs import refuse
 from sqdr_qiskit.specs.device import LayoutSpec
 
 __all__ = [
@@ -335,26 +335,21 @@ def place_as_chosen(chip: Chip, tiles: Sequence[ChainNeeds], choice: LayoutSpec)
     found: Placements = []
     for number, (copies, count) in enumerate(zip(choice.tiles, counts, strict=True), 1):
         members = list(range(sum(counts[: number - 1]), sum(counts[: number - 1]) + count))
-        costs = []
-        for copy in copies:
-            for member, chain in zip(members, copy, strict=True):
-                _check_chain(chip, tiles[member], chain, choice, f"tile {member + 1} in round {number}")
-            costs.append(
-                tuple(chain_cost(chip, tiles[i], chain) for i, chain in zip(members, copy, strict=True))
+        costs = [
+            tuple(
+                _chosen_cost(chip, tiles[member], chain, choice, f"tile {member + 1} in round {number}")
+                for member, chain in zip(members, copy, strict=True)
             )
-        for copy, of in zip(copies, costs, strict=True):
-            for chain, cost in zip(copy, of, strict=True):
-                if math.isinf(cost):
-                    refuse(
-                        choice, "tiles", f"names {list(chain)}, which {chip.name} cannot read out any more"
-                    )
+            for copy in copies
+        ]
         found.append((members, Placement(copies, tuple(costs))))
     return found
 
 
-def _check_chain(
+def _chosen_cost(
     chip: Chip, needs: ChainNeeds, chain: tuple[int, ...], choice: LayoutSpec, where: str
-) -> None:
+) -> float:
+    """`chain_cost` of a tile on the chain that the file names, if the chip still carries it there."""
     if len(chain) != needs.length:
         refuse(choice, "tiles", f"must have {needs.length} qubits for {where}, but has {list(chain)}")
     for qubit in chain:
@@ -368,3 +363,7 @@ def _check_chain(
                 f"puts {where} on {list(chain)}, but {chip.name} has no working two-qubit gate on "
                 f"{pair[0]} and {pair[1]}",
             )
+    cost = chain_cost(chip, needs, chain)
+    if math.isinf(cost):
+        refuse(choice, "tiles", f"names {list(chain)}, which {chip.name} cannot read out any more")
+    return cost

@@ -1,13 +1,20 @@
-"""A circuit as a device runs it: in one round or several, samples side by side, with the way back."""
+"""A circuit as a device runs it: in one round or several, samples side by side, with the way back.
+
+First how circuits are laid out, by options or by the layout file that `transpile` wrote and `infer` and
+`train` take; then the program that comes of it; then its files.
+"""
 
 from __future__ import annotations
 
 import io
+import logging
+import os
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,24 +23,30 @@ from qiskit.circuit import Parameter, QuantumCircuit
 from qiskit.quantum_info import SparsePauliOp
 
 from sqdr_qiskit import records
+from sqdr_qiskit.catalog import is_path
 from sqdr_qiskit.devices.chip import Chip
 from sqdr_qiskit.devices.fusing import Fused
-from sqdr_qiskit.devices.turns import Turns
-from sqdr_qiskit.errors import ArgumentError, BackendError
-from sqdr_qiskit.specs.device import LAYOUTS, LayoutSpec, TileQubits
-from sqdr_qiskit.tiles.tiles import TiledCircuit
+from sqdr_qiskit.errors import ArgumentError, BackendError, SpecError
+from sqdr_qiskit.specs.device import LAYOUTS, LayoutSpec, TileQubits, read_layout
+from sqdr_qiskit.tiles import TiledCircuit, tile_circuit
 
 __all__ = [
     "checked",
     "DeviceProgram",
+    "digest_of",
+    "layout_options",
     "LayoutOptions",
     "LAYOUTS",
     "measured_in",
+    "note_calibration",
     "on_qubits",
+    "refuse",
+    "require_device",
     "Round",
     "write_isa",
 ]
 
+_log = logging.getLogger("sqdr_qiskit")
 
 _Float = NDArray[np.float64]
 
@@ -72,6 +85,69 @@ class LayoutOptions:
             raise ArgumentError(f"Argument `level` must be 0, 1, 2 or 3, but is {self.level}.")
 
 
+def layout_options(layout: str | os.PathLike[str] | LayoutSpec | None) -> LayoutOptions:
+    """How circuits are laid out, from `tiled`, `whole`, a layout file's path or what it says; None is tiled.
+
+    Raises:
+        ArgumentError: No such word.
+        SpecError: The file cannot be read, or says something that cannot be.
+    """
+    if layout is None:
+        return LayoutOptions()
+    if isinstance(layout, str) and not is_path(layout):
+        return LayoutOptions(layout=layout)
+    choice = layout if isinstance(layout, LayoutSpec) else read_layout(layout)
+    return LayoutOptions(layout=choice.layout, choice=choice)
+
+
+def digest_of(circuit: QuantumCircuit, observables: Sequence[SparsePauliOp]) -> str:
+    """SHA-256 of what the outputs need: gates and their qubits cone by cone, and what is read there.
+
+    Names do not count, nor does what changes no output. The cones side by side have the digest of the
+    circuit that they were made of.
+
+    Raises:
+        UnsupportedError: A gate or an observable that cones cannot be computed of, by name.
+    """
+    tiled = tile_circuit(circuit, observables)
+    gates = [
+        [item.operation.name, *(tiled.circuit.find_bit(qubit).index for qubit in item.qubits)]
+        for item in tiled.circuit.data
+    ]
+    terms = [[[letters, wires] for letters, wires, _ in term.to_sparse_list()] for term in tiled.terms]
+    tiles = [[tile.wires, tile.terms] for tile in tiled.tiles]
+    return records.digest({"gates": gates, "terms": terms, "tiles": tiles})
+
+
+def require_device(choice: LayoutSpec, chip: Chip) -> None:
+    """Refuse a layout of another device.
+
+    Raises:
+        SpecError: It is.
+    """
+    if choice.device != chip.name:
+        refuse(choice, "device", f"must be `{chip.name}`, where this runs, but is `{choice.device}`")
+
+
+def note_calibration(choice: LayoutSpec, chip: Chip) -> None:
+    """Say so if the device has been calibrated since the layout was chosen."""
+    if choice.calibrated and chip.calibrated and choice.calibrated != chip.calibrated:
+        _log.warning(
+            "The layout was chosen by the calibration of %s; %s has one of %s.",
+            choice.calibrated,
+            chip.name,
+            chip.calibrated,
+        )
+
+
+def refuse(choice: LayoutSpec, key: str, why: str) -> NoReturn:
+    """Raise the error that names the key of a layout file that does not fit."""
+    raise SpecError(
+        f"Layout of {choice.circuit} on {choice.device}: key `{key}` {why}; `sqdr-qiskit transpile --choose` "
+        "makes one."
+    )
+
+
 @dataclass(frozen=True, eq=False)
 class Round:
     """What a device runs at once.
@@ -101,6 +177,12 @@ class Round:
     def qubits(self) -> tuple[int, ...]:
         """The device's qubits in use, ascending."""
         return tuple(sorted({qubit for copy in self.tiles for tile in copy for qubit in tile}))
+
+    @cached_property
+    def instructions(self) -> int:
+        """Control instructions of one execution on the busiest qubit, its measurement included."""
+        busy = Counter(qubit for item in self.circuit.data for qubit in item.qubits)
+        return 1 + max(busy.values(), default=0)
 
     def bind(self, inner: _Float) -> _Float:
         """Parameter values for a batch: `len(copies)` samples share a row, the last row is filled up.
@@ -144,25 +226,12 @@ class DeviceProgram:
     seed: int | None = None
     initial: tuple[int, ...] = ()
 
-    @cached_property
-    def turns(self) -> Turns:
-        """How the parameters that its angles are affine in become what `Round.bind` takes."""
-        runs = self.logical.runs
-        assert runs is not None  # devices run fused turns
-        return Turns.of(
-            [run.steps for run in runs],
-            [run.columns for run in runs],
-            self.logical.coefficients,
-            self.logical.offsets,
-            self.logical.circuit.num_parameters,
-        )
-
     def inner(self, values: _Float) -> _Float:
         """What `Round.bind` takes, from the original circuit's parameters: shape (batch, n_params)."""
         if self.logical.runs is None:
             return self.logical.bind(self.logical.angles(values))
         outer = values if self.logical.stage is None else self.logical.stage.values(values)
-        return self.turns.values(outer, with_slopes=False)[0]
+        return self.logical.turns.values(outer, with_slopes=False)[0]
 
     @property
     def tiles(self) -> TileQubits:
@@ -249,6 +318,7 @@ def write_isa(program: DeviceProgram, folder: Path, stem: str) -> list[Path]:
 
 def _told(part: Round, name: str) -> QuantumCircuit:
     circuit = part.circuit.copy(name=name)
+    # Plain numbers and lists, since QPY writes metadata as JSON.
     circuit.metadata = {
         "terms": list(part.terms),
         "observables": [

@@ -20,19 +20,16 @@ from qiskit.quantum_info import SparsePauliOp
 
 from sqdr_qiskit import records
 from sqdr_qiskit.devices.chip import Chip, chip_of, fake_backend
+from sqdr_qiskit.devices.chip_noise import estimate_success
 from sqdr_qiskit.devices.equivalence import check_equivalent
-from sqdr_qiskit.devices.layout_file import digest_of
-from sqdr_qiskit.devices.programs import LAYOUTS, DeviceProgram, LayoutOptions
-from sqdr_qiskit.devices.routing import route, whole_logical
-from sqdr_qiskit.devices.success import estimate_success
-from sqdr_qiskit.devices.tiling import compile_tiled
-from sqdr_qiskit.devices.transpilation import compile_as_chosen
+from sqdr_qiskit.devices.programs import LAYOUTS, DeviceProgram, LayoutOptions, digest_of
+from sqdr_qiskit.devices.transpilation import compile_for_device, compile_tiled, route, whole_logical
 from sqdr_qiskit.errors import ArgumentError, BackendError, UnsupportedError
 from sqdr_qiskit.parallel import deaf_to_interrupts
 from sqdr_qiskit.simulators.exact import ExactEstimator
 from sqdr_qiskit.specs.circuit import CircuitSpec
 from sqdr_qiskit.specs.device import LayoutSpec
-from sqdr_qiskit.tiles.tiles import whole_register
+from sqdr_qiskit.tiles import whole_register
 
 __all__ = [
     "carry_out",
@@ -49,7 +46,6 @@ __all__ = [
     "tasks_for",
     "two_qubit_gates",
     "winner",
-    "write_layout",
 ]
 
 
@@ -290,6 +286,7 @@ def study(
     if n_processes == 1 or len(tasks) < _WORTH_PROCESSES:
         gather(carry_out(by_name[task.circuit], task, devices[task.device]) for task in tasks)
     else:
+        # Small enough that no process is left with the last chunk alone for long.
         chunk = max(1, min(8, len(tasks) // (4 * n_processes)))
         with ProcessPoolExecutor(
             n_processes, mp_context=get_context("spawn"), initializer=_receive, initargs=(by_name, devices)
@@ -385,6 +382,7 @@ def _check(source: Source, program: DeviceProgram, task: Task) -> None:
         bound = part.circuit.assign_parameters(
             dict(zip(part.parameters, part.bind(inner)[0], strict=True)), inplace=False
         )
+        # Term by term, as they are read: solved for, since the source gives the observables they make up.
         expected = np.linalg.lstsq(program.logical.weights, exact - program.logical.constants)[0]
         for copy in part.words:
             check_equivalent(
@@ -444,7 +442,8 @@ def choose_layout(finding: Finding, source: Source, chip: Chip, *, command: Sequ
         source=" ".join(records.public_command(command)) or "sqdr_qiskit.devices.study.choose_layout",
         versions=records.versions(("sqdr-qiskit", "qiskit", "qiskit-ibm-runtime")),
     )
-    compile_as_chosen(source.circuit, list(source.observables), chip, choice)
+    # Read as `infer` and `train` will read it.
+    compile_for_device(source.circuit, list(source.observables), chip, LayoutOptions(choice=choice))
     return choice
 
 
@@ -458,12 +457,3 @@ def require_layout_path(path: str | os.PathLike[str]) -> None:
     if Path(path).suffix != ".toml":
         raise ArgumentError(f"Option `--choose` must name a file FILE.toml, but is `{os.fspath(path)}`.")
     records.require_place(path)
-
-
-def write_layout(choice: LayoutSpec, path: str | os.PathLike[str]) -> Path:
-    """Write a layout file atomically.
-
-    Raises:
-        StorageError: It cannot be written.
-    """
-    return records.write_text(path, choice.text())

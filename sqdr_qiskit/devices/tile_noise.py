@@ -27,13 +27,13 @@ from numpy.typing import NDArray
 from qiskit.circuit import QuantumCircuit
 
 from sqdr_qiskit.devices.chip import Chip
+from sqdr_qiskit.devices.chip_noise import crosstalk, part_in_use, waiting_time
 from sqdr_qiskit.devices.programs import DeviceProgram, Round
-from sqdr_qiskit.devices.rehearsal import crosstalk, part_in_use, waiting_time
 from sqdr_qiskit.errors import UnsupportedError
 from sqdr_qiskit.lightcone.operations import CZ, Fixed, Rotation, normal_form
 from sqdr_qiskit.noise_models.calibration import over_rotation
 
-__all__ = ["calibrated", "Key", "require_tiles", "Tile", "tiles_of"]
+__all__ = ["calibrated", "Key", "require_tiles", "NoisyTile", "tiles_of"]
 
 _Float = NDArray[np.float64]
 _Int = NDArray[np.int64]
@@ -46,7 +46,7 @@ _Moment = tuple[float, int, int]  # seconds to the measurement, negative; copy, 
 _NOISY = ("depolarize", "relax", "twist", "cross")
 
 
-def tiles_of(program: DeviceProgram, chip: Chip, inner: _Float, places: _Int) -> list[Tile]:
+def tiles_of(program: DeviceProgram, chip: Chip, inner: _Float, places: _Int) -> list[NoisyTile]:
     """All tiles of a program, with the angles of the samples that stand there.
 
     Args:
@@ -62,13 +62,13 @@ def tiles_of(program: DeviceProgram, chip: Chip, inner: _Float, places: _Int) ->
     pubs = np.cumsum(places == 0)
     at = {(int(pub), int(place)): s for s, (pub, place) in enumerate(zip(pubs, places, strict=True))}
     last = {int(pub): s for s, pub in enumerate(pubs)}
-    found: list[Tile] = []
+    found: list[NoisyTile] = []
     for part in program.rounds:
         n_copies = len(part.copies)
         tiles = [tile for number in range(n_copies) for tile in _tiles(part, number, inner, places, chip)]
         owner = {qubit: tile for tile in tiles for qubit in tile.qubits}
 
-        def beside(tile: Tile, copy: int, n: int = n_copies) -> _Int:
+        def beside(tile: NoisyTile, copy: int, n: int = n_copies) -> _Int:
             """The sample that stands on another place while one of the tile's is run."""
             return np.array(
                 [
@@ -130,7 +130,7 @@ def _pair_key(what: str, pair: tuple[int, int]) -> Key:
     return what, (min(pair), max(pair))
 
 
-def _tiles(part: Round, number: int, inner: _Float, places: _Int, chip: Chip) -> list[Tile]:
+def _tiles(part: Round, number: int, inner: _Float, places: _Int, chip: Chip) -> list[NoisyTile]:
     """The tiles of one place of a round."""
     copy, words = part.copies[number], part.words[number]
     samples = np.flatnonzero(places % len(part.copies) == number)
@@ -155,7 +155,7 @@ def _tiles(part: Round, number: int, inner: _Float, places: _Int, chip: Chip) ->
             return np.asarray(copy.angles(some)[:, order])
 
         tiles.append(
-            Tile(own, tuple(read), np.array(terms, dtype=np.int64), number, samples, angles, inner, chip)
+            NoisyTile(own, tuple(read), np.array(terms, dtype=np.int64), number, samples, angles, inner, chip)
         )
     return tiles
 
@@ -177,7 +177,7 @@ class _Step:
     moment: _Moment
 
 
-class Tile:
+class NoisyTile:
     """A tile with the samples that stand on it.
 
     Attributes:
@@ -206,8 +206,11 @@ class Tile:
         self._read = [(part.qubits.index(qubit), letter, qubit) for qubit, letter in read]
         self._form = normal_form(part.circuit)
         self._cosines, self._sines = self._turns(inner[samples])
+        # A coefficient's number has a digit of base 4 for each qubit: 0 to 3 for I, X, Y, Z.
         letters = np.arange(4**self._n)
         self._letter = [letters >> 2 * q & 3 for q in range(self._n)]
+        # For each qubit the coefficients of I, X, Y and Z on it: what one-qubit steps mix.
+        self._at = [[np.flatnonzero(letter == a) for a in range(4)] for letter in self._letter]
         self.steps: list[_Step] = []
         self.keys: set[Key] = {(what, (qubit,)) for _, _, qubit in self._read for what in ("p01", "p10")}
         by_instruction: dict[int, list[Rotation | Fixed | CZ]] = {}
@@ -322,6 +325,7 @@ class Tile:
 
     def _start(self, n_samples: int) -> _Float:
         state = np.zeros((n_samples, 4**self._n))
+        # |0...0>: words of I and Z have expectation 1, all others 0.
         state[:, np.all([(letter == 0) | (letter == 3) for letter in self._letter], axis=0)] = 1.0
         return state
 
@@ -357,7 +361,7 @@ class Tile:
         kept: list[_Float] = []
         for step in self.steps:
             if keys and step.kind in _NOISY:
-                kept.append(state)
+                kept.append(state)  # the backward sweep meets it again, last one first
             state = self._apply(state, step, rates, cosines, sines, chosen, back=False)
         column = {key: i for i, key in enumerate(keys)}
         values = np.zeros((len(cosines), len(self._read)))
@@ -400,8 +404,7 @@ class Tile:
             cosine, sine = np.cos(rates[key]), np.sin(rates[key])
             slope = -sine * state[:, moved] + cosine * signs * state[:, partner]
             return [(key, np.einsum("sk,sk->s", operator[:, moved], slope))]
-        letter = self._letter[step.where[0]]
-        at = [np.flatnonzero(letter == a) for a in range(4)]
+        at = self._at[step.where[0]]
         if step.kind == "cross":
             key, z, times = step.facts
             angle = times * rates[key]
@@ -446,8 +449,7 @@ class Tile:
                 sine = (-1.0 if back else 1.0) * np.sin(rates[key])
                 found[:, moved] = np.cos(rates[key]) * vectors[:, moved] + sine * signs * vectors[:, partner]
             return found
-        letter = self._letter[step.where[0]]
-        at = [np.flatnonzero(letter == a) for a in range(4)]
+        at = self._at[step.where[0]]
         if kind == "cross":
             key, z, times = step.facts
             if rates[key]:

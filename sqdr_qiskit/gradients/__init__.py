@@ -6,16 +6,14 @@ from collections.abc import Callable
 from dataclasses import dataclass, fields
 from typing import Any
 
-from sqdr_qiskit.backends.interface import Backend
+from sqdr_qiskit.backends import Backend
 from sqdr_qiskit.devices.estimator import DeviceEstimator
-from sqdr_qiskit.devices.rehearsal import LocalSender
-from sqdr_qiskit.devices.twin import Twin
+from sqdr_qiskit.devices.twin import LocalSender, Twin
 from sqdr_qiskit.errors import ArgumentError, UnsupportedError
-from sqdr_qiskit.gradients.exact import ExactGradient, TwinGradient
+from sqdr_qiskit.gradients.exact import ExactGradient, PhysicsAwareGradient, TwinGradient
 from sqdr_qiskit.gradients.interface import BatchedEstimatorGradient, GradientRequest
+from sqdr_qiskit.gradients.packing import Unit
 from sqdr_qiskit.gradients.parameter_shift import Allocation, PackedParameterShift
-from sqdr_qiskit.gradients.physics_aware import PhysicsAwareGradient
-from sqdr_qiskit.gradients.shifts.packing import Unit
 from sqdr_qiskit.gradients.spsa import SPSAGradient
 from sqdr_qiskit.simulators.aer import Noise, noisy_engine
 from sqdr_qiskit.simulators.exact import ExactEstimator
@@ -77,6 +75,7 @@ def _exact(backend: Backend, options: GradientOptions) -> BatchedEstimatorGradie
             f"Gradient `exact` must run on a simulator whose noise is known, but backend {backend.name} is a "
             f"device or stands for one; `physics-aware` computes with a model of it."
         )
+    # The backend's own estimator keeps its engines: a training then makes each of them once.
     if isinstance(backend.estimator, ExactEstimator):
         return ExactGradient(estimator=backend.estimator)
     return ExactGradient(ExactEstimator(backend.maker))

@@ -15,7 +15,7 @@ from qiskit.quantum_info import Pauli, SparseObservable, SparsePauliOp
 from qiskit.quantum_info.operators.base_operator import BaseOperator
 from qiskit_machine_learning.gradients import BaseEstimatorGradient, EstimatorGradientResult
 
-__all__ = ["as_operator", "BatchedEstimatorGradient", "GradientRequest"]
+__all__ = ["as_operator", "BatchedEstimatorGradient", "columns_of", "GradientRequest"]
 
 
 def as_operator(observable: BaseOperator | SparseObservable | str) -> SparsePauliOp:
@@ -57,10 +57,15 @@ class GradientRequest:
     @property
     def columns(self) -> list[int]:
         """Where `parameters` stand among the circuit's."""
-        if self.parameters is None:
-            return list(range(self.circuit.num_parameters))
-        column = {parameter: i for i, parameter in enumerate(self.circuit.parameters)}
-        return [column[parameter] for parameter in self.parameters]
+        return columns_of(self.circuit, self.parameters)
+
+
+def columns_of(circuit: QuantumCircuit, parameters: Sequence[Parameter] | None) -> list[int]:
+    """Where parameters stand among a circuit's; None means all of them."""
+    if parameters is None:
+        return list(range(circuit.num_parameters))
+    column = {parameter: i for i, parameter in enumerate(circuit.parameters)}
+    return [column[parameter] for parameter in parameters]
 
 
 class BatchedEstimatorGradient(BaseEstimatorGradient):
@@ -124,12 +129,14 @@ class BatchedEstimatorGradient(BaseEstimatorGradient):
         values = [np.asarray(row, dtype=np.float64) for row in parameter_values]
         gradients: list[NDArray[np.float64]] = [np.zeros(0)] * len(circuits)
         batches: dict[tuple[int, tuple[Parameter, ...]], list[int]] = {}
+        # What is asked of one circuit by the same parameters is one batch, in whatever order it comes.
         for place, circuit in enumerate(circuits):
             batches.setdefault((id(circuit), tuple(parameters[place])), []).append(place)
         for (_, wanted), places in batches.items():
             asked = {id(observables[place]): observables[place] for place in places}
             column = {identity: number for number, identity in enumerate(asked)}
             distinct = [as_operator(observable) for observable in asked.values()]
+            # The standard interface repeats every sample for every observable; each is computed once.
             rows, row = np.unique([values[place] for place in places], axis=0, return_inverse=True)
             jacobian = self.jacobian(
                 circuits[places[0]], distinct, rows, parameters=wanted, precision=options.get("precision")

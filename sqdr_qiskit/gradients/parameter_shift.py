@@ -2,23 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal, TypeAlias, get_args
 
 import numpy as np
 from numpy.typing import NDArray
-from qiskit.circuit import Parameter, QuantumCircuit
 from qiskit.passmanager import BasePassManager
 from qiskit.primitives import BaseEstimatorV2
-from qiskit.quantum_info import SparsePauliOp
 
-from sqdr_qiskit.devices.sender import precision_of
+from sqdr_qiskit.devices.estimator import precision_of
 from sqdr_qiskit.errors import ArgumentError
-from sqdr_qiskit.gradients.interface import GradientRequest
-from sqdr_qiskit.gradients.shifts.packing import ShiftPlan, Unit
-from sqdr_qiskit.gradients.shifts.pieces import Assumption
-from sqdr_qiskit.gradients.shifts.plans import PlanBook, PlannedGradient, Results, execute
+from sqdr_qiskit.gradients.packing import ShiftPlan, Unit
+from sqdr_qiskit.gradients.plans import PlannedGradient, Results, execute
+from sqdr_qiskit.gradients.probes import Assumption
 from sqdr_qiskit.simulators.aer import Noise
 
 __all__ = ["Allocation", "ALLOCATIONS", "GradientReport", "PackedParameterShift", "repetitions"]
@@ -89,9 +85,8 @@ class PackedParameterShift(PlannedGradient):
     Args:
         estimator: Any `BaseEstimatorV2`.
         assume: When rotations may be taken to have equal derivatives: `ideal`, `virtual-rz` (a chip), or
-            `structural` (as the noise that is given allows); see `gradients.shifts.pieces`.
-        unit: `rotation`, or `gate` for fewer executions: turn whole one-qubit gates
-            (see `gradients.shifts.probes`).
+            `structural` (as the noise that is given allows); see `gradients.probes`.
+        unit: `rotation`, or `gate` for fewer executions: turn whole one-qubit gates (see there, too).
         tiling: Lay cones side by side; None: yes, unless noise is given.
         noise: With `structural`, the noise of the estimator as a noise file or Aer has it, readout included.
         pass_manager: Transpiles what is executed, whole circuits as they are, for estimators of others that
@@ -116,8 +111,9 @@ class PackedParameterShift(PlannedGradient):
         shots_per_step: int | None = None,
         allocation: Allocation = "even",
     ) -> None:
-        book = PlanBook(assume=assume, unit=unit, tiling=tiling, noise=noise, pass_manager=pass_manager)
-        super().__init__(estimator, book)
+        super().__init__(
+            estimator, assume=assume, unit=unit, tiling=tiling, noise=noise, pass_manager=pass_manager
+        )
         if shots_per_step is not None and shots_per_step < 1:
             raise ArgumentError(f"Argument `shots_per_step` must be at least 1, but is {shots_per_step}.")
         if allocation not in ALLOCATIONS:
@@ -134,27 +130,6 @@ class PackedParameterShift(PlannedGradient):
         self.last_report: GradientReport | None = None
         self._sent = 0
         self.executions = 0  # since it was made
-
-    def plan(
-        self,
-        circuit: QuantumCircuit,
-        observables: Sequence[SparsePauliOp],
-        parameters: Sequence[Parameter] | None = None,
-    ) -> ShiftPlan:
-        """What will be executed for this circuit.
-
-        Args:
-            circuit: The circuit.
-            observables: The observables, on its qubits.
-            parameters: Those to differentiate by; all if None.
-
-        Raises:
-            UnsupportedError: A gate, an angle or observables that the rule cannot take, by name.
-        """
-        request = GradientRequest(
-            circuit=circuit, observables=observables, values=np.zeros((0, 0)), parameters=parameters
-        )
-        return self._book.get(circuit, observables, request.columns)
 
     def _measure(
         self, plan: ShiftPlan, parameters: NDArray[np.float64], precision: float | None, *, with_values: bool

@@ -9,10 +9,9 @@ from numpy.typing import NDArray
 from qiskit.primitives import BaseEstimatorV2
 
 from sqdr_qiskit.errors import ArgumentError
-from sqdr_qiskit.gradients.shifts.packing import ShiftPlan
-from sqdr_qiskit.gradients.shifts.pieces import Assumption
-from sqdr_qiskit.gradients.shifts.plans import PlanBook, PlannedGradient, execute
-from sqdr_qiskit.gradients.shifts.probes import Point, RotationProbe
+from sqdr_qiskit.gradients.packing import ShiftPlan
+from sqdr_qiskit.gradients.plans import PlannedGradient, execute
+from sqdr_qiskit.gradients.probes import Assumption, Point, RotationProbe
 
 __all__ = ["SPSAGradient", "spsa_step"]
 
@@ -59,7 +58,7 @@ class SPSAGradient(PlannedGradient):
         assume: Assumption = "ideal",
         tiling: bool | None = None,
     ) -> None:
-        super().__init__(estimator, PlanBook(assume=assume, tiling=tiling))
+        super().__init__(estimator, assume=assume, tiling=tiling)
         if averages < 1:
             raise ArgumentError(f"Argument `averages` must be at least 1, but is {averages}.")
         if step is not None and not 0.0 < step <= np.pi / 2:

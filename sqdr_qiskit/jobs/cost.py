@@ -9,18 +9,17 @@ from typing import Any, Literal, TypeAlias, get_args
 
 from sqdr_qiskit.circuits import CircuitModel, build_circuit
 from sqdr_qiskit.devices.chip import Chip
-from sqdr_qiskit.devices.estimator import DEFAULT_SHOTS
+from sqdr_qiskit.devices.estimator import DEFAULT_SHOTS, MOST_EXECUTIONS, MOST_INSTRUCTIONS, planned_seconds
 from sqdr_qiskit.devices.mitigation import Mitigation, gamma_of, overhead_of
 from sqdr_qiskit.devices.names import fake_name
 from sqdr_qiskit.devices.programs import DeviceProgram
-from sqdr_qiskit.devices.sender import MOST_EXECUTIONS, MOST_INSTRUCTIONS, planned_seconds
 from sqdr_qiskit.errors import ArgumentError, CatalogError
-from sqdr_qiskit.gradients.shifts.packing import ShiftPlan, Unit, pack
+from sqdr_qiskit.gradients.packing import ShiftPlan, Unit, pack
 from sqdr_qiskit.jobs.hardware import ceiling_of, runtime_settings
 from sqdr_qiskit.runtime.budget import Ceiling
 from sqdr_qiskit.specs.circuit import CircuitSpec
 from sqdr_qiskit.specs.job import JobSpec
-from sqdr_qiskit.tiles.tiles import TiledCircuit, tile_circuit
+from sqdr_qiskit.tiles import TiledCircuit, tile_circuit
 from sqdr_qiskit.training.metrics import BATCH_SIZE
 
 __all__ = [
@@ -166,19 +165,12 @@ def place_on(model: CircuitModel | TiledCircuit, device: str | None) -> Place:
 
 def place_of(program: DeviceProgram, device: str, chip: Chip) -> Place:
     """Where a compiled circuit stands on its device."""
-    most, qubits = 0, 0
-    for part in program.rounds:
-        busy = [1] * part.circuit.num_qubits
-        for item in part.circuit.data:
-            for qubit in item.qubits:
-                busy[part.circuit.find_bit(qubit).index] += 1
-        most, qubits = max(most, *busy), max(qubits, len(part.qubits))
     return Place(
         device=device,
-        qubits=qubits,
+        qubits=max(len(part.qubits) for part in program.rounds),
         copies=min(len(part.copies) for part in program.rounds),
         rounds=len(program.rounds),
-        instructions=most,
+        instructions=max(part.instructions for part in program.rounds),
         gammas=tuple(gamma_of(part.circuit, chip) for part in program.rounds),
     )
 

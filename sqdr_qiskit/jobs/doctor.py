@@ -13,8 +13,8 @@ from packaging.requirements import Requirement
 
 from sqdr_qiskit.circuits import build_circuit
 from sqdr_qiskit.devices.chip import Chip, chip_of
-from sqdr_qiskit.devices.layout_file import layout_options
 from sqdr_qiskit.devices.names import DEVICES_2026, fake_name, is_hardware
+from sqdr_qiskit.devices.programs import layout_options
 from sqdr_qiskit.devices.transpilation import compile_for_device
 from sqdr_qiskit.errors import ArgumentError, SqdrError
 from sqdr_qiskit.jobs.cost import OPEN_PLAN_S, place_of, plan_cost
@@ -87,7 +87,7 @@ def examine(device: str, *, watch: Watch = unwatched, now: datetime | None = Non
         ArgumentError: Not a quantum computer's name.
     """
     from sqdr_qiskit.runtime.accounts import LEAST_BUSY, Connection
-    from sqdr_qiskit.runtime.waiting import quiet_client
+    from sqdr_qiskit.runtime.client import quiet_client
 
     if not is_hardware(device):
         raise ArgumentError(
@@ -217,15 +217,11 @@ def _limits(service: Any) -> Finding:
 
 def _device(connection: Connection, now: datetime) -> tuple[Chip, list[Finding]]:
     """The device, what it does just now, and how fresh its calibration is."""
-    from sqdr_qiskit.runtime.errors import translated
+    from sqdr_qiskit.runtime.client import translating
 
     device = connection.device
-    try:
+    with translating(f"reading the state of {device.name}"):
         chip, status = chip_of(device), device.status()
-    except SqdrError:
-        raise
-    except Exception as error:
-        raise translated(error, doing=f"reading the state of {device.name}") from error
     known = DEVICES_2026.get(str(device.name))
     kind = "" if known is None else f", {known.processor}"
     says = f"{device.name}{kind}: {chip.n_qubits} qubits, gate {chip.entangler}"

@@ -18,11 +18,11 @@ from sqdr_qiskit.specs.job import JOB_OPTIONS, JobSpec
 
 if TYPE_CHECKING:  # the runtime's client takes a second to import
     from sqdr_qiskit.devices.chip import Chip
+    from sqdr_qiskit.runtime import Attention, Detached, Waiting
     from sqdr_qiskit.runtime.accounts import Connection
     from sqdr_qiskit.runtime.budget import Ceiling
     from sqdr_qiskit.runtime.sender import RuntimeSender
     from sqdr_qiskit.runtime.service import JobService
-    from sqdr_qiskit.runtime.waiting import Attention, Detached, Waiting
 
 __all__ = [
     "CEILINGS",
@@ -98,8 +98,8 @@ class Hardware:
             SpecError: The job's layout is of another device.
             BackendError: IBM cannot be reached.
         """
-        from sqdr_qiskit.backends.devices import runtime_backend
-        from sqdr_qiskit.devices.layout_file import layout_options
+        from sqdr_qiskit.backends import runtime_backend
+        from sqdr_qiskit.devices.programs import layout_options
         from sqdr_qiskit.runtime.sender import RuntimeSender
 
         settings = runtime_settings(job)
@@ -124,7 +124,7 @@ class Hardware:
             ArgumentError: The job's gradient is none that the device could measure.
         """
         from sqdr_qiskit.devices.estimator import DeviceEstimator
-        from sqdr_qiskit.runtime.rehearsal import RehearsalSender
+        from sqdr_qiskit.runtime.budget import RehearsalSender
 
         if job.gradient == "exact":
             raise ArgumentError(
@@ -168,7 +168,7 @@ class Hardware:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        from sqdr_qiskit.runtime.waiting import Leaving
+        from sqdr_qiskit.runtime import Leaving
 
         try:
             if isinstance(error, Leaving) and self.attention is not None and self.ledger.is_open:
@@ -285,8 +285,8 @@ def collect_jobs(
         CheckpointError: The folder has no ledger.
         SqdrError: The account does not work, or the user left.
     """
+    from sqdr_qiskit.runtime import Leaving
     from sqdr_qiskit.runtime.sender import wait_for_result
-    from sqdr_qiskit.runtime.waiting import Leaving
 
     failed: list[tuple[Entry, str]] = []
     with _writing(folder) as ledger:
@@ -336,7 +336,7 @@ def left(ledger: Ledger, jobs: JobService | None, attention: Attention) -> Detac
         jobs: Its jobs; None if nothing was sent in this sitting.
         attention: Counts the wishes.
     """
-    from sqdr_qiskit.runtime.waiting import Detached
+    from sqdr_qiskit.runtime import Detached
 
     entries = _under_way(ledger)
     if not entries:
@@ -399,8 +399,8 @@ def _service(
     ledger: Ledger, watch: Watch, *, connection: Connection | None = None, hurried: bool = False
 ) -> JobService:
     """The jobs of a ledger, by a connection that is there or a new one."""
+    from sqdr_qiskit.runtime.client import Patience
     from sqdr_qiskit.runtime.service import JobService
-    from sqdr_qiskit.runtime.waiting import Patience
 
     if connection is None:
         entries = ledger.entries()

@@ -17,17 +17,14 @@ import numpy as np
 import torch
 
 from sqdr_qiskit import records
-from sqdr_qiskit.backends.devices import twin_backend
+from sqdr_qiskit.backends import twin_backend
 from sqdr_qiskit.circuits import CircuitModel, build_circuit
 from sqdr_qiskit.devices.chip import Chip
-from sqdr_qiskit.devices.estimator import DeviceEstimator
-from sqdr_qiskit.devices.layout_file import layout_options
+from sqdr_qiskit.devices.estimator import DeviceEstimator, planned_seconds
 from sqdr_qiskit.devices.learning import LearntNoise, Measured, choose_probes, learn_noise
 from sqdr_qiskit.devices.names import is_hardware
-from sqdr_qiskit.devices.programs import DeviceProgram
-from sqdr_qiskit.devices.rehearsal import LocalSender
-from sqdr_qiskit.devices.sender import planned_seconds
-from sqdr_qiskit.devices.twin import Comparison, compare
+from sqdr_qiskit.devices.programs import DeviceProgram, layout_options
+from sqdr_qiskit.devices.twin import Comparison, LocalSender, compare
 from sqdr_qiskit.errors import ArgumentError, CheckpointError
 from sqdr_qiskit.jobs.evaluation import read_expectations
 from sqdr_qiskit.jobs.folders import read_record

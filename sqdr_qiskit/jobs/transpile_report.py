@@ -17,11 +17,10 @@ from qiskit.quantum_info import SparsePauliOp
 from sqdr_qiskit.circuits import build_circuit, variations
 from sqdr_qiskit.circuits.formats import picture, read_qasm
 from sqdr_qiskit.devices.chip import Chip, chip_of
-from sqdr_qiskit.devices.estimator import DEFAULT_SHOTS
+from sqdr_qiskit.devices.estimator import DEFAULT_SHOTS, planned_seconds
 from sqdr_qiskit.devices.mitigation import DRAWING, METHODS, Mitigation, gamma_of, rehearse
 from sqdr_qiskit.devices.names import fake_name, is_hardware
 from sqdr_qiskit.devices.programs import DeviceProgram, LayoutOptions, write_isa
-from sqdr_qiskit.devices.sender import planned_seconds
 from sqdr_qiskit.devices.study import (
     Finding,
     Source,
@@ -245,16 +244,12 @@ def chip_named(device: str) -> Chip:
     if not is_hardware(device):
         return snapshot_chip(device)
     from sqdr_qiskit.runtime.accounts import Connection
-    from sqdr_qiskit.runtime.errors import translated
-    from sqdr_qiskit.runtime.waiting import quiet_client
+    from sqdr_qiskit.runtime.client import translating
 
     connection = Connection(device)
     backend = connection.device
-    with quiet_client():
-        try:
-            return chip_of(backend)
-        except Exception as error:
-            raise translated(error, doing=f"fetching the calibration of {connection.name}") from error
+    with translating(f"fetching the calibration of {connection.name}"):
+        return chip_of(backend)
 
 
 def _costs(source: Source, program: DeviceProgram, device: str, chip: Chip) -> list[dict[str, Any]]:
@@ -400,7 +395,7 @@ def compare_methods(
         settings: Noise factors, extrapolator and largest overhead.
 
     Raises:
-        UnsupportedError: See `devices.rehearsal.chip_engine`.
+        UnsupportedError: See `devices.chip_noise.chip_engine`.
     """
     tiled = program.layout == "tiled"
     single = LayoutOptions(copies=1)

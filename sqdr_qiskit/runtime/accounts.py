@@ -23,12 +23,22 @@ from requests.exceptions import ConnectionError as NoConnection
 from requests.exceptions import RequestException
 from urllib3.util.retry import Retry
 
-from sqdr_qiskit.devices.names import absent_device
+from sqdr_qiskit.devices.names import Listed, absent_device, no_fractional_gates
 from sqdr_qiskit.errors import ArgumentError, BackendError, CheckpointError, SqdrError
-from sqdr_qiskit.runtime.errors import Unreadable, kind_of, one_line, translated
-from sqdr_qiskit.runtime.waiting import Patience, Question, Waiting, nobody
+from sqdr_qiskit.runtime import Waiting, nobody
+from sqdr_qiskit.runtime.client import (
+    Kind,
+    Patience,
+    Question,
+    Unreadable,
+    chain,
+    kind_of,
+    one_line,
+    translated,
+    translating,
+)
 
-__all__ = ["LEAST_BUSY", "Connection"]
+__all__ = ["account_devices", "Connection", "LEAST_BUSY"]
 
 LEAST_BUSY = "least_busy"
 _CONNECT_S = 10.0
@@ -123,6 +133,7 @@ class Connection:
                 "The run's jobs are in an instance that this account cannot see; set the account "
                 "(QISKIT_IBM_TOKEN, or the saved one) with which the run was started."
             )
+        # The client opens an instance when a device in it is asked for; a job of the run may be in any.
         for crn in crns:
             if crn not in service._api_clients:
                 service._api_clients[crn] = service._create_new_cloud_api_client(crn)
@@ -138,6 +149,7 @@ class Connection:
         self._service = None
         fresh = self._patience.ask(self._find, doing="logging in again", watch=self._watch)
         if self._device is not None:
+            # Seen as before: what is laid out already must find the same gates and couplings.
             fresh.__dict__.update(
                 {name: self._device.__dict__.get(name) for name in ("_properties", "_target")}
             )
@@ -169,10 +181,7 @@ class Connection:
         except IBMInputValueError as error:
             if not self.fractional:
                 raise
-            raise ArgumentError(
-                f"Argument `fractional` must be left out with device {name}, which has no RX of any angle as "
-                f"one pulse (Heron and Nighthawk chips have)."
-            ) from error
+            raise no_fractional_gates(name) from error
         except QiskitBackendNotFoundError as error:
             self._service = None  # it remembers that there were no devices
             there = sorted({str(row["name"]) for client in self.clients() for row in client.list_backends()})
@@ -190,7 +199,8 @@ class Connection:
         now = device.properties()
         if now is None or abs((now.last_update_date - self._calibrated).total_seconds()) < 1:
             return
-        self._now = device.target
+        self._now = device.target  # as it is, before it is shown as it was
+        # The service gives the last calibration before a moment.
         device._properties = device.properties(datetime=self._calibrated + timedelta(seconds=1))
         device._target = None
 
@@ -202,9 +212,8 @@ class _Bounded(HTTPAdapter):
     was lost: a job paid for twice. It would obey any Retry-After in silence, and wait for an answer for ever.
     """
 
-    def __init__(self, answer_s: float = 60.0, post_s: float = 180.0) -> None:
+    def __init__(self) -> None:
         super().__init__(max_retries=Retry(0, read=False, respect_retry_after_header=False))
-        self._answer_s, self._post_s = answer_s, post_s
 
     def send(self, request: Any, *args: Any, **kwargs: Any) -> Any:
         """Send one request, if somebody still waits for its answer."""
@@ -214,7 +223,7 @@ class _Bounded(HTTPAdapter):
             if asker.abandoned:
                 raise NoConnection("nobody waits for this answer any more")
             asker.jobs_posted += posts_job
-        kwargs["timeout"] = (_CONNECT_S, self._post_s if posts_job else self._answer_s)
+        kwargs["timeout"] = (_CONNECT_S, Patience.post_s if posts_job else Patience.answer_s)
         return super().send(request, *args, **kwargs)
 
 
@@ -228,6 +237,26 @@ def _bound(service: QiskitRuntimeService) -> None:
             tokens = getattr(session.auth, "tm", None)
             if tokens is not None:
                 tokens.http_config = {**tokens.http_config, "timeout": _CONNECT_S}
+
+
+def account_devices() -> list[Listed]:
+    """The devices of the user's account, shortest queue first.
+
+    Raises:
+        ArgumentError: There is no account, or it does not work.
+        BackendError: IBM cannot be reached.
+    """
+    service = Connection(LEAST_BUSY).service
+    found = []
+    with translating("listing the account's devices"):
+        for device in service.backends():
+            properties, status = device.properties(), device.status()
+            conf = {"n_qubits": device.num_qubits, "basis_gates": device.configuration().basis_gates}
+            props = None if properties is None else properties.to_dict()
+            state = "online" if status.operational else status.status_msg or "away"
+            row = Listed.of(str(device.name), conf, props, queue=int(status.pending_jobs), status=state)
+            found.append(row)
+    return sorted(found, key=lambda row: (row.status != "online", row.queue or 0, row.name))
 
 
 def _instance_name(crn: str) -> str:
@@ -257,10 +286,8 @@ def _log_in(device: str) -> QiskitRuntimeService:
         raise ArgumentError(_about(device, why)) from error
     except InvalidAccountError as error:
         raise _why_invalid(device, error) from error
-    except SqdrError:
-        raise
     except Exception as error:
-        if kind_of(error).value == "passing":
+        if kind_of(error) is Kind.PASSING:
             raise BackendError(_about(device, _away(error))) from error
         raise translated(error, doing="logging in to IBM Quantum") from error
     _bound(service)
@@ -269,8 +296,7 @@ def _log_in(device: str) -> QiskitRuntimeService:
 
 def _why_invalid(device: str, error: InvalidAccountError) -> SqdrError:
     """The client says the same of a bad token and of a dead network; what caused it does not."""
-    link: BaseException | None = error.__cause__ or error.__context__
-    while link is not None:
+    for link in chain(error):
         if isinstance(link, ApiException):
             code = int(link.status_code or 0)
             if 400 <= code < 500 and code not in (408, 429):
@@ -284,7 +310,6 @@ def _why_invalid(device: str, error: InvalidAccountError) -> SqdrError:
             return BackendError(_about(device, f"IBM Cloud is away (HTTP {code}); try again later"))
         if isinstance(link, RequestException | OSError):
             return BackendError(_about(device, _away(link)))
-        link = link.__cause__ or link.__context__
     return ArgumentError(f"The IBM Quantum account is not valid: {one_line(error)}")
 
 

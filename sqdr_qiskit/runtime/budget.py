@@ -2,7 +2,7 @@
 
 A group of requests that belong together is held as a whole, before the first of it goes out. What the ledger
 has already, or has under way, costs nothing more; what the service has not said of a job's cost counts as the
-most that it may be.
+most that it may be. Last, a rehearsal that is held under the ceiling as the device's run would be.
 """
 
 from __future__ import annotations
@@ -17,14 +17,16 @@ from typing import Any
 
 import numpy as np
 from qiskit.circuit import ParameterExpression, QuantumCircuit
+from qiskit.primitives import PrimitiveResult, PubResult
 from qiskit.primitives.containers.estimator_pub import EstimatorPub
 
-from sqdr_qiskit.devices.sender import Request, planned_seconds
+from sqdr_qiskit.devices.estimator import Handle, Request, Sender, executions_of, planned_seconds, shots_of
 from sqdr_qiskit.errors import ArgumentError, BackendError
-from sqdr_qiskit.runtime.ledger import UNDER_WAY, Ledger
-from sqdr_qiskit.runtime.waiting import Waiting, nobody
+from sqdr_qiskit.runtime import Waiting, nobody
+from sqdr_qiskit.runtime.ledger import UNDER_WAY, Entry, Ledger
+from sqdr_qiskit.runtime.service import read_result, write_result
 
-__all__ = ["Budget", "Ceiling", "request_digest"]
+__all__ = ["Budget", "Ceiling", "RehearsalSender", "request_digest"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -115,6 +117,7 @@ class Budget:
                 total=len(executions),
             )
         )
+        # On a copy: requests are counted when they are sent, and this group may be refused.
         counted, new = self._counted.copy(), []
         for request in requests:
             digest = self._digest(request.pubs, request.precision)
@@ -183,6 +186,7 @@ def request_digest(
         content.update(_circuit(pub.circuit))
         observables = [dict(sorted(observable.items())) for observable in pub.observables.ravel().tolist()]
         content.update(json.dumps([pub.observables.shape, observables]).encode())
+        # One byte order, since a run may be taken up again on another machine.
         values = np.ascontiguousarray(pub.parameter_values.as_array(pub.circuit.parameters), dtype="<f8")
         content.update(json.dumps([pub.parameter_values.shape, values.shape]).encode())
         content.update(values.tobytes())
@@ -190,6 +194,7 @@ def request_digest(
 
 
 def _circuit(circuit: QuantumCircuit) -> bytes:
+    # Names say which parameter is which; their identities differ from process to process.
     number = {parameter.name: place for place, parameter in enumerate(circuit.parameters)}
     lines: list[str] = [f"{circuit.num_qubits} {circuit.num_clbits} {circuit.global_phase} {sorted(number)}"]
     for item in circuit.data:
@@ -205,3 +210,83 @@ def _angle(value: Any) -> str:
     if isinstance(value, np.ndarray):
         return hashlib.sha256(np.ascontiguousarray(value).tobytes()).hexdigest()
     return repr(float(value)) if isinstance(value, int | float) else repr(value)
+
+
+@dataclass(frozen=True, eq=False)
+class _Ticket:
+    """A request: its entry if the ledger has its result, else what computes it."""
+
+    label: str
+    digest: str
+    number: int
+    executions: int
+    shots: int
+    known: Entry | None
+    handle: Handle | None
+
+
+class RehearsalSender:
+    """A `Sender` that writes down what another one computes on this machine, as the device would be charged.
+
+    What the ledger has is not computed again, and nothing goes above the ceiling: a run stops, and is taken
+    up again, where it would on the device. A row is written when its result is there.
+
+    Args:
+        inner: Computes the requests.
+        ledger: The run's ledger.
+        device: The snapshot's name.
+        ceiling: The most that the device's run might spend.
+        watch: Told what each group would cost.
+    """
+
+    def __init__(
+        self,
+        inner: Sender,
+        ledger: Ledger,
+        *,
+        device: str,
+        ceiling: Ceiling,
+        watch: Callable[[Waiting], None] = nobody,
+    ) -> None:
+        self._inner, self._ledger, self._device = inner, ledger, device
+        self._budget = Budget(ledger, ceiling, device=lambda: device, facts={}, watch=watch)
+
+    def announce(self, requests: Sequence[Request]) -> None:
+        """See `Sender.announce`.
+
+        Raises:
+            BackendError: The run's ceiling would be exceeded.
+        """
+        self._budget.announce(requests)
+        self._inner.announce(requests)
+
+    def send(self, pubs: Sequence[EstimatorPub], *, precision: float, label: str) -> _Ticket:
+        """See `Sender.send`."""
+        digest, number = self._budget.count(pubs, precision)
+        entry = self._ledger.find(digest, number)
+        known = entry if entry is not None and entry.state == "done" else None
+        executions = executions_of(pubs, precision)
+        handle = None
+        if known is None:
+            handle = self._inner.send(pubs, precision=precision, label=label)
+        label = f"call {self._budget.calls} part {label}"
+        return _Ticket(label, digest, number, executions, shots_of(precision), known, handle)
+
+    def collect(self, handle: Handle) -> PrimitiveResult[PubResult]:
+        """See `Sender.collect`."""
+        assert isinstance(handle, _Ticket)
+        if handle.known is not None:
+            return read_result(handle.known)
+        assert handle.handle is not None
+        result = write_result(self._inner.collect(handle.handle))
+        self._ledger.kept("device", self._device)
+        entry = self._ledger.find(handle.digest, handle.number) or self._ledger.plan(
+            digest=handle.digest,
+            number=handle.number,
+            label=handle.label,
+            device=self._device,
+            planned_s=planned_seconds(handle.executions),
+            calibrated=None,
+            facts={"rehearsed": True, "shots": handle.shots, "executions": handle.executions},
+        )
+        return read_result(self._ledger.done(entry.row, result, used_s=None))

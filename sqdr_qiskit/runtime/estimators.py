@@ -17,7 +17,7 @@ from sqdr_qiskit.devices.chip import Chip
 from sqdr_qiskit.devices.mitigation import DRAWING, Mitigation, pauli_rates
 from sqdr_qiskit.errors import ArgumentError, UnsupportedError
 from sqdr_qiskit.runtime.budget import Ceiling
-from sqdr_qiskit.runtime.waiting import quiet_client
+from sqdr_qiskit.runtime.client import quiet_client
 
 __all__ = [
     "DECOUPLING",
@@ -27,12 +27,17 @@ __all__ = [
     "add_noise",
     "check_isa",
     "make_estimator",
-    "values_of",
 ]
 
 MODES = ("job", "batch")
 _OF_METHODS = ("noise_factors", "extrapolator", "max_overhead")
 DECOUPLING = ("XX", "XpXm", "XY4")
+# What of its settings a method uses: the others change no number.
+_ACTING = {
+    "zne": ("noise_factors", "extrapolator"),
+    "pea": ("noise_factors", "extrapolator"),
+    "pec": ("max_overhead",),
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -142,79 +147,50 @@ class RuntimeSettings:
             *(() if self.fractional else ("fractional",)),
         ):
             del values[name]
-        return {**values, **values_of(self.method)}
+        return {**values, **_acting(self.method)}
 
 
-def values_of(mitigation: Mitigation | None) -> dict[str, Any]:
+def _acting(mitigation: Mitigation | None) -> dict[str, Any]:
     """What of a mitigation's settings acts, by name; without one there is nothing to say."""
     if mitigation is None:
         return {}
-    acting = {"zne": ("noise_factors", "extrapolator"), "pea": ("noise_factors", "extrapolator")}
-    names = acting.get(mitigation.method, ("max_overhead",) if mitigation.method == "pec" else ())
-    plain = asdict(mitigation)
-    found = {name: plain[name] for name in names}
-    if "noise_factors" in found:
-        found["noise_factors"] = list(found["noise_factors"])
-    return {"mitigation": mitigation.method, **found}
+    plain = {name: getattr(mitigation, name) for name in _ACTING.get(mitigation.method, ())}
+    if "noise_factors" in plain:
+        plain["noise_factors"] = list(plain["noise_factors"])  # as JSON gives it back
+    return {"mitigation": mitigation.method, **plain}
 
 
 _Mode: TypeAlias = "IBMBackend | Batch"
 
 
+def _options(settings: RuntimeSettings, tags: list[str]) -> dict[str, Any]:
+    """What both estimators call the same."""
+    options: dict[str, Any] = {"resilience_level": settings.resilience, "environment": {"job_tags": tags}}
+    if settings.dynamical_decoupling is not None:
+        options["dynamical_decoupling"] = {"enable": True, "sequence_type": settings.dynamical_decoupling}
+    if settings.twirling is not None:
+        options["twirling"] = {"enable_gates": settings.twirling}
+    if settings.max_execution_s is not None:
+        options["max_execution_time"] = settings.max_execution_s
+    return options
+
+
 def _client_side(mode: _Mode, settings: RuntimeSettings, tags: list[str]) -> Any:
     from qiskit_ibm_runtime.executor_estimator import Estimator
 
-    estimator = Estimator(mode)
-    options = estimator.options
-    options.resilience_level = settings.resilience
-    if settings.dynamical_decoupling is not None:
-        options.dynamical_decoupling.enable = True
-        options.dynamical_decoupling.sequence_type = settings.dynamical_decoupling
-    if settings.twirling is not None:
-        options.twirling.enable_gates = settings.twirling
-    if settings.max_execution_s is not None:
-        options.max_execution_time = settings.max_execution_s
-    options.environment.job_tags = tags
-    chosen, resilience = settings.method, options.resilience
+    options, chosen = _options(settings, tags), settings.method
     if chosen is not None and chosen.method in ("zne", "pea"):
-        resilience.zne_mitigation = True
-        resilience.zne.amplifier = "pea" if chosen.method == "pea" else "gate_folding"
-        resilience.zne.noise_factors = list(chosen.noise_factors)
-        resilience.zne.extrapolator = chosen.extrapolator
+        zne = {
+            "amplifier": "pea" if chosen.method == "pea" else "gate_folding",
+            "noise_factors": list(chosen.noise_factors),
+            "extrapolator": chosen.extrapolator,
+        }
+        options["resilience"] = {"zne_mitigation": True, "zne": zne}
     if chosen is not None and chosen.method == "pec":
-        resilience.pec_mitigation = True
-        resilience.pec.max_overhead = chosen.max_overhead
+        options["resilience"] = {"pec_mitigation": True, "pec": {"max_overhead": chosen.max_overhead}}
     if settings.draws_paulis:  # as rehearsed: shots that share a draw share its error
-        options.twirling.shots_per_randomization = 1
-    return estimator
-
-
-def add_noise(estimator: Any, pubs: Sequence[EstimatorPub], chip: Chip) -> None:
-    """Tell an estimator the noise of its circuits' layers of two-qubit gates, by the chip's calibration.
-
-    A layer's noise is its gates' own, twirled; the client wants it as a Pauli-Lindblad map for each layer.
-    """
-    number = {qubit: i for pub in pubs for i, qubit in enumerate(pub.circuit.qubits)}
-    estimator.options.resilience.layer_noise_model = [
-        (layer, _layer_noise(layer, [number[qubit] for qubit in layer.qubits], chip))
-        for layer in estimator.find_unique_layers(pubs)
-    ]
-
-
-def _layer_noise(layer: Any, device: Sequence[int], chip: Chip) -> PauliLindbladMap:
-    body = layer.operation.body
-    place = {qubit: number for number, qubit in enumerate(sorted(device))}
-    terms = []
-    for item in body.data:
-        if len(item.qubits) != 2:
-            continue
-        where = tuple(device[body.find_bit(qubit).index] for qubit in item.qubits)
-        for word, rate in pauli_rates(chip.channels_after(item.operation.name, where)).items():
-            acting = [
-                (letter, place[qubit]) for letter, qubit in zip(word, where, strict=True) if letter != "I"
-            ]
-            terms.append(("".join(letter for letter, _ in acting), [qubit for _, qubit in acting], rate))
-    return PauliLindbladMap.from_sparse_list(terms, num_qubits=len(device))
+        options["twirling"] = {"shots_per_randomization": 1}
+    return Estimator(mode, options)
 
 
 def _server_side(mode: _Mode, settings: RuntimeSettings, tags: list[str]) -> Any:
@@ -228,17 +204,7 @@ def _server_side(mode: _Mode, settings: RuntimeSettings, tags: list[str]) -> Any
             f"Mitigation {settings.mitigation} must go through the client-side estimator of "
             "qiskit-ibm-runtime, which this version lacks; install a version that pyproject.toml names."
         )
-    options: dict[str, Any] = {
-        "resilience_level": settings.resilience,
-        "environment": {"job_tags": tags},
-    }
-    if settings.dynamical_decoupling is not None:
-        options["dynamical_decoupling"] = {"enable": True, "sequence_type": settings.dynamical_decoupling}
-    if settings.twirling is not None:
-        options["twirling"] = {"enable_gates": settings.twirling}
-    if settings.max_execution_s is not None:
-        options["max_execution_time"] = settings.max_execution_s
-    return EstimatorV2(mode, options=options)
+    return EstimatorV2(mode, options=_options(settings, tags))
 
 
 # Name -> maker, in the order in which they are tried. (IBM removes the second from about the end of 2026.)
@@ -275,6 +241,34 @@ def make_estimator(
         "Package qiskit-ibm-runtime must offer an estimator, but this version has none that is known here; "
         "install a version that pyproject.toml names."
     )
+
+
+def add_noise(estimator: Any, pubs: Sequence[EstimatorPub], chip: Chip) -> None:
+    """Tell an estimator the noise of its circuits' layers of two-qubit gates, by the chip's calibration.
+
+    A layer's noise is its gates' own, twirled; the client wants it as a Pauli-Lindblad map for each layer.
+    """
+    number = {qubit: i for pub in pubs for i, qubit in enumerate(pub.circuit.qubits)}
+    estimator.options.resilience.layer_noise_model = [
+        (layer, _layer_noise(layer, [number[qubit] for qubit in layer.qubits], chip))
+        for layer in estimator.find_unique_layers(pubs)
+    ]
+
+
+def _layer_noise(layer: Any, device: Sequence[int], chip: Chip) -> PauliLindbladMap:
+    body = layer.operation.body
+    place = {qubit: number for number, qubit in enumerate(sorted(device))}
+    terms = []
+    for item in body.data:
+        if len(item.qubits) != 2:
+            continue
+        where = tuple(device[body.find_bit(qubit).index] for qubit in item.qubits)
+        for word, rate in pauli_rates(chip.channels_after(item.operation.name, where)).items():
+            acting = [
+                (letter, place[qubit]) for letter, qubit in zip(word, where, strict=True) if letter != "I"
+            ]
+            terms.append(("".join(letter for letter, _ in acting), [qubit for _, qubit in acting], rate))
+    return PauliLindbladMap.from_sparse_list(terms, num_qubits=len(device))
 
 
 def check_isa(pubs: Sequence[EstimatorPub], device: IBMBackend) -> None:

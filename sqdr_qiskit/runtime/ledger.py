@@ -16,8 +16,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from sqdr_qiskit.errors import CheckpointError, SqdrError, StorageError
-from sqdr_qiskit.runtime.cleaning import clean
+from sqdr_qiskit.errors import CheckpointError, SqdrError, StorageError, clean
 
 __all__ = ["LEDGER", "UNDER_WAY", "Entry", "Ledger", "ledger_folders"]
 
@@ -190,6 +189,7 @@ class Ledger:
                 with suppress(FileExistsError):  # private from the first moment on
                     os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
                 self._file = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+                # Whoever looks on can read while it is written, and no change is lost with the power.
                 self._file.execute("pragma journal_mode = wal")
                 self._file.execute("pragma synchronous = full")
                 self._file.executescript(_TABLES)
@@ -414,6 +414,9 @@ def _sqlite_error(error: Exception, path: Path) -> SqdrError:
     return CheckpointError(f"{path}: is no intact ledger of hardware jobs ({error}).")
 
 
+_COUNTED = ("executions", "shots", "max_execution_s")  # facts that are calculated with
+
+
 def _entry(values: dict[str, Any], path: Path) -> Entry:
     """An entry, if what SQLite has is one: its columns take any type."""
     try:
@@ -428,10 +431,10 @@ def _entry(values: dict[str, Any], path: Path) -> Entry:
         and all(isinstance(values.get(name), str | None) for name in perhaps)
         and isinstance(values["number"], int)
         and values["state"] in _STATES
-        and _is_seconds(values["planned_s"])
-        and all(value is None or _is_seconds(value) for value in (values["used_s"], values.get("post_s")))
+        and _is_number(values["planned_s"])
+        and all(value is None or _is_number(value) for value in (values["used_s"], values.get("post_s")))
         and isinstance(values.get("posts", 0), int)
-        and _facts_are_right(facts)
+        and all(facts.get(name) is None or _is_number(facts[name]) for name in _COUNTED)
         and (values.get("posted") is None or _is_moment(values["posted"]))
     )
     if not right:
@@ -439,7 +442,7 @@ def _entry(values: dict[str, Any], path: Path) -> Entry:
     return Entry(**{**values, "facts": facts})
 
 
-def _is_seconds(value: Any) -> bool:
+def _is_number(value: Any) -> bool:
     return isinstance(value, int | float) and math.isfinite(value) and value >= 0
 
 
@@ -448,15 +451,6 @@ def _is_moment(text: str) -> bool:
         return datetime.fromisoformat(text).tzinfo is not None
     except ValueError:
         return False
-
-
-def _facts_are_right(facts: Any) -> bool:
-    """Whether the facts that are calculated with are numbers that can be."""
-    numbers = (facts.get(name) for name in ("executions", "shots", "max_execution_s"))
-    return all(
-        number is None or (isinstance(number, int | float) and math.isfinite(number) and number >= 0)
-        for number in numbers
-    )
 
 
 def ledger_folders(root: str | os.PathLike[str]) -> list[Path]:
@@ -484,6 +478,7 @@ def _claim(folder: Path) -> int | None:
     except OSError as error:
         raise StorageError(f"Cannot make the ledger in {folder}: {error.strerror or error}.") from error
     try:
+        # The operating system gives it back however the process ends: no stale locks.
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError as error:
         os.close(handle)

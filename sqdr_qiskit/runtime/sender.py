@@ -23,12 +23,23 @@ from qiskit.primitives.containers.estimator_pub import EstimatorPub
 from qiskit_ibm_runtime import Batch, IBMBackend
 
 from sqdr_qiskit.devices.chip import Chip, chip_of
+from sqdr_qiskit.devices.estimator import Handle, Request, executions_of, planned_seconds, shots_of
 from sqdr_qiskit.devices.mitigation import gamma_of, overhead_of
-from sqdr_qiskit.devices.sender import Handle, Request, executions_of, planned_seconds, shots_of
 from sqdr_qiskit.errors import BackendError
+from sqdr_qiskit.runtime import Waiting, nobody
 from sqdr_qiskit.runtime.accounts import Connection
 from sqdr_qiskit.runtime.budget import Budget
-from sqdr_qiskit.runtime.errors import Kind, Unreadable, is_no, kind_of, one_line, translated
+from sqdr_qiskit.runtime.client import (
+    Kind,
+    Outage,
+    Patience,
+    Question,
+    Unreadable,
+    is_no,
+    kind_of,
+    one_line,
+    translated,
+)
 from sqdr_qiskit.runtime.estimators import RuntimeSettings, add_noise, check_isa, make_estimator
 from sqdr_qiskit.runtime.ledger import UNDER_WAY, Entry, Ledger
 from sqdr_qiskit.runtime.service import (
@@ -39,7 +50,6 @@ from sqdr_qiskit.runtime.service import (
     read_result,
     request_tag,
 )
-from sqdr_qiskit.runtime.waiting import Patience, Question, Waiting, nobody
 
 __all__ = ["RuntimeSender", "wait_for_result"]
 
@@ -233,8 +243,9 @@ class RuntimeSender:
             SqdrError: The request was refused, or the outage lasted too long.
         """
         jobs, doing = self._jobs, f"sending {entry.label}"
-        pause, lost_at, renewed = jobs.patience.first_s, None, False
+        outage, renewed = Outage(jobs.patience, doing, self._watch), False
         while True:
+            # A POST began, in this process or in one that died in it: the job may be there.
             if entry.posts:
                 job_id = jobs.find(entry)
                 if job_id is not None:
@@ -247,6 +258,7 @@ class RuntimeSender:
                 error, kind = problem, kind_of(problem)
             said_no = is_no(error) and kind is not Kind.PASSING  # then it certainly created nothing
             before, entry = entry.posts, self._ledger.get(entry.row)
+            # A clear no leaves the count as it was before: nothing has to be looked for on its account.
             if said_no:
                 entry = self._ledger.posted(entry.row, entry.post_s or 0.0, posts=before)
             if kind is Kind.UNAUTHORISED and not renewed:
@@ -261,26 +273,9 @@ class RuntimeSender:
             if kind in (Kind.REFUSED, Kind.UNAUTHORISED) and not entry.posts:
                 self._ledger.ended(entry.row, "refused", one_line(error), used_s=0.0)
                 raise translated(error, doing=doing) from error
-            now = time.monotonic()
-            lost_at = now if lost_at is None else lost_at
-            if now - lost_at > (
-                jobs.patience.outage_s if kind is Kind.PASSING else jobs.patience.unreadable_s
-            ):
-                raise translated(error, doing=doing) from error
-            then = (
-                "Looking for the job by its tag before anything is sent again"
-                if entry.posts
-                else "Asking again"
-            )
-            self._watch(
-                Waiting(
-                    f"No answer while {doing} ({one_line(error)[:120]}) {then}",
-                    "outage",
-                    waited_s=now - lost_at,
-                )
-            )
-            time.sleep(pause)
-            pause = min(2 * pause, jobs.patience.longest_s)
+            by_tag = "Looking for the job by its tag before anything is sent again"
+            then = by_tag if entry.posts else "Asking again"
+            outage.sit_out(error, kind, f"No answer while {doing} ({one_line(error)[:120]}) {then}")
 
     def _sent(self, entry: Entry, job_id: str) -> None:
         self._ledger.sent(entry.row, job_id)

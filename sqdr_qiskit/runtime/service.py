@@ -27,12 +27,11 @@ from qiskit_ibm_runtime.decoders.defaults import DEFAULT_DECODERS
 from qiskit_ibm_runtime.json import RuntimeDecoder, RuntimeEncoder
 
 from sqdr_qiskit import records
-from sqdr_qiskit.errors import BackendError, CheckpointError, SqdrError
+from sqdr_qiskit.errors import BackendError, CheckpointError, SqdrError, clean
+from sqdr_qiskit.runtime import Waiting, nobody
 from sqdr_qiskit.runtime.accounts import Connection
-from sqdr_qiskit.runtime.cleaning import clean
-from sqdr_qiskit.runtime.errors import Unreadable, one_line
+from sqdr_qiskit.runtime.client import Patience, Unreadable, one_line
 from sqdr_qiskit.runtime.ledger import Entry, Ledger
-from sqdr_qiskit.runtime.waiting import Patience, Waiting, nobody
 
 __all__ = [
     "JobService",

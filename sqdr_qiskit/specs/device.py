@@ -265,7 +265,7 @@ class LayoutSpec:
 
     Attributes:
         circuit: The circuit's name.
-        digest: SHA-256 of its gates and outputs (`devices.layout_file.digest_of`).
+        digest: SHA-256 of its gates and outputs (`devices.programs.digest_of`).
         device: The device's name.
         layout: `tiled` or `whole`.
         tiles: The device's qubits of each tile, for each round and sample side by side; where it is whole,

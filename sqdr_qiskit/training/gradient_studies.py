@@ -19,19 +19,18 @@ from qiskit.primitives import BaseEstimatorV2
 from qiskit.quantum_info import SparsePauliOp
 from torch.nn import functional
 
-from sqdr_qiskit.backends import make_backend
-from sqdr_qiskit.backends.interface import Backend
+from sqdr_qiskit.backends import Backend, make_backend
 from sqdr_qiskit.circuits import CircuitModel, build_circuit
 from sqdr_qiskit.errors import ArgumentError, UnsupportedError
 from sqdr_qiskit.gradients import make_gradient
 from sqdr_qiskit.gradients.parameter_shift import PackedParameterShift
-from sqdr_qiskit.gradients.shifts.plans import execute
+from sqdr_qiskit.gradients.plans import execute
 from sqdr_qiskit.gradients.spsa import SPSAGradient
 from sqdr_qiskit.lightcone.engine import ExactEngine
 from sqdr_qiskit.model.network import SQDRCNN
 from sqdr_qiskit.simulators.aer import noisy_engine
 from sqdr_qiskit.specs.noise import NoiseSpec
-from sqdr_qiskit.tiles.tiles import whole_register
+from sqdr_qiskit.tiles import whole_register
 from sqdr_qiskit.training.optimisation import INITIALISATIONS, draw, initial_circuit_weights
 
 __all__ = [

@@ -16,10 +16,10 @@ import pytest
 from sqdr_qiskit.cli import console, main
 from sqdr_qiskit.cli.console import Progress, leaving_allowed, show_waiting
 from sqdr_qiskit.jobs.hardware import left
+from sqdr_qiskit.runtime import Attention, Leaving, Waiting
 from sqdr_qiskit.runtime.accounts import Connection
 from sqdr_qiskit.runtime.ledger import Ledger
 from sqdr_qiskit.runtime.service import JobService
-from sqdr_qiskit.runtime.waiting import Attention, Leaving, Waiting
 from tests.stub.fixtures import stub
 from tests.stub.server import StubServer
 

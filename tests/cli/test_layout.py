@@ -8,10 +8,11 @@ from pathlib import Path
 
 import pytest
 
+from sqdr_qiskit import records
 from sqdr_qiskit.circuits import build_circuit
 from sqdr_qiskit.cli import main
 from sqdr_qiskit.devices.chip import chip_of
-from sqdr_qiskit.devices.study import Finding, Source, Task, carry_out, choose_layout, write_layout
+from sqdr_qiskit.devices.study import Finding, Source, Task, carry_out, choose_layout
 from sqdr_qiskit.runtime.accounts import Connection
 from sqdr_qiskit.specs.device import read_layout
 from tests.stub.fixtures import stub
@@ -27,7 +28,7 @@ def _as_chosen(path: Path) -> Path:
     chip = chip_of(Connection("ibm_kingston").device)
     found = carry_out(source, Task("2b-9q", chip.name, "tiled"), chip)
     assert isinstance(found, Finding)
-    return write_layout(choose_layout(found, source, chip), path)
+    return records.write_text(path, choose_layout(found, source, chip).text())
 
 
 def test_a_quantum_computer_is_used_on_the_files_qubits(

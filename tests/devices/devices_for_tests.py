@@ -13,8 +13,9 @@ from qiskit.primitives.containers.estimator_pub import EstimatorPub
 from qiskit.transpiler import InstructionProperties, QubitProperties, Target
 
 from sqdr_qiskit.devices.chip import Chip, chip_of, fake_backend
-from sqdr_qiskit.devices.rehearsal import LocalHandle, part_in_use
-from sqdr_qiskit.devices.sender import Handle, Request, executions_of
+from sqdr_qiskit.devices.chip_noise import part_in_use
+from sqdr_qiskit.devices.estimator import Handle, Request, executions_of
+from sqdr_qiskit.devices.twin import LocalHandle
 from sqdr_qiskit.simulators.exact import ExactEstimator
 
 

@@ -8,8 +8,8 @@ import pytest
 from sqdr_qiskit.backends import make_backend
 from sqdr_qiskit.circuits import build_circuit
 from sqdr_qiskit.devices.chip import Chip, fake_backend, median_noise
+from sqdr_qiskit.devices.chip_noise import Noise, chip_engine
 from sqdr_qiskit.devices.programs import LayoutOptions, Round
-from sqdr_qiskit.devices.rehearsal import Noise, chip_engine
 from sqdr_qiskit.devices.transpilation import compile_for_device
 from sqdr_qiskit.devices.twin import TwinEngine
 from sqdr_qiskit.errors import ArgumentError
@@ -69,7 +69,8 @@ def test_fractional_gates_change_no_expectation_and_take_less_noise(rng: np.rand
             def engine(part: Round, chip: Chip = chip, noise: Noise = noise) -> ExactEngine:
                 return chip_engine(part.circuit, part.words[0], chip, noise)
 
-            found[gates] = TwinEngine(model.circuit, program, engine).values(values).T
+            terms = TwinEngine(model.circuit, program, engine).terms(values, None)[0]
+            found[gates] = program.observables(terms).T
         np.testing.assert_allclose(found[False], ideal, atol=1e-12)
         pulses.append(sum(item.operation.name in ("sx", "rx") for item in program.rounds[0].circuit.data))
         errors.append(np.sqrt(((found[True] - ideal) ** 2).mean()))

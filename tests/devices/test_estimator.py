@@ -3,16 +3,16 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from numpy.typing import NDArray
-from qiskit.circuit import Parameter
+from qiskit.circuit import Parameter, ParameterVector, QuantumCircuit
 from qiskit.circuit.library import zz_feature_map
+from qiskit.primitives.containers.estimator_pub import EstimatorPub
 from qiskit.quantum_info import SparsePauliOp
 
 from sqdr_qiskit.backends import make_backend
 from sqdr_qiskit.circuits import build_circuit
 from sqdr_qiskit.devices import estimator as device_estimator
-from sqdr_qiskit.devices.estimator import DeviceEstimator
+from sqdr_qiskit.devices.estimator import DeviceEstimator, executions_of, precision_of, shots_of
 from sqdr_qiskit.devices.programs import LayoutOptions
-from sqdr_qiskit.devices.sender import shots_of
 from sqdr_qiskit.errors import ArgumentError
 from sqdr_qiskit.gradients import ExactGradient, PackedParameterShift, make_gradient
 from sqdr_qiskit.model.quantum_layer import quantum_layer
@@ -180,3 +180,27 @@ def test_a_snapshot_s_exact_gradient_knows_the_chain_rule(rng: np.random.Generat
     for column, direction in enumerate(step * np.eye(2)):
         slope = (value(values + direction) - value(values - direction)) / (2 * step)
         np.testing.assert_allclose(found[column], slope[0], atol=1e-6)
+
+
+@pytest.mark.parametrize("shots", [1, 2, 3, 100, 1000, 4096, 4097, 99_999, 10_000_000])
+def test_shots_survive_the_way_through_a_precision(shots: int) -> None:
+    assert shots_of(precision_of(shots)) == shots
+
+
+def test_many_shots_survive(rng: np.random.Generator) -> None:
+    for shots in rng.integers(1, 10_000_000, 2000).tolist():
+        assert shots_of(precision_of(shots)) == shots
+
+
+def _turn_pub(observables: object, n_sets: int) -> EstimatorPub:
+    angles = ParameterVector("t", 1)
+    circuit = QuantumCircuit(3)
+    circuit.rx(angles[0], 0)
+    return EstimatorPub.coerce((circuit, observables, np.zeros((n_sets, 1))))
+
+
+def test_executions_are_sets_times_bases_times_shots() -> None:
+    together = _turn_pub([["IIZ"], ["IZI"], ["ZII"], ["XII"]], 5)  # all Z in one basis, X in another
+    assert executions_of([together], precision_of(100)) == 5 * 2 * 100
+    assert executions_of([_turn_pub([["IIZ"]], 7), together], precision_of(10)) == 7 * 10 + 5 * 2 * 10
+    assert executions_of([_turn_pub([["III"]], 3)], precision_of(10)) == 3 * 10

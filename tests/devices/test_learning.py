@@ -14,8 +14,8 @@ from sqdr_qiskit.devices.chip import Chip, fake_backend
 from sqdr_qiskit.devices.estimator import DeviceEstimator
 from sqdr_qiskit.devices.learning import Estimate, Measured, choose_probes, learn_noise
 from sqdr_qiskit.devices.programs import DeviceProgram, LayoutOptions
-from sqdr_qiskit.devices.rehearsal import LocalSender
 from sqdr_qiskit.devices.tile_noise import calibrated, tiles_of
+from sqdr_qiskit.devices.twin import LocalSender
 from sqdr_qiskit.errors import ArgumentError, SpecError, UnsupportedError
 from sqdr_qiskit.noise_models.calibration import snapshot as calibration_of
 from sqdr_qiskit.specs.device import DeviceSnapshot

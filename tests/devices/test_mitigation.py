@@ -10,9 +10,9 @@ import pytest
 from benchmarks.mitigation import check
 from sqdr_qiskit.circuits import build_circuit
 from sqdr_qiskit.devices.chip import chip_of, fake_backend
+from sqdr_qiskit.devices.chip_noise import twirled
 from sqdr_qiskit.devices.mitigation import Mitigation, gamma_of, overhead_of, pauli_rates, rehearse, undone
 from sqdr_qiskit.devices.programs import LayoutOptions
-from sqdr_qiskit.devices.rehearsal import twirled
 from sqdr_qiskit.devices.transpilation import compile_for_device
 from sqdr_qiskit.errors import ArgumentError, UnsupportedError
 from sqdr_qiskit.specs.channels import ChannelSpec

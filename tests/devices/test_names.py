@@ -5,7 +5,6 @@ import re
 
 import pytest
 
-from sqdr_qiskit.backends.listing import snapshots
 from sqdr_qiskit.devices.names import (
     DEVICES_2026,
     RETIRED,
@@ -14,6 +13,7 @@ from sqdr_qiskit.devices.names import (
     is_hardware,
     retirement,
     snapshot_names,
+    snapshots,
 )
 
 

@@ -3,15 +3,16 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from qiskit.circuit import ParameterVector, QuantumCircuit
+from qiskit.primitives.containers.estimator_pub import EstimatorPub
 from qiskit.quantum_info import SparsePauliOp
+from scipy import stats
 
 from sqdr_qiskit.backends import Backend, make_backend
 from sqdr_qiskit.circuits import build_circuit
 from sqdr_qiskit.devices.estimator import DeviceEstimator
 from sqdr_qiskit.devices.programs import LayoutOptions
-from sqdr_qiskit.devices.rehearsal import LocalSender
-from sqdr_qiskit.devices.twin import Twin
-from sqdr_qiskit.errors import UnsupportedError
+from sqdr_qiskit.devices.twin import LocalSender, Twin, TwinEngine
+from sqdr_qiskit.errors import ArgumentError, UnsupportedError
 from sqdr_qiskit.gradients import GradientRequest, TwinGradient, make_gradient
 from tests.devices.devices_for_tests import snapshot
 
@@ -22,19 +23,23 @@ def _twin(device: str, options: LayoutOptions, *, sampled: bool = False) -> Twin
     return Twin(DeviceEstimator(chip, sender, options=options), sender)
 
 
+def _values(engine: TwinEngine, parameters: np.ndarray) -> np.ndarray:
+    return engine.program.observables(engine.terms(parameters, None)[0])
+
+
 def _slopes_agree(
     twin: Twin, circuit: QuantumCircuit, observables: list[SparsePauliOp], values: np.ndarray
 ) -> None:
     """Values are the estimator's, derivatives those of the values."""
     engine = twin.engine(circuit, observables)
-    found, jacobian = engine.jacobian(values)
+    terms, jacobian = engine.terms(values, np.float64)
     sent = twin.estimator.run([(circuit, [[o] for o in observables], values)]).result()[0].data.evs.T
-    np.testing.assert_allclose(found, sent, atol=1e-12)
-    np.testing.assert_allclose(engine.values(values), sent, atol=1e-12)
+    np.testing.assert_allclose(engine.program.observables(terms), sent, atol=1e-12)
+    np.testing.assert_allclose(_values(engine, values), sent, atol=1e-12)
     for column in range(circuit.num_parameters):
         step = np.zeros(circuit.num_parameters)
         step[column] = 1e-5
-        slope = (engine.values(values + step) - engine.values(values - step)) / 2e-5
+        slope = (_values(engine, values + step) - _values(engine, values - step)) / 2e-5
         np.testing.assert_allclose(jacobian[:, :, column], slope, atol=1e-8)
 
 
@@ -75,16 +80,17 @@ def test_a_turn_about_z_has_finite_slopes() -> None:
     """All angles 0: phi and lambda are one angle in two there, and the slopes still those of the model."""
     model = build_circuit("2b-3q")
     engine = _twin("fake_manila", LayoutOptions()).engine(model.circuit, list(model.observables))
-    values, jacobian = engine.jacobian(np.zeros((1, model.circuit.num_parameters)))
+    nought = np.zeros((1, model.circuit.num_parameters))
+    terms, jacobian = engine.terms(nought, np.float64)
     assert np.isfinite(jacobian).all()
-    np.testing.assert_allclose(values, engine.values(np.zeros((1, model.circuit.num_parameters))), atol=1e-6)
+    np.testing.assert_allclose(terms, engine.terms(nought, None)[0], atol=1e-6)
 
 
 def test_nothing_asked_is_nothing_computed() -> None:
     model = build_circuit("2b-3q")
     engine = _twin("fake_manila", LayoutOptions()).engine(model.circuit, list(model.observables))
-    values, jacobian = engine.jacobian(np.zeros((0, model.circuit.num_parameters)))
-    assert (values.shape, jacobian.shape) == ((0, 3), (0, 3, model.circuit.num_parameters))
+    terms, jacobian = engine.terms(np.zeros((0, model.circuit.num_parameters)), np.float64)
+    assert (terms.shape, jacobian.shape) == ((0, 3), (0, 3, model.circuit.num_parameters))
 
 
 def _asked(backend: Backend, rng: np.random.Generator) -> tuple[TwinGradient, GradientRequest]:
@@ -146,3 +152,65 @@ def test_aer_has_no_exact_gradient() -> None:
     assert backend.default_gradient == "parameter-shift"
     with pytest.raises(UnsupportedError, match="must run on a simulator whose noise is known"):
         make_gradient("exact", backend)
+
+
+@pytest.mark.parametrize("simulator", ["exact", "aer"])
+@pytest.mark.parametrize(("name", "device"), [("2b-9q", "fake_kingston"), ("4b-5q", "fake_manila")])
+def test_shots_scatter_around_the_expectation(
+    simulator: str, name: str, device: str, rng: np.random.Generator
+) -> None:
+    """z = (mean of shots - expectation) / its standard error is standard normal, of either simulator."""
+    model, chip = build_circuit(name), snapshot(device)
+    values = rng.uniform(-4, 4, (24, model.circuit.num_parameters))
+    pub = (model.circuit, [[o] for o in model.observables], values)
+    options = LayoutOptions(copies=1)
+    exact, drawn = (
+        DeviceEstimator(chip, sender, shots=4096, options=options).run([pub]).result()[0].data.evs
+        for sender in (LocalSender(chip, sampled=False), LocalSender(chip, seed=7, simulator=simulator))
+    )
+    z = ((drawn - exact) / np.sqrt((1 - exact**2) / 4096)).ravel()
+    assert 0.005 < stats.chi2.cdf(np.sum(z**2), len(z)) < 0.995
+    assert stats.kstest(z, "norm").pvalue > 0.005
+
+
+def test_sums_and_constants_are_read_term_by_term(rng: np.random.Generator) -> None:
+    chip, circuit = snapshot("fake_manila"), QuantumCircuit(5)
+    circuit.sx(0)
+    circuit.rz(0.4, 0)
+    circuit.sx(0)
+    single = [{"IIIIZ": 1.0}, {"IIIZI": 1.0}, {"IIIZZ": 1.0}]
+    both = [{"IIIIZ": 2.0, "IIIZI": -1.0, "IIIII": 3.0}, {"IIIZZ": 0.5}]
+    sender = LocalSender(chip, sampled=False)
+
+    def expectations(observables: list[dict[str, float]]) -> np.ndarray:
+        pubs = [EstimatorPub.coerce((circuit, [dict(o) for o in observables]))]
+        handle = sender.send(pubs, precision=0.1, label="one")
+        return np.asarray(sender.collect(handle)[0].data.evs)
+
+    first, second, pair = expectations(single)
+    np.testing.assert_allclose(expectations(both), [2 * first - second + 3, 0.5 * pair], atol=1e-12)
+
+
+def test_an_unknown_simulator_is_refused() -> None:
+    with pytest.raises(ArgumentError, match="`simulator` must be exact or aer, but is `magic`"):
+        LocalSender(snapshot("fake_manila"), simulator="magic")
+
+
+def test_a_seed_repeats_samples_and_requests_differ(rng: np.random.Generator) -> None:
+    model = build_circuit("2b-5q")
+    chip = snapshot("fake_manila")
+    pub = (
+        model.circuit,
+        [[o] for o in model.observables],
+        rng.uniform(-4, 4, (2, model.circuit.num_parameters)),
+    )
+
+    def twice() -> tuple[np.ndarray, np.ndarray]:
+        estimator = DeviceEstimator(chip, LocalSender(chip, seed=5), shots=100)
+        first, second = (estimator.run([pub]).result()[0].data.evs for _ in range(2))
+        return first, second
+
+    first, second = twice()
+    again, _ = twice()
+    np.testing.assert_array_equal(first, again)
+    assert np.any(first != second)

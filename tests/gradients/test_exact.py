@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from functools import partial
+
 import numpy as np
 import pytest
 from qiskit.circuit import ParameterVector, QuantumCircuit
@@ -10,9 +12,12 @@ from qiskit_machine_learning.gradients import ParamShiftEstimatorGradient
 from sqdr_qiskit.backends import make_backend
 from sqdr_qiskit.circuits import build_circuit
 from sqdr_qiskit.errors import ArgumentError
-from sqdr_qiskit.gradients import make_gradient
+from sqdr_qiskit.gradients import PackedParameterShift, PhysicsAwareGradient, make_gradient
 from sqdr_qiskit.gradients.exact import ExactGradient
-from tests.lightcone.dense import random_circuit, random_observables
+from sqdr_qiskit.lightcone.engine import ExactEngine
+from sqdr_qiskit.simulators.exact import ExactEstimator
+from tests.gradients.counting import CountingEstimator
+from tests.lightcone.dense import GateNoise, pauli_channel, random_circuit, random_observables
 
 
 @pytest.mark.parametrize("name", ["2b-2q", "1b-3q"])
@@ -73,3 +78,44 @@ def test_one_call_for_circuits_of_different_sizes_and_observables_of_every_kind(
     found = ExactGradient().run(circuits * 2, observables, rows * 2).result().gradients
     for gradient, row in zip(found, rows * 2, strict=True):
         np.testing.assert_allclose(gradient, [-np.sin(0.3 * len(row))] * len(row), atol=1e-12)
+
+
+_NOISY = ExactEstimator(
+    partial(ExactEngine, channels=GateNoise({"u": pauli_channel(scale=(0.9, 0.9, 0.95))}))
+)
+
+
+def test_the_jacobian_is_the_models_and_costs_nothing(rng: np.random.Generator) -> None:
+    model = build_circuit("2b-4q")
+    parameters = rng.uniform(-3, 3, (3, model.circuit.num_parameters))
+    estimator = CountingEstimator(ExactEstimator())
+    gradient = PhysicsAwareGradient(estimator, ExactGradient(_NOISY))
+    found = gradient.jacobian(model.circuit, model.observables, parameters)
+    assert np.array_equal(found, ExactGradient(_NOISY).jacobian(model.circuit, model.observables, parameters))
+    assert estimator.executions == 0
+
+
+def test_the_control_compares_at_every_kth_call(rng: np.random.Generator) -> None:
+    model = build_circuit("2b-4q")
+    parameters = rng.uniform(-3, 3, (3, model.circuit.num_parameters))
+    estimator = CountingEstimator(ExactEstimator())
+    gradient = PhysicsAwareGradient(
+        estimator,
+        ExactGradient(_NOISY),
+        control=PackedParameterShift(estimator),
+        control_every=2,
+        control_samples=2,
+    )
+    for _ in range(4):
+        gradient.jacobian(model.circuit, model.observables, parameters)
+    assert [call for call, _ in gradient.cosines] == [1, 3]
+    assert all(0.9 < cosine < 1.0 - 1e-9 for _, cosine in gradient.cosines)
+    assert estimator.executions == 2 * 2 * 26
+
+
+def test_wrong_arguments_are_refused() -> None:
+    model = ExactGradient()
+    with pytest.raises(ArgumentError, match="`control_every` must be 0 without a control"):
+        PhysicsAwareGradient(ExactEstimator(), model, control_every=3)
+    with pytest.raises(ArgumentError, match="`control_samples` must be at least 1"):
+        PhysicsAwareGradient(ExactEstimator(), model, control_samples=0)

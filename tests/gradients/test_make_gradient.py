@@ -6,8 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from sqdr_qiskit.backends import make_backend
-from sqdr_qiskit.backends.interface import Backend
+from sqdr_qiskit.backends import Backend, make_backend
 from sqdr_qiskit.catalog import find
 from sqdr_qiskit.circuits import build_circuit
 from sqdr_qiskit.devices.chip import fake_backend

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from sqdr_qiskit.jobs.hardware import Hardware
 from sqdr_qiskit.jobs.parts import carry_out_parts
-from sqdr_qiskit.runtime.waiting import Waiting
+from sqdr_qiskit.runtime import Waiting
 from sqdr_qiskit.specs.job_file import read_job
 from tests.runtime.killed_senders import forked, n_jobs  # imports before forking what takes long
 

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from sqdr_qiskit import records
 from sqdr_qiskit.circuits import build_circuit
 from sqdr_qiskit.devices.study import (
     Finding,
@@ -17,7 +18,6 @@ from sqdr_qiskit.devices.study import (
     carry_out,
     choose_layout,
     snapshot_chip,
-    write_layout,
 )
 from sqdr_qiskit.errors import CheckpointError, SpecError
 from sqdr_qiskit.jobs import settings
@@ -120,7 +120,7 @@ def _job(path: Path, circuit: str = "2b-4q") -> JobSpec:
 def test_a_training_stands_where_the_file_says_and_goes_on_without_it(
     choice: LayoutSpec, tmp_path: Path
 ) -> None:
-    job = _job(write_layout(choice, tmp_path / "best.toml"))
+    job = _job(records.write_text(tmp_path / "best.toml", choice.text()))
     whole = carry_out_training(job, folder=tmp_path / "whole")
     assert JobSpec.from_dict(whole.record.inputs["job"]).layout == choice
     assert str(tmp_path) not in json.dumps(whole.record.to_dict()["inputs"]["job"]["layout"])
@@ -149,7 +149,7 @@ def test_a_training_stands_where_the_file_says_and_goes_on_without_it(
 
 
 def test_nothing_is_made_for_another_circuit(choice: LayoutSpec, tmp_path: Path) -> None:
-    path = write_layout(choice, tmp_path / "best.toml")
+    path = records.write_text(tmp_path / "best.toml", choice.text())
     with pytest.raises(SpecError, match=r"key `digest` must be that of the circuit that runs \(3b-5q:"):
         carry_out_training(_job(path, circuit="3b-5q"), folder=tmp_path / "run")
     assert not (tmp_path / "run").exists()

@@ -20,7 +20,7 @@ import numpy as np
 import qiskit_ibm_runtime.executor_estimator  # noqa: F401 (before forking)
 import requests
 
-from sqdr_qiskit.devices.sender import Request
+from sqdr_qiskit.devices.estimator import Request
 from sqdr_qiskit.runtime.accounts import Connection
 from sqdr_qiskit.runtime.estimators import RuntimeSettings
 from sqdr_qiskit.runtime.ledger import Ledger

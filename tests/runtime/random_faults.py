@@ -28,12 +28,12 @@ import qiskit_ibm_runtime.executor_estimator  # noqa: F401 (before forking)
 import requests
 from urllib3.util.retry import Retry
 
-from sqdr_qiskit.devices.sender import Request
+from sqdr_qiskit.devices.estimator import Request
 from sqdr_qiskit.runtime.accounts import Connection
+from sqdr_qiskit.runtime.client import Patience
 from sqdr_qiskit.runtime.estimators import RuntimeSettings
 from sqdr_qiskit.runtime.ledger import Ledger
 from sqdr_qiskit.runtime.sender import RuntimeSender
-from sqdr_qiskit.runtime.waiting import Patience
 from tests.runtime.native import native_pub
 from tests.stub.faults import FAULTS
 

@@ -14,9 +14,8 @@ from qiskit_ibm_runtime.options_models import EstimatorOptions
 from sqdr_qiskit.backends import make_backend
 from sqdr_qiskit.circuits import build_circuit
 from sqdr_qiskit.devices.chip import fake_backend
-from sqdr_qiskit.devices.estimator import DeviceEstimator
-from sqdr_qiskit.devices.rehearsal import LocalSender
-from sqdr_qiskit.devices.sender import planned_seconds
+from sqdr_qiskit.devices.estimator import DeviceEstimator, planned_seconds
+from sqdr_qiskit.devices.twin import LocalSender
 from sqdr_qiskit.errors import ArgumentError
 from sqdr_qiskit.runtime.estimators import RuntimeSettings, make_estimator
 from sqdr_qiskit.runtime.ledger import Ledger

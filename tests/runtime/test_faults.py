@@ -13,14 +13,15 @@ from typing import Any
 import numpy as np
 import pytest
 
-from sqdr_qiskit.devices.sender import Request
+from sqdr_qiskit.devices.estimator import Request
 from sqdr_qiskit.errors import ArgumentError, BackendError, CheckpointError, SqdrError
 from sqdr_qiskit.jobs.hardware import cancel_jobs, collect_jobs
+from sqdr_qiskit.runtime import Waiting
 from sqdr_qiskit.runtime.accounts import Connection
+from sqdr_qiskit.runtime.client import Patience
 from sqdr_qiskit.runtime.estimators import RuntimeSettings
 from sqdr_qiskit.runtime.ledger import LEDGER, Ledger
 from sqdr_qiskit.runtime.sender import RuntimeSender
-from sqdr_qiskit.runtime.waiting import Patience, Waiting
 from tests.runtime.native import native_pub
 from tests.stub.server import StubServer
 from tests.stub.service import CRN, SECOND_CRN, TOKEN, Service

@@ -12,13 +12,13 @@ import pytest
 from qiskit.circuit import QuantumCircuit
 from qiskit.primitives.containers.estimator_pub import EstimatorPub
 
-from sqdr_qiskit.devices.sender import Request
+from sqdr_qiskit.devices.estimator import Request
 from sqdr_qiskit.errors import ArgumentError, BackendError, UnsupportedError
+from sqdr_qiskit.runtime import Waiting
 from sqdr_qiskit.runtime.accounts import Connection
 from sqdr_qiskit.runtime.estimators import RuntimeSettings
 from sqdr_qiskit.runtime.ledger import Ledger
 from sqdr_qiskit.runtime.sender import RuntimeSender
-from sqdr_qiskit.runtime.waiting import Waiting
 from tests.runtime.native import native_pub
 from tests.stub.server import StubServer
 from tests.stub.service import Service

@@ -1,4 +1,4 @@
-"""A device rehearsed on this machine: its compiled circuits under the noise and the readout of its snapshot.
+"""A device's circuit in time and under its noise: schedule, chance of success, what is left for a simulator.
 
 Only the qubits in use are computed, and of those each reading's light cone by itself: a tile costs what a
 circuit of its 3 or 7 qubits costs, whatever the size of the chip. Gates err by the rule of Aer's
@@ -6,231 +6,180 @@ circuit of its 3 or 7 qubits costs, whatever the size of the chip. Gates err by 
 its two-qubit gates turn their neighbours, too; what no snapshot holds (drift, leakage, ...) is left out.
 
 All of that is a Pauli-transfer matrix on one or two qubits, so the exact engine computes the expectation of
-every reading, and its shots are drawn from that (a reading is +1 with probability (1 + expectation) / 2).
-Aer, a thousand times slower, samples the same circuits under the same noise.
+every reading (`chip_engine`); Aer, a thousand times slower, takes the same noise (`aer_noise`).
 """
 
 from __future__ import annotations
 
-import hashlib
 import logging
-import secrets
-from collections.abc import Mapping, Sequence
+import math
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
 from qiskit.circuit import QuantumCircuit
-from qiskit.circuit.library import Barrier, IGate, RZZGate
-from qiskit.primitives import BaseEstimatorV2, DataBin, PrimitiveResult, PubResult
-from qiskit.primitives.containers.estimator_pub import EstimatorPub
-from qiskit.primitives.containers.observables_array import ObservablesArray
+from qiskit.circuit.library import Barrier, IGate
 from qiskit.quantum_info import SparsePauliOp
 from qiskit_aer.noise import NoiseModel, ReadoutError
 
-from sqdr_qiskit.devices.chip import Chip, PlacedChannels
-from sqdr_qiskit.devices.sender import Handle, Request, shots_of
-from sqdr_qiskit.devices.success import schedule
-from sqdr_qiskit.errors import ArgumentError, UnsupportedError
+from sqdr_qiskit.devices.chip import Chip, PlacedChannels, aer_error
+from sqdr_qiskit.errors import UnsupportedError
 from sqdr_qiskit.lightcone.angles import prepared
 from sqdr_qiskit.lightcone.cones import cone, pauli_terms
 from sqdr_qiskit.lightcone.engine import ExactEngine
 from sqdr_qiskit.lightcone.operations import normal_form
 from sqdr_qiskit.noise_models import Channel, kraus_operators, kraus_to_ptm, without_rounding
 from sqdr_qiskit.noise_models.aer_model import read_terms
-from sqdr_qiskit.simulators import CircuitCache
-from sqdr_qiskit.simulators.aer import AerConeEstimator
-from sqdr_qiskit.simulators.exact import distinct_observables
 from sqdr_qiskit.specs.channels import ChannelSpec
 
 __all__ = [
     "aer_noise",
     "chip_engine",
     "crosstalk",
-    "draw",
-    "LocalHandle",
-    "LocalSender",
+    "crosstalk_angle",
+    "estimate_success",
+    "looked_at",
     "Noise",
     "part_in_use",
     "PartInUse",
-    "SIMULATORS",
-    "ShotSeeds",
+    "Schedule",
+    "schedule",
+    "Success",
     "twirled",
     "waiting_time",
 ]
 
 _log = logging.getLogger("sqdr_qiskit")
 
-SIMULATORS = ("exact", "aer")
-"""What computes a rehearsal."""
-
-_CIRCUITS = 8
-
 _Float = NDArray[np.float64]
 
 
-@dataclass(frozen=True, eq=False)
-class LocalHandle:
-    """A request that is computed when it is collected."""
+@dataclass(frozen=True)
+class Schedule:
+    """A circuit in time.
 
-    pubs: tuple[EstimatorPub, ...]
-    precision: float
-    label: str
+    Attributes:
+        duration: Seconds from the first gate to the end of the measurement.
+        waits: For each instruction, (qubit, seconds) pairs: how long its qubits then wait for their next gate
+            or for the measurement.
+        to_end: For each instruction, seconds from its start to the measurement.
+    """
+
+    duration: float
+    waits: tuple[tuple[tuple[int, float], ...], ...]
+    to_end: tuple[float, ...]
 
 
-class ShotSeeds:
-    """Seeds for shots: equal requests in equal order get equal ones, whatever is asked in between.
+def schedule(circuit: QuantumCircuit, chip: Chip, measured: Collection[int]) -> Schedule:
+    """Schedule a circuit of the device's own gates as late as possible, all measurements together at the end.
+
+    A qubit in |0> is not disturbed before its first gate, and an unmeasured one not missed after its last.
 
     Args:
-        seed: Where they come from; None gives fresh ones.
+        circuit: On the device's qubits, without measurements.
+        chip: Gives durations.
+        measured: Qubits that are measured.
     """
-
-    def __init__(self, seed: int | None) -> None:
-        self._seed = seed
-        self._asked: dict[bytes, int] = {}
-
-    def next(self, parameters: _Float, circuit: QuantumCircuit, shots: int) -> np.random.Generator:
-        """The stream for what is asked, another one the next time; nothing that a resumed run would need."""
-        if self._seed is None:
-            return np.random.default_rng(secrets.randbits(128))
-        # A function of what is asked and how often it was: a kill or other questions change nothing.
-        digest = hashlib.blake2b(np.ascontiguousarray(parameters).tobytes(), digest_size=16)
-        digest.update(f"{self._seed} {shots} {circuit.num_qubits} {circuit.size()}".encode())
-        key = digest.digest()
-        times = self._asked[key] = self._asked.get(key, -1) + 1
-        digest.update(str(times).encode())
-        return np.random.default_rng(int.from_bytes(digest.digest(), "little"))
-
-
-def draw(expectations: _Float, shots: int, stream: np.random.Generator) -> _Float:
-    """Means of `shots` readings of +1 or -1 with these expectations, each drawn by itself.
-
-    Right where every expectation is read on a tile of its own. Readings of one execution are correlated;
-    drawn like this they keep expectation and variance, but not their covariance.
-    """
-    ones = stream.binomial(shots, np.clip((1.0 + expectations) / 2.0, 0.0, 1.0))
-    return np.asarray(2.0 * ones / shots - 1.0)
-
-
-class LocalSender:
-    """A `Sender` that computes requests here.
-
-    Args:
-        chip: The device.
-        seed: Makes samples repeatable; None draws fresh ones.
-        simulator: `exact` draws shots from exact expectations; `aer` samples with Aer.
-        sampled: Whether shots are drawn; else every result is the expectation.
-
-    Raises:
-        ArgumentError: No such simulator.
-    """
-
-    def __init__(
-        self, chip: Chip, *, seed: int | None = None, simulator: str = "exact", sampled: bool = True
-    ) -> None:
-        if simulator not in SIMULATORS:
-            raise ArgumentError(
-                f"Argument `simulator` must be {' or '.join(SIMULATORS)}, but is `{simulator}`."
+    to_end: dict[int, float] = {}  # seconds from the start of the qubit's next gate to the measurement
+    waits: list[tuple[tuple[int, float], ...]] = []
+    starts: list[float] = []
+    # From the measurement back: as late as possible, a gate ends where the next one on its qubits begins.
+    for item in reversed(circuit.data):
+        qubits = tuple(circuit.find_bit(qubit).index for qubit in item.qubits)
+        start = max(to_end.get(qubit, 0.0) for qubit in qubits)
+        waits.append(
+            tuple(
+                (qubit, start - to_end.get(qubit, 0.0))
+                for qubit in qubits
+                if (qubit in to_end or qubit in measured) and start - to_end.get(qubit, 0.0) > 1e-10
             )
-        self.chip = chip
-        self.seeds = ShotSeeds(seed)
-        self.sampled = sampled
-        self._seed = seed
-        self._simulator = simulator
-        self._known: CircuitCache[_Exact | _Aer] = CircuitCache(_CIRCUITS)
-
-    def announce(self, requests: Sequence[Request]) -> None:
-        """Nothing is spent here."""
-
-    def send(self, pubs: Sequence[EstimatorPub], *, precision: float, label: str) -> LocalHandle:
-        """Remember a request."""
-        return LocalHandle(tuple(pubs), precision, label)
-
-    def collect(self, handle: Handle) -> PrimitiveResult[PubResult]:
-        """Compute a request's results."""
-        assert isinstance(handle, LocalHandle)
-        return PrimitiveResult([self._run(pub, handle.precision) for pub in handle.pubs])
-
-    def _run(self, pub: EstimatorPub, precision: float) -> PubResult:
-        shots = shots_of(precision) if self.sampled else None
-        found = self._rehearsal(pub)
-        if isinstance(found, _Exact):
-            evs, stds = found.run(pub, shots, self.seeds)
-        else:
-            evs, stds = found.run(pub, precision)
-        metadata = {"shots": shots, "target_precision": precision if self.sampled else 0.0}
-        return PubResult(DataBin(evs=evs, stds=stds, shape=evs.shape), metadata=metadata)
-
-    def _rehearsal(self, pub: EstimatorPub) -> _Exact | _Aer:
-        def make() -> _Exact | _Aer:
-            if self._simulator == "exact":
-                return _Exact(pub, self.chip)
-            return _Aer(pub, self.chip, self._seed, sampled=self.sampled)
-
-        words = tuple(tuple(observable.items()) for observable in pub.observables.ravel().tolist())
-        return self._known.get(pub.circuit, (), make, more=(pub.observables.shape, words))
+        )
+        duration = chip.duration(item.operation.name, qubits)
+        starts.append(start + duration)
+        for qubit in qubits:
+            to_end[qubit] = start + duration
+    reading = max((chip.duration("measure", (qubit,)) for qubit in measured), default=0.0)
+    length = max(to_end.values(), default=0.0) + reading
+    return Schedule(length, tuple(reversed(waits)), tuple(reversed(starts)))
 
 
-class _Exact:
-    """A device's circuit and its readings, for the exact engine."""
-
-    def __init__(self, pub: EstimatorPub, chip: Chip) -> None:
-        observables, self._which = distinct_observables(pub.observables)
-        words: dict[str, int] = {}
-        entries = []
-        self._constants = np.zeros(len(observables))
-        for row, observable in enumerate(observables):
-            for word, coefficient in observable.to_list():
-                if word.strip("I"):
-                    entries.append((row, words.setdefault(word, len(words)), coefficient.real))
-                else:
-                    self._constants[row] += coefficient.real
-        self._weights = np.zeros((len(observables), len(words)))
-        for row, column, coefficient in entries:
-            self._weights[row, column] += coefficient
-        # Word by word, since shots are drawn of words: a sum of several has no readings of its own.
-        self._engine = chip_engine(pub.circuit, [SparsePauliOp([word]) for word in words], chip)
-
-    def run(self, pub: EstimatorPub, shots: int | None, seeds: ShotSeeds) -> tuple[_Float, _Float]:
-        parameters = pub.parameter_values.as_array(pub.circuit.parameters)
-        parameters = parameters.reshape(pub.parameter_values.size, pub.circuit.num_parameters)
-        terms = self._engine.values(parameters)
-        errors = np.zeros_like(terms)
-        if shots is not None:
-            terms = draw(terms, shots, seeds.next(parameters, pub.circuit, shots))
-            # Of readings of +-1; rounding may put an expectation a little beyond 1.
-            errors = np.sqrt(np.maximum(0.0, 1.0 - terms**2) / shots)
-        values = terms @ self._weights.T + self._constants
-        spread = np.sqrt(errors**2 @ self._weights.T**2)
-        rows = np.arange(len(values)).reshape(pub.parameter_values.shape)
-        return np.asarray(values[rows, self._which]), np.asarray(spread[rows, self._which])
+_WORST = 0.99  # an error of 1 would make every product 0 and hide the rest
 
 
-class _Aer:
-    """A device's circuit for Aer: its qubits in use under new numbers, noise included."""
+@dataclass(frozen=True)
+class Success:
+    """-log of the fidelity lost to each source; the estimated success probability is exp(-sum).
 
-    def __init__(self, pub: EstimatorPub, chip: Chip, seed: int | None, *, sampled: bool) -> None:
-        part = part_in_use(pub.circuit, chip, _support(pub.observables))
-        self._circuit = part.circuit.copy_empty_like()
-        for item in part.circuit.data:
-            label = item.operation.label or ""
-            turn = RZZGate(float(label.removeprefix(_ZZ))) if label.startswith(_ZZ) else item.operation
-            self._circuit.append(turn, item.qubits)
-        self._observables = ObservablesArray(
-            [
-                {part.word(word): weight for word, weight in observable.items()}
-                for observable in pub.observables.ravel().tolist()
-            ],
-        ).reshape(pub.observables.shape)
-        # How many are drawn follows from the precision that each PUB asks for.
-        shots = 1 if sampled else None
-        self._estimator: BaseEstimatorV2 = AerConeEstimator(aer_noise(part, chip), shots=shots, seed=seed)
+    Attributes:
+        two_qubit: Entangling gates.
+        one_qubit: Turns of single qubits.
+        idle: Relaxation of waiting qubits.
+        readout: Measurement.
+        duration: Seconds from the first gate to the end of the measurement.
+    """
 
-    def run(self, pub: EstimatorPub, precision: float) -> tuple[_Float, _Float]:
-        inner = EstimatorPub(self._circuit, self._observables, pub.parameter_values, precision=precision)
-        data = self._estimator.run([inner]).result()[0].data
-        return np.asarray(data.evs), np.asarray(data.stds)
+    two_qubit: float
+    one_qubit: float
+    idle: float
+    readout: float
+    duration: float
+
+    @property
+    def cost(self) -> float:
+        """-log of the success probability."""
+        return self.two_qubit + self.one_qubit + self.idle + self.readout
+
+    @property
+    def probability(self) -> float:
+        """Estimated success probability, 0 to 1."""
+        return math.exp(-self.cost)
+
+    @property
+    def parts(self) -> dict[str, float]:
+        """-log of the fidelity by source."""
+        return {
+            "two-qubit gates": self.two_qubit,
+            "one-qubit gates": self.one_qubit,
+            "idle": self.idle,
+            "readout": self.readout,
+        }
+
+
+def estimate_success(circuit: QuantumCircuit, chip: Chip, measured: Collection[int]) -> Success:
+    """Estimate from the device's calibration how likely a circuit runs and is read without error.
+
+    A qubit that waits for t loses the average infidelity of relaxation,
+    1 - (3 + exp(-t/T1) + 2 exp(-t/T2)) / 6.
+
+    Args:
+        circuit: Of the device's own gates, on its qubits.
+        chip: The device.
+        measured: Qubits that are measured.
+    """
+    two_qubit = one_qubit = idle = 0.0
+    times = schedule(circuit, chip, measured)
+    for item, waits in zip(circuit.data, times.waits, strict=True):
+        qubits = tuple(circuit.find_bit(qubit).index for qubit in item.qubits)
+        lost = _loss(chip.gate_error(item.operation.name, qubits))
+        if len(qubits) == 2:
+            two_qubit += lost
+        elif len(qubits) == 1:
+            one_qubit += lost
+        idle += sum(_loss(_waiting(chip, qubit, seconds)) for qubit, seconds in waits)
+    readout = sum(_loss(chip.readout_error(qubit)) for qubit in measured)
+    return Success(two_qubit, one_qubit, idle, readout, times.duration)
+
+
+def _waiting(chip: Chip, qubit: int, seconds: float) -> float:
+    """Average infidelity of relaxation during a time."""
+    t1, t2 = chip.relaxation(qubit)
+    return 1.0 - (3.0 + math.exp(-seconds / t1) + 2.0 * math.exp(-seconds / t2)) / 6.0
+
+
+def _loss(error: float) -> float:
+    return -math.log1p(-min(error, _WORST))
 
 
 @dataclass(frozen=True, eq=False)
@@ -294,6 +243,7 @@ def part_in_use(circuit: QuantumCircuit, chip: Chip, measured: Sequence[int]) ->
         for qubit, other, angle in crosstalk(where, near):
             small.append(Barrier(2, label=f"{_ZZ}{angle!r}"), [place[qubit], place[other]])
         for qubit, seconds in waits:
+            # Whole nanoseconds, so that equal waits have one label and one error.
             nanoseconds = round(seconds * 1e9)
             if nanoseconds:
                 small.append(IGate(label=f"{_WAIT}{nanoseconds}"), [place[qubit]])
@@ -325,6 +275,11 @@ def waiting_time(label: str) -> float | None:
     return int(label.removeprefix(_WAIT)) * 1e-9 if label.startswith(_WAIT) else None
 
 
+def crosstalk_angle(label: str) -> float | None:
+    """Angle in radians that the barrier of this label stands for; None if it is no such barrier."""
+    return float(label.removeprefix(_ZZ)) if label.startswith(_ZZ) else None
+
+
 @dataclass(frozen=True, kw_only=True)
 class Noise:
     """Which of a chip's noise there is.
@@ -352,21 +307,25 @@ class _ChipChannels:
     def after(self, gate: str, qubits: tuple[int, ...]) -> tuple[Channel, ...]:
         if not self.noise.gates:
             return ()
-        where = tuple(self.qubits[qubit] for qubit in qubits)
-        if gate.startswith(_ZZ):
-            turn = ChannelSpec("zz_rotation", (("angle_rad", float(gate.removeprefix(_ZZ))),))
-            channels: PlacedChannels = ((turn, (0, 1)),)
-        elif gate.startswith(_WAIT):
-            channels = self.chip.channels_of_waiting(where[0], int(gate.removeprefix(_WAIT)))
-        else:
-            channels = self.chip.channels_after(gate, where)
+        channels = _channels_of(self.chip, gate, tuple(self.qubits[qubit] for qubit in qubits))
         if len(qubits) == 2 and self.noise.pairs is not None:
+            # Fidelities of a Pauli channel to the power k are those of k such channels in a row.
             power = twirled(channels).reshape(16) ** self.noise.pairs
             return () if self.noise.pairs == 0 else (Channel(qubits, np.diag(power)),)
         return tuple(Channel(tuple(qubits[i] for i in operands), _ptm(spec)) for spec, operands in channels)
 
 
-@lru_cache(maxsize=4096)
+def _channels_of(chip: Chip, label: str, qubits: tuple[int, ...]) -> PlacedChannels:
+    """The noise of an instruction of a `PartInUse`, on the device's qubits."""
+    angle = crosstalk_angle(label)
+    if angle is not None:
+        return ((ChannelSpec("zz_rotation", (("angle_rad", angle),)), (0, 1)),)
+    if label.startswith(_WAIT):
+        return chip.channels_of_waiting(qubits[0], int(label.removeprefix(_WAIT)))
+    return chip.channels_after(label, qubits)
+
+
+@lru_cache(maxsize=4096)  # the gates of a chip share their kinds of noise, and programs share gates
 def _ptm(channel: ChannelSpec) -> _Float:
     return without_rounding(kraus_to_ptm(kraus_operators(channel)))
 
@@ -406,8 +365,9 @@ def chip_engine(
     Raises:
         UnsupportedError: A light cone is too wide and too deep for its noise.
     """
-    part = part_in_use(circuit, chip, _looked_at(words))
+    part = part_in_use(circuit, chip, looked_at(words))
     present = noise or Noise()
+    # A channel of two qubits grows cones as a gate does; tiles side by side would become one.
     if chip.zz and _widest_cone(part, words, chip) > _WIDEST_JOINED:
         _log.warning(
             "ZZ coupling between neighbouring tiles on %s is left out: it joins light cones to more qubits "
@@ -416,11 +376,12 @@ def chip_engine(
             _WIDEST_JOINED,
         )
         chip = replace(chip, zz={})
-        part = part_in_use(circuit, chip, _looked_at(words))
+        part = part_in_use(circuit, chip, looked_at(words))
 
     def readout(qubit: int) -> tuple[float, float]:
         return chip.readout[part.qubits[qubit]] if present.readout else (0.0, 0.0)
 
+    # Errors of the readout act on what is read, and so become part of the observables.
     observables = [
         read_terms(
             readout, SparsePauliOp([part.word(label) for label in word.paulis.to_labels()], word.coeffs)
@@ -461,10 +422,7 @@ def aer_noise(part: PartInUse, chip: Chip) -> NoiseModel:
             continue
         known.add((name, where))
         qubits = tuple(part.qubits[qubit] for qubit in where)
-        if name.startswith(_WAIT):
-            error = chip.error_of_waiting(qubits[0], int(name.removeprefix(_WAIT)))
-        else:
-            error = chip.error_after(name, qubits)
+        error = aer_error(_channels_of(chip, name, qubits), len(qubits))
         if error is not None:
             model.add_quantum_error(error, [name], list(where), warnings=False)
     for qubit in part.measured:
@@ -475,13 +433,9 @@ def aer_noise(part: PartInUse, chip: Chip) -> NoiseModel:
     return model
 
 
-def _looked_at(words: Sequence[SparsePauliOp]) -> tuple[int, ...]:
+def looked_at(words: Sequence[SparsePauliOp]) -> tuple[int, ...]:
     """Qubits that any word acts on, ascending."""
     acts = np.zeros(words[0].num_qubits if words else 0, dtype=bool)
     for word in words:
         acts |= (word.paulis.x | word.paulis.z).any(axis=0)
     return tuple(int(qubit) for qubit in np.flatnonzero(acts))
-
-
-def _support(observables: ObservablesArray) -> tuple[int, ...]:
-    return _looked_at(distinct_observables(observables)[0])

@@ -18,13 +18,22 @@ from typing import Literal, TypeAlias, get_args
 import numpy as np
 
 from sqdr_qiskit.errors import ArgumentError
-from sqdr_qiskit.gradients.shifts.pieces import ASSUMPTIONS, Assumption, Piece, pieces_of
-from sqdr_qiskit.gradients.shifts.probes import GateProbe, Point, Probe, RotationProbe, n_directions
+from sqdr_qiskit.gradients.probes import (
+    ASSUMPTIONS,
+    Assumption,
+    GateProbe,
+    Piece,
+    Point,
+    Probe,
+    RotationProbe,
+    n_directions,
+    pieces_of,
+)
 from sqdr_qiskit.lightcone.cones import flow
 from sqdr_qiskit.lightcone.operations import CZ, Rotation
 from sqdr_qiskit.lightcone.tape import split_runs
 from sqdr_qiskit.noise_models import RealArray
-from sqdr_qiskit.tiles.tiles import Tile, TiledCircuit
+from sqdr_qiskit.tiles import Tile, TiledCircuit
 
 __all__ = ["colour", "fewest_colours", "pack", "ShiftPlan", "Unit", "UNITS"]
 
@@ -274,7 +283,7 @@ def pack(
     """Plan the executions for the Jacobian of a tiled circuit.
 
     Args:
-        tiled: The circuit (see `layouts`).
+        tiled: The circuit.
         assume: When rotations are taken to have equal derivatives; see `pieces`.
         unit: `rotation`: turn single rotations, the ordinary rule. `gate`: turn whole runs of one-qubit gates
             where that takes fewer executions (see `probes`); needs fused tiles.

@@ -10,11 +10,11 @@ from qiskit.quantum_info import SparsePauliOp
 
 from sqdr_qiskit.circuits import build_circuit
 from sqdr_qiskit.errors import ArgumentError, UnsupportedError
-from sqdr_qiskit.gradients.shifts.packing import ShiftPlan, Unit, colour, fewest_colours, pack
+from sqdr_qiskit.gradients.packing import ShiftPlan, Unit, colour, fewest_colours, pack
 from sqdr_qiskit.lightcone.engine import ExactEngine
 from sqdr_qiskit.lightcone.operations import ChannelModel, noiseless
 from sqdr_qiskit.specs.circuit import CircuitSpec
-from sqdr_qiskit.tiles.tiles import TiledCircuit, tile_circuit, whole_register
+from sqdr_qiskit.tiles import TiledCircuit, tile_circuit, whole_register
 from tests.lightcone.dense import GateNoise, pauli_channel, random_circuit
 
 _BIT_FLIP = GateNoise({"u": pauli_channel(scale=(1.0, 0.96, 0.96))})

@@ -1,25 +1,23 @@
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 
 import numpy as np
 import pytest
 from qiskit.circuit import QuantumCircuit
-from qiskit.primitives.containers.estimator_pub import EstimatorPub
 from qiskit_aer import AerSimulator
 from qiskit_aer.noise import NoiseModel, ReadoutError
-from scipy import stats
 
 from sqdr_qiskit.circuits import build_circuit
 from sqdr_qiskit.devices.chip import Chip, fake_backend
+from sqdr_qiskit.devices.chip_noise import aer_noise, estimate_success, part_in_use, schedule
 from sqdr_qiskit.devices.estimator import DeviceEstimator
 from sqdr_qiskit.devices.programs import LayoutOptions
-from sqdr_qiskit.devices.rehearsal import LocalSender, aer_noise, part_in_use
-from sqdr_qiskit.devices.success import schedule
 from sqdr_qiskit.devices.transpilation import compile_for_device
-from sqdr_qiskit.errors import ArgumentError
+from sqdr_qiskit.devices.twin import LocalSender
 from sqdr_qiskit.simulators.exact import ExactEstimator
-from tests.devices.devices_for_tests import snapshot
+from tests.devices.devices_for_tests import grid_chip, snapshot
 
 _SHOTS = 200_000
 
@@ -111,51 +109,9 @@ def test_crosstalk_that_joins_wide_cones_is_left_out_and_said(
 
     assert np.abs(values(coupled) - values(plain)).max() > 1e-3
     assert "left out" not in caplog.text
-    monkeypatch.setattr("sqdr_qiskit.devices.rehearsal._WIDEST_JOINED", 2)
+    monkeypatch.setattr("sqdr_qiskit.devices.chip_noise._WIDEST_JOINED", 2)
     np.testing.assert_array_equal(values(coupled), values(plain))
     assert "ZZ coupling between neighbouring tiles on fake_kingston is left out" in caplog.text
-
-
-@pytest.mark.parametrize("simulator", ["exact", "aer"])
-@pytest.mark.parametrize(("name", "device"), [("2b-9q", "fake_kingston"), ("4b-5q", "fake_manila")])
-def test_shots_scatter_around_the_expectation(
-    simulator: str, name: str, device: str, rng: np.random.Generator
-) -> None:
-    """z = (mean of shots - expectation) / its standard error is standard normal, of either simulator."""
-    model, chip = build_circuit(name), snapshot(device)
-    values = rng.uniform(-4, 4, (24, model.circuit.num_parameters))
-    pub = (model.circuit, [[o] for o in model.observables], values)
-    options = LayoutOptions(copies=1)
-    exact, drawn = (
-        DeviceEstimator(chip, sender, shots=4096, options=options).run([pub]).result()[0].data.evs
-        for sender in (LocalSender(chip, sampled=False), LocalSender(chip, seed=7, simulator=simulator))
-    )
-    z = ((drawn - exact) / np.sqrt((1 - exact**2) / 4096)).ravel()
-    assert 0.005 < stats.chi2.cdf(np.sum(z**2), len(z)) < 0.995
-    assert stats.kstest(z, "norm").pvalue > 0.005
-
-
-def test_sums_and_constants_are_read_term_by_term(rng: np.random.Generator) -> None:
-    chip, circuit = snapshot("fake_manila"), QuantumCircuit(5)
-    circuit.sx(0)
-    circuit.rz(0.4, 0)
-    circuit.sx(0)
-    single = [{"IIIIZ": 1.0}, {"IIIZI": 1.0}, {"IIIZZ": 1.0}]
-    both = [{"IIIIZ": 2.0, "IIIZI": -1.0, "IIIII": 3.0}, {"IIIZZ": 0.5}]
-    sender = LocalSender(chip, sampled=False)
-
-    def expectations(observables: list[dict[str, float]]) -> np.ndarray:
-        pubs = [EstimatorPub.coerce((circuit, [dict(o) for o in observables]))]
-        handle = sender.send(pubs, precision=0.1, label="one")
-        return np.asarray(sender.collect(handle)[0].data.evs)
-
-    first, second, pair = expectations(single)
-    np.testing.assert_allclose(expectations(both), [2 * first - second + 3, 0.5 * pair], atol=1e-12)
-
-
-def test_an_unknown_simulator_is_refused() -> None:
-    with pytest.raises(ArgumentError, match="`simulator` must be exact or aer, but is `magic`"):
-        LocalSender(snapshot("fake_manila"), simulator="magic")
 
 
 @pytest.mark.parametrize("layout", ["tiled", "whole"])
@@ -194,26 +150,6 @@ def test_the_noise_is_that_of_aer_from_backend(layout: str, rng: np.random.Gener
     np.testing.assert_allclose(found, expected, atol=6 * np.sqrt(2 / _SHOTS))
 
 
-def test_a_seed_repeats_samples_and_requests_differ(rng: np.random.Generator) -> None:
-    model = build_circuit("2b-5q")
-    chip = snapshot("fake_manila")
-    pub = (
-        model.circuit,
-        [[o] for o in model.observables],
-        rng.uniform(-4, 4, (2, model.circuit.num_parameters)),
-    )
-
-    def twice() -> tuple[np.ndarray, np.ndarray]:
-        estimator = DeviceEstimator(chip, LocalSender(chip, seed=5), shots=100)
-        first, second = (estimator.run([pub]).result()[0].data.evs for _ in range(2))
-        return first, second
-
-    first, second = twice()
-    again, _ = twice()
-    np.testing.assert_array_equal(first, again)
-    assert np.any(first != second)
-
-
 def test_only_what_is_used_is_simulated() -> None:
     chip = snapshot("fake_brisbane")
     circuit = QuantumCircuit(127)
@@ -236,3 +172,32 @@ def test_waiting_is_marked_by_its_time() -> None:
     label = f"wait~{round(chip.duration('sx', (first,)) * 1e9)}"  # the second waits while the first turns
     assert [item.operation.label for item in part.circuit.data if item.operation.name == "id"] == [label]
     assert label in aer_noise(part, chip)._local_quantum_errors
+
+
+_CHIP = grid_chip({(0, 1): 0.01, (1, 2): 0.02}, [0.1, 0.05, 0.02], turn=0.001, seconds=1e-7)
+
+
+def _circuit() -> QuantumCircuit:
+    circuit = QuantumCircuit(3)
+    circuit.sx(0)
+    circuit.cz(0, 1)
+    circuit.cz(1, 2)
+    circuit.sx(1)
+    return circuit
+
+
+def test_gates_run_as_late_as_possible() -> None:
+    """Qubit 0 waits for the second CZ and the last turn, unless it is not looked at."""
+    plan = schedule(_circuit(), _CHIP, [0, 1])
+    assert [[(q, round(s * 1e9)) for q, s in waits] for waits in plan.waits] == [[], [(0, 150)], [], []]
+    assert plan.duration == pytest.approx(50e-9 + 2 * 100e-9 + 50e-9 + 1e-6)
+    assert schedule(_circuit(), _CHIP, [1]).waits == ((), (), (), ())
+
+
+def test_success_is_the_product_of_all_fidelities() -> None:
+    found = estimate_success(_circuit(), _CHIP, [0, 1])
+    idle = 1 - (3 + math.exp(-150e-9 / 1e-4) + 2 * math.exp(-150e-9 / 8e-5)) / 6
+    expected = 0.99 * 0.98 * 0.999**2 * 0.9 * 0.95 * (1 - idle)
+    assert found.probability == pytest.approx(expected, rel=1e-12)
+    assert sum(found.parts.values()) == pytest.approx(-math.log(expected), rel=1e-12)
+    assert found.parts["readout"] == pytest.approx(-math.log(0.9 * 0.95))

@@ -123,12 +123,12 @@ class Turns:
         slopes = np.zeros((len(inputs) if with_slopes else 0, len(self.steps), 3))
 
         def kernel(start: int, stop: int) -> None:
-            _compose(inputs, *self._read, self.fixed, self.columns, start, stop, with_slopes, angles, slopes)
+            _compose(inputs, self._read, self.fixed, self.columns, start, stop, with_slopes, angles, slopes)
 
         _in_chunks(kernel, len(inputs))
         return angles, slopes
 
-    @property
+    @property  # what both kernels read, as the one argument that it is to them
     def _read(self) -> tuple[_Int, _Int, _Float, _Int, _Int, _Float]:
         return self.runs, self.steps, self.offsets, self.starts, self.entries, self.factors
 
@@ -143,7 +143,7 @@ class Turns:
         """
 
         def kernel(start: int, stop: int) -> None:
-            _pull_back(jacobian, slopes, *self._read, self.columns, rows, start, stop, total)
+            _pull_back(jacobian, slopes, self._read, self.columns, rows, start, stop, total)
 
         _in_chunks(kernel, len(jacobian))
 
@@ -180,12 +180,7 @@ def _product(p0: Any, p1: Any, p2: Any, p3: Any, q0: Any, q1: Any, q2: Any, q3: 
 @njit(nogil=True, cache=True, boundscheck=False, error_model="numpy")
 def _compose(
     inputs: Any,
-    runs: Any,
-    steps: Any,
-    offsets: Any,
-    starts: Any,
-    entries: Any,
-    factors: Any,
+    read: Any,
     fixed: Any,
     columns: Any,
     start: int,
@@ -194,6 +189,7 @@ def _compose(
     angles: Any,
     slopes: Any,
 ) -> None:
+    runs, steps, offsets, starts, entries, factors = read
     for s in range(start, stop):
         for r in range(runs.shape[0]):
             # Four numbers and not an array: they stay in registers through the run.
@@ -280,20 +276,9 @@ def _compose(
 
 @njit(nogil=True, cache=True, boundscheck=False, error_model="numpy")
 def _pull_back(
-    jacobian: Any,
-    slopes: Any,
-    runs: Any,
-    steps: Any,
-    offsets: Any,
-    starts: Any,
-    entries: Any,
-    factors: Any,
-    columns: Any,
-    rows: Any,
-    start: int,
-    stop: int,
-    total: Any,
+    jacobian: Any, slopes: Any, read: Any, columns: Any, rows: Any, start: int, stop: int, total: Any
 ) -> None:
+    runs, steps, _, starts, entries, factors = read
     for s in range(start, stop):
         for t in range(rows.shape[0]):
             for r in range(runs.shape[0]):
