@@ -107,43 +107,35 @@ def unmeasured(circuit: QuantumCircuit) -> QuantumCircuit:
     special = (Measure, Reset, Initialize)
     if not circuit.num_clbits and not any(isinstance(item.operation, special) for item in circuit.data):
         return circuit
-    kept: list[tuple[Operation, tuple[int, ...]]] = []
+    plain = QuantumCircuit(circuit.qubits, metadata=circuit.metadata)
     # Qubits that something has acted on: until then a reset does nothing, and after a measurement nothing may
     # come.
     touched: set[int] = set()
     measured: set[int] = set()
+
+    def keep(operation: Operation, wires: tuple[int, ...]) -> None:
+        if not isinstance(operation, Reset) or touched.intersection(wires):
+            plain.append(operation, wires)
+            touched.update(wires)
+
     for item in circuit.data:
         wires = tuple(circuit.find_bit(qubit).index for qubit in item.qubits)
         operation = item.operation
         if isinstance(operation, Barrier):
-            kept.append((operation, wires))
-            continue
-        if isinstance(operation, Measure):
+            plain.append(operation, wires)
+        elif isinstance(operation, Measure):
             measured.update(wires)
-            continue
-        if again := sorted(measured.intersection(wires)):
+        elif again := sorted(measured.intersection(wires)):
             raise UnsupportedError(
                 f"Qubit {again[0]} must be measured last, if at all, but `{operation.name}` follows its "
                 f"measurement; leave the measurement out: expectation values need none."
             )
-        if isinstance(operation, Reset) and not touched.intersection(wires):
-            continue
-        if isinstance(operation, Initialize):
-            parts = [
-                (part.operation, tuple(wires[operation.definition.find_bit(q).index] for q in part.qubits))
-                for part in operation.definition.data
-            ]
-            kept += [
-                part
-                for part in parts
-                if not (isinstance(part[0], Reset) and not touched.intersection(part[1]))
-            ]
+        elif isinstance(operation, Initialize):
+            definition = operation.definition
+            for part in definition.data:
+                keep(part.operation, tuple(wires[definition.find_bit(q).index] for q in part.qubits))
         else:
-            kept.append((operation, wires))
-        touched.update(wires)
-    plain = QuantumCircuit(circuit.qubits, metadata=circuit.metadata)
-    for operation, wires in kept:
-        plain.append(operation, wires)
+            keep(operation, wires)
     return plain
 
 

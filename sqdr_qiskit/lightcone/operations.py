@@ -265,11 +265,10 @@ class _Writer:
         channels = self._channels.after(getattr(gate, "label", None) or gate.name, wires)
         self._map(gate, wires, index)
         for channel in channels:
-            names = tuple(self._names[q] for q in channel.qubits)
-            if len(names) == 1:
-                self._operations.append(Fixed(names[0], channel.ptm, None, index))
+            if len(channel.qubits) == 1:
+                self._operations.append(Fixed(self._names[channel.qubits[0]], channel.ptm, None, index))
             else:
-                self._operations.append(PairChannel((names[0], names[1]), channel.ptm, index))
+                self._operations.append(PairChannel(self._pair(channel.qubits), channel.ptm, index))
 
     def _map(self, gate: QiskitOperation, wires: tuple[int, ...], index: int) -> None:
         kind = kind_of(gate)  # not the name: a user's gate may have any
@@ -284,7 +283,7 @@ class _Writer:
                 self._operations.append(Rotation(self._names[wires[0]], axis, angle, index))
             return
         if kind == "cz":
-            self._operations.append(CZ((self._names[wires[0]], self._names[wires[1]]), index))
+            self._operations.append(CZ(self._pair(wires), index))
             return
         if kind == "swap":
             first, second = wires
@@ -309,8 +308,8 @@ class _Writer:
             inner = tuple(wires[definition.find_bit(q).index] for q in item.qubits)
             self._map(item.operation, inner, index)
         if kind in _PAIR_ROTATIONS:
-            names = (self._names[wires[0]], self._names[wires[1]])
-            self._pairs.append(PairRotation(begin, len(self._operations), names, _PAIR_ROTATIONS[kind]))
+            end = len(self._operations)
+            self._pairs.append(PairRotation(begin, end, self._pair(wires), _PAIR_ROTATIONS[kind]))
 
     def _fixed(self, kind: str, matrix: ComplexArray, wires: tuple[int, ...], index: int) -> None:
         if np.array_equal(matrix, np.eye(len(matrix))):
@@ -321,16 +320,19 @@ class _Writer:
         # H CZ H as it stands: the general decomposition of a CX may have more one-qubit gates.
         if kind == "cx":
             hadamard = self._one_qubit(HGate().to_matrix(), wires[1], index)
-            cz = CZ((self._names[wires[0]], self._names[wires[1]]), index)
-            self._operations += [hadamard, cz, hadamard]
+            self._operations += [hadamard, CZ(self._pair(wires), index), hadamard]
             return
         # At most three CZs (Vatan and Williams 2004), and one-qubit gates around them.
         for item in _decomposer()(matrix).data:
-            wire = [wires[i] for i in (_qubit_index(q) for q in item.qubits)]
-            if len(wire) == 2:
-                self._operations.append(CZ((self._names[wire[0]], self._names[wire[1]]), index))
+            inner = tuple(wires[qubit._index] for qubit in item.qubits)
+            if len(inner) == 2:
+                self._operations.append(CZ(self._pair(inner), index))
             else:
-                self._operations.append(self._one_qubit(item.operation.to_matrix(), wire[0], index))
+                self._operations.append(self._one_qubit(item.operation.to_matrix(), inner[0], index))
+
+    def _pair(self, wires: tuple[int, ...]) -> tuple[int, int]:
+        first, second = wires
+        return self._names[first], self._names[second]
 
     def _one_qubit(self, matrix: ComplexArray, wire: int, index: int) -> Fixed:
         return Fixed(self._names[wire], kraus_to_ptm(matrix[None]), matrix, index)
@@ -356,7 +358,3 @@ class _Writer:
 @lru_cache(maxsize=1)
 def _decomposer() -> TwoQubitBasisDecomposer:
     return TwoQubitBasisDecomposer(CZGate())
-
-
-def _qubit_index(qubit: object) -> int:
-    return int(qubit._index)  # type: ignore[attr-defined]
