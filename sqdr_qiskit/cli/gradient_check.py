@@ -62,9 +62,9 @@ def _words(found: GradientCheck, rows: int) -> str:
     for method in found.methods:
         lines.append(
             f"{method.name:26}{method.executions:>12,}{method.largest_error:>16.2e}"
-            f"{method.mean_square_error:>14.2e}"
+            f"{method.root_mean_square_error:>14.2e}"
         )
-    lines += [f"{name}: left out. {reason}" for name, reason in found.skipped]
+    lines += [f"{one['name']}: left out. {one['reason']}" for one in found.skipped]
     exact = found.methods[0].jacobian
     largest = np.argsort(-np.abs(exact), axis=None, kind="stable")[: min(rows, exact.size)]
     if len(largest):

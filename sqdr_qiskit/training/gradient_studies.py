@@ -7,7 +7,7 @@ grow with it, so theirs stays; a global observable's falls.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Literal, TypeAlias
 
@@ -57,14 +57,14 @@ class Method:
         executions: Circuit executions it took, all observables of one circuit read together where it can; for
             the exact engine 0.
         largest_error: Largest difference from the reference.
-        mean_square_error: Root mean square of the differences.
+        root_mean_square_error: Root mean square of the differences.
     """
 
     name: str
     jacobian: NDArray[np.float64]
     executions: int
     largest_error: float
-    mean_square_error: float
+    root_mean_square_error: float
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -78,7 +78,7 @@ class GradientCheck:
         reference: Name of the method that the others are compared with.
         parameters: Names of the circuit's parameters, in order.
         methods: What was compared.
-        skipped: What does not apply here, and why.
+        skipped: `name` of what does not apply here, and the `reason`.
     """
 
     circuit: str
@@ -87,28 +87,11 @@ class GradientCheck:
     reference: str
     parameters: tuple[str, ...]
     methods: tuple[Method, ...]
-    skipped: tuple[tuple[str, str], ...]
+    skipped: tuple[Mapping[str, str], ...]
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain values, for JSON."""
-        return {
-            "circuit": self.circuit,
-            "backend": self.backend,
-            "shots": self.shots,
-            "reference": self.reference,
-            "parameters": list(self.parameters),
-            "methods": [
-                {
-                    "name": method.name,
-                    "executions": method.executions,
-                    "largest_error": method.largest_error,
-                    "root_mean_square_error": method.mean_square_error,
-                    "jacobian": method.jacobian.tolist(),
-                }
-                for method in self.methods
-            ],
-            "skipped": [{"name": name, "reason": reason} for name, reason in self.skipped],
-        }
+        """All of it, for a record."""
+        return asdict(self)
 
 
 def check_gradients(
@@ -140,12 +123,12 @@ def check_gradients(
     point = np.random.default_rng(seed).uniform(0.0, 2 * np.pi, (1, model.circuit.num_parameters))
     reference = make_gradient("exact", source).jacobian(model.circuit, model.observables, point)[0]
     found: list[tuple[str, NDArray[np.float64], int]] = [("exact", reference, 0)]
-    skipped: list[tuple[str, str]] = []
+    skipped = []
     for name in ("parameter-shift", "gate-shift"):
         try:
             gradient = make_gradient(name, source)
         except UnsupportedError as error:
-            skipped.append((name, str(error)))
+            skipped.append({"name": name, "reason": str(error)})
             continue
         assert isinstance(gradient, PackedParameterShift)
         measured = gradient.jacobian(model.circuit, model.observables, point)[0]
@@ -173,7 +156,7 @@ def check_gradients(
                 jacobian=jacobian,
                 executions=executions,
                 largest_error=float(np.abs(jacobian - reference).max(initial=0.0)),
-                mean_square_error=float(np.sqrt(np.mean((jacobian - reference) ** 2))),
+                root_mean_square_error=float(np.sqrt(np.mean((jacobian - reference) ** 2))),
             )
             for name, jacobian, executions in found
         ),
