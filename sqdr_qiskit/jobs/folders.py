@@ -52,6 +52,8 @@ class RunFolder:
         resume: Go on with the run that is there.
         command: The words typed, for the record.
         notice: Told in one line what is not as it was, but does not stop the run.
+        ledger: Opens the run's ledger (`Hardware.open`): an old one now, as it knows what the run met; a new
+            one before there is a record, since a run that has a record is gone on with.
 
     Attributes:
         path: The folder; of a new run that has none yet, the working directory.
@@ -69,16 +71,19 @@ class RunFolder:
         resume: bool = False,
         command: Sequence[str] = (),
         notice: Callable[[str], None] | None = None,
+        ledger: Callable[..., None] | None = None,
     ) -> None:
         self.job = job
         self.path = Path(folder or ".")
         self.resumed = resume
         self._wanted = folder
-        self._command = records.public_command(command)
         self._notice = notice or (lambda line: None)
         self._begun = perf_counter()
+        self._ledger = ledger
         self._before: Mapping[str, Any] = read_record(self.path) if resume else {}
-        self._record = RunRecord(command=self._command, inputs={}, seeds={"run": job.seed})
+        self._record = RunRecord(command=records.public_command(command), inputs={}, seeds={"run": job.seed})
+        if resume and ledger is not None:
+            ledger(self.path, resume=True)
 
     @contextmanager
     def opened(
@@ -88,7 +93,6 @@ class RunFolder:
         *parts: str,
         so_far: Mapping[str, Any] | None = None,
         keep: bool = True,
-        prepare: Callable[[Path], None] | None = None,
     ) -> Iterator[Path]:
         """Make the folder and write that the run is under way; taken up again, see that it is the same run.
 
@@ -98,8 +102,6 @@ class RunFolder:
             parts: What the run is, for a new folder's name.
             so_far: Results that are known already.
             keep: Whether an unfinished run stays, because it can be taken up again.
-            prepare: Called with a new folder before its record is written: what a run that has a record must
-                have too.
 
         Raises:
             ArgumentError: The folder has something in it.
@@ -118,8 +120,8 @@ class RunFolder:
         )
         with locked(self.path):
             if not self.resumed:
-                if prepare is not None:
-                    prepare(self.path)
+                if self._ledger is not None:
+                    self._ledger(self.path)
                 # Last, since whoever finds a record resumes from what is here. On resuming the old record
                 # stays until the end: it says what the run was started with.
                 self._record.write(self.path / RECORD)

@@ -250,9 +250,8 @@ def carry_out_inference(
         Detached: If the user left.
     """
     job = settled(job, chosen)
-    run = RunFolder(job, folder, resume=resume, command=command, notice=notice)
-    if hardware is not None and resume:  # before the backend is made: the ledger knows device and calibration
-        hardware.open(run.path, resume=True)
+    ledger = None if hardware is None else hardware.open
+    run = RunFolder(job, folder, resume=resume, command=command, notice=notice, ledger=ledger)
     backend = backend_of(job, hardware)
     samples = samples_of(chosen, job, download_progress)
     model = chosen.network(backend).to(job.device)
@@ -263,8 +262,7 @@ def carry_out_inference(
     }
     defining = {**contents(job, chosen), "images": samples.images.tobytes()}
     parts = ("infer", backend.name, chosen.checkpoint.settings.circuit.name)
-    prepare = None if hardware is None else hardware.open
-    with run.opened(inputs, defining, *parts, keep=hardware is not None, prepare=prepare) as path:
+    with run.opened(inputs, defining, *parts, keep=hardware is not None) as path:
         if started is not None:
             started(path)
         with recorded(model) as values:

@@ -152,17 +152,15 @@ def carry_out_training(
     """
     if job.task != "train":
         raise ArgumentError(f"Argument `job` must have task train, but has {job.task}.")
-    run = RunFolder(job, folder, resume=resume, command=command, notice=notice)
-    if hardware is not None and resume:  # before the backend is made: the ledger knows device and calibration
-        hardware.open(run.path, resume=True)
+    ledger = None if hardware is None else hardware.open
+    run = RunFolder(job, folder, resume=resume, command=command, notice=notice, ledger=ledger)
     plan = _planned(job, data, hardware, download_progress)
     before = plan.facts.before(plan.model, plan.recipe, seed=job.seed, initial=plan.initial)
     inputs = plan.inputs(job)
     defining = {**contents(job, plan.start), **{key: inputs[key] for key in ("recipe", "model", "data")}}
     control = () if plan.settings.model == "circuit" else (plan.settings.model,)
     parts = (plan.settings.circuit.name, *control, plan.data.name)
-    prepare = None if hardware is None else hardware.open
-    with run.opened(inputs, defining, *parts, so_far=before, prepare=prepare) as path:
+    with run.opened(inputs, defining, *parts, so_far=before) as path:
         if hardware is not None:
             checkpoint_every_s = 0.0  # each step was paid for
         if started is not None:
