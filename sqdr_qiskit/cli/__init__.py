@@ -20,7 +20,7 @@ import typer
 
 from sqdr_qiskit import __version__
 from sqdr_qiskit.cli import console
-from sqdr_qiskit.cli.help import HelpCommand, HelpGroup
+from sqdr_qiskit.cli.options import HelpCommand, HelpGroup
 from sqdr_qiskit.errors import ArgumentError, SqdrError
 
 __all__ = ["COMMANDS", "build_app", "entry", "main"]

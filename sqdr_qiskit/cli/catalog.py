@@ -12,7 +12,7 @@ import typer
 
 from sqdr_qiskit import catalog
 from sqdr_qiskit.cli.console import JsonOption, print_json, print_text
-from sqdr_qiskit.cli.help import HelpCommand
+from sqdr_qiskit.cli.options import HelpCommand
 from sqdr_qiskit.errors import ArgumentError, CatalogError, SpecError
 from sqdr_qiskit.specs.job_file import read_job
 from sqdr_qiskit.specs.noise import noise_spec
