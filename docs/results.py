@@ -24,7 +24,7 @@ from sqdr_qiskit.jobs.settings import pretrained_folder
 from sqdr_qiskit.model.controls import MODELS
 from sqdr_qiskit.records import write_text
 from sqdr_qiskit.reports.comparison import Group, compare_runs
-from sqdr_qiskit.reports.statistics import Paired, compare_pairs
+from sqdr_qiskit.reports.comparison import Paired, compare_pairs
 
 __all__ = ["RUNS", "SIZES", "gather", "one_group", "ship", "tables"]
 

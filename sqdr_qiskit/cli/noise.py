@@ -119,7 +119,7 @@ def learn(
     print_note("loading PyTorch and Qiskit")
     from sqdr_qiskit.jobs.noise_learning import learn_from_runs
     from sqdr_qiskit.records import versions, write_text
-    from sqdr_qiskit.reports.noise_page import learnt_noise_page, learnt_noise_text
+    from sqdr_qiskit.reports.device_pages import learnt_noise_page, learnt_noise_text
     from sqdr_qiskit.specs.noise import noise_text
 
     if output is not None and output.suffix != ".toml":

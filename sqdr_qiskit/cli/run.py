@@ -185,7 +185,7 @@ def _run_parts(
     from sqdr_qiskit import records
     from sqdr_qiskit.cli.console import on_hardware
     from sqdr_qiskit.jobs.parts import PARTS_RECORD, carry_out_parts, on_backend
-    from sqdr_qiskit.reports.parts_page import parts_markdown, parts_page
+    from sqdr_qiskit.reports.device_pages import parts_markdown, parts_page
 
     if max_qpu_seconds is not None and not 0 < max_qpu_seconds < float("inf"):
         raise ArgumentError(f"Argument `max_qpu_seconds` must be above 0, but is {max_qpu_seconds:g}.")

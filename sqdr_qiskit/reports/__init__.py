@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from sqdr_qiskit.reports.figures import confusion_figure, noise_sweep_figure, training_curves
-from sqdr_qiskit.reports.style import require_figure_path, save_figure
+from sqdr_qiskit.reports.page import require_figure_path, save_figure
 from sqdr_qiskit.reports.tables import Table, noise_sweep_table, per_class_table, percent, results_table
 
 __all__ = [

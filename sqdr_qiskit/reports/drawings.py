@@ -16,8 +16,8 @@ from markupsafe import Markup
 from matplotlib.colors import LinearSegmentedColormap, to_hex
 from numpy.typing import NDArray
 
-from sqdr_qiskit.reports.page import drawing
-from sqdr_qiskit.reports.style import COLOURS
+from sqdr_qiskit.reports.page import svg_drawing
+from sqdr_qiskit.reports.page import COLOURS
 from sqdr_qiskit.reports.tables import percent
 
 __all__ = ["circuit_drawing", "coordinates", "device_map", "error_scale", "example_ways", "spike_strip"]
@@ -51,7 +51,7 @@ def circuit_drawing(picture: Mapping[str, Any], *, title: str) -> Markup:
         centres[column] = x + widths[column] / 2
         x += widths[column]
     end = x + (_WIDE if picture["measured"] else 8)
-    return drawing(
+    return svg_drawing(
         "circuit.svg",
         {
             "title": title,
@@ -184,7 +184,7 @@ def device_map(
     worst_edge, worst_readout = error_scale(list(edges.values())), error_scale(list(readout))
     tile_of = {qubit: number for number, tile in enumerate(tiles) for qubit in tile}
     stops = [f"{to_hex(_ERRORS(i / 10))} {10 * i}%" for i in range(11)]
-    return drawing(
+    return svg_drawing(
         "device.svg",
         {
             "title": title,
@@ -283,7 +283,7 @@ def example_ways(example: Mapping[str, Any], where: str) -> Markup:
     rate_at = left + n_steps * cell + 8
     tall = n_rows * high
     band = tall / len(exact)
-    return drawing(
+    return svg_drawing(
         "features.svg",
         {
             "title": "Spikes of the last layer, firing rates and expectation values: "

@@ -19,7 +19,7 @@ from matplotlib.ticker import FuncFormatter, MaxNLocator
 from numpy.typing import ArrayLike, NDArray
 
 from sqdr_qiskit.errors import ArgumentError
-from sqdr_qiskit.reports.style import COLOURS, COLUMN, DASHES, MARKERS, PAGE, house_style, new_figure
+from sqdr_qiskit.reports.page import COLOURS, COLUMN, DASHES, MARKERS, PAGE, house_style, new_figure
 from sqdr_qiskit.reports.tables import channel_name, percent
 
 __all__ = [

@@ -27,7 +27,7 @@ from sqdr_qiskit.reports.run_summary import (
     settings,
     subtitle,
 )
-from sqdr_qiskit.reports.style import figure_img, pixels_img
+from sqdr_qiskit.reports.page import figure_img, pixels_img
 from sqdr_qiskit.reports.tables import Table, channel_name, per_class_table, percent
 
 __all__ = ["run_page"]

@@ -9,7 +9,7 @@ from typing import Any
 from sqdr_qiskit.reports.drawings import circuit_drawing, device_map
 from sqdr_qiskit.reports.figures import error_budget_figure
 from sqdr_qiskit.reports.page import render
-from sqdr_qiskit.reports.style import figure_img
+from sqdr_qiskit.reports.page import figure_img
 from sqdr_qiskit.reports.tables import Table
 from sqdr_qiskit.reports.transpile_tables import (
     Row,

@@ -14,7 +14,7 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, MaxNLocator, NullFormatter
 
 from sqdr_qiskit.errors import ArgumentError
-from sqdr_qiskit.reports.style import COLOURS, COLUMN, DASHES, MARKERS, PAGE, house_style, new_figure
+from sqdr_qiskit.reports.page import COLOURS, COLUMN, DASHES, MARKERS, PAGE, house_style, new_figure
 from sqdr_qiskit.reports.tables import NONE, Table
 
 __all__ = [

@@ -6,7 +6,7 @@ import matplotlib
 import numpy as np
 
 from sqdr_qiskit.reports.comparison import compare_runs
-from sqdr_qiskit.reports.comparison_figures import comparison_figures
+from sqdr_qiskit.reports.comparison_page import comparison_figures
 from tests.reports.test_comparison import run, runs
 
 __all__ = ["runs"]

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from sqdr_qiskit.reports.noise_page import learnt_noise_page, learnt_noise_text
+from sqdr_qiskit.reports.device_pages import learnt_noise_page, learnt_noise_text
 
 
 def _found(*, fits: bool, told: bool) -> dict[str, Any]:

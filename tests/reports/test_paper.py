@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from sqdr_qiskit.reports.paper import PAPER, paper_accuracy
+from sqdr_qiskit.reports.tables import PAPER, paper_accuracy
 
 
 def test_every_cell_of_the_tables_is_there_once() -> None:

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from sqdr_qiskit.reports.parts_page import parts_markdown, parts_page
+from sqdr_qiskit.reports.device_pages import parts_markdown, parts_page
 from tests.reports.browser import WIDTHS, needs_browser, show
 
 _RUN = {

@@ -5,7 +5,7 @@ import pytest
 from scipy import stats
 
 from sqdr_qiskit.errors import ArgumentError
-from sqdr_qiskit.reports.statistics import (
+from sqdr_qiskit.reports.comparison import (
     Paired,
     bootstrap_interval,
     compare_pairs,

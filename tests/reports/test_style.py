@@ -9,7 +9,7 @@ import pytest
 
 from sqdr_qiskit.errors import ArgumentError, StorageError
 from sqdr_qiskit.reports import save_figure, training_curves
-from sqdr_qiskit.reports.style import figure_img, pixels_img, require_figure_path
+from sqdr_qiskit.reports.page import figure_img, pixels_img, require_figure_path
 
 HISTORY = [{"epoch": epoch, "loss": 2.0 / epoch, "accuracy": 0.3 * epoch} for epoch in (1, 2, 3)]
 

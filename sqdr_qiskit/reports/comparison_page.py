@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 from sqdr_qiskit.reports.figures import accuracy_axis, column, line_style, percent_axis, standard_error
-from sqdr_qiskit.reports.style import COLOURS, COLUMN, PAGE, PALE, house_style, new_figure
+from sqdr_qiskit.reports.page import COLOURS, COLUMN, PAGE, PALE, house_style, new_figure
 from sqdr_qiskit.reports.tables import channel_name
 from sqdr_qiskit.reports.variance import log_axis, training_variance_figure
 
