@@ -23,8 +23,7 @@ from sqdr_qiskit.jobs.runs import collect_runs
 from sqdr_qiskit.jobs.settings import pretrained_folder
 from sqdr_qiskit.model.controls import MODELS
 from sqdr_qiskit.records import write_text
-from sqdr_qiskit.reports.comparison import Group, compare_runs
-from sqdr_qiskit.reports.comparison import Paired, compare_pairs
+from sqdr_qiskit.reports.comparison import Group, Paired, compare_pairs, compare_runs
 
 __all__ = ["RUNS", "SIZES", "gather", "one_group", "ship", "tables"]
 

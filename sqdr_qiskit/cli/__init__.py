@@ -1,7 +1,7 @@
-"""The command `sqdr-qiskit`: one file per command, each parses, calls and renders.
+"""The command `sqdr-qiskit`: each command parses, calls and renders.
 
-Importing a command's file imports neither torch nor Qiskit, so that `--help` answers at once; a command
-imports what it needs when it runs.
+Commands that share what they call and how they show it share a file. Importing one imports neither torch nor
+Qiskit, so that `--help` answers at once; a command imports what it needs when it runs.
 """
 
 from __future__ import annotations
@@ -27,19 +27,19 @@ __all__ = ["COMMANDS", "build_app", "entry", "main"]
 
 COMMANDS: Mapping[str, str] = {
     "train": "sqdr_qiskit.cli.train:train",
-    "evaluate": "sqdr_qiskit.cli.evaluate:evaluate",
-    "infer": "sqdr_qiskit.cli.infer:infer",
+    "evaluate": "sqdr_qiskit.cli.inference:evaluate",
+    "infer": "sqdr_qiskit.cli.inference:infer",
     "run": "sqdr_qiskit.cli.run:run",
     "runs": "sqdr_qiskit.cli.report:runs",
     "compare": "sqdr_qiskit.cli.report:compare",
     "report": "sqdr_qiskit.cli.report:report",
     "noise": "sqdr_qiskit.cli.noise:app",
-    "backends": "sqdr_qiskit.cli.backends:backends",
-    "doctor": "sqdr_qiskit.cli.doctor:doctor",
-    "jobs": "sqdr_qiskit.cli.jobs:app",
-    "cost": "sqdr_qiskit.cli.cost:cost",
-    "gradient-check": "sqdr_qiskit.cli.gradient_check:gradient_check",
-    "gradient-variance": "sqdr_qiskit.cli.gradient_variance:gradient_variance",
+    "backends": "sqdr_qiskit.cli.hardware:backends",
+    "doctor": "sqdr_qiskit.cli.hardware:doctor",
+    "jobs": "sqdr_qiskit.cli.hardware:jobs",
+    "cost": "sqdr_qiskit.cli.transpile:cost",
+    "gradient-check": "sqdr_qiskit.cli.gradients:gradient_check",
+    "gradient-variance": "sqdr_qiskit.cli.gradients:gradient_variance",
     "transpile": "sqdr_qiskit.cli.transpile:transpile",
     "catalog": "sqdr_qiskit.cli.catalog:app",
 }

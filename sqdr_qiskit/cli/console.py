@@ -1,4 +1,8 @@
-"""What commands print: results on stdout, progress, waiting and errors on stderr; secrets nowhere."""
+"""What commands print: results on stdout, progress, waiting and errors on stderr; secrets nowhere.
+
+First lines and objects, then progress of any long work, of a training and of waiting for a device, last what
+Ctrl-C does.
+"""
 
 from __future__ import annotations
 
@@ -9,23 +13,27 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from types import TracebackType
 from typing import TYPE_CHECKING, Annotated, Any, TypeAlias
 
 import typer
 
 from sqdr_qiskit import records
-from sqdr_qiskit.errors import printable
+from sqdr_qiskit.errors import Interrupted
 from sqdr_qiskit.parallel import kernels_are_kept
 
 if TYPE_CHECKING:
     from sqdr_qiskit.jobs.hardware import Hardware
-    from sqdr_qiskit.runtime import Attention, Waiting
+    from sqdr_qiskit.runtime.waiting import Attention, Waiting
+    from sqdr_qiskit.training.state import TrainingProgress
 
 __all__ = [
-    "compiling",
     "JsonOption",
+    "Progress",
+    "compiling",
+    "download_progress",
+    "going_on",
     "leaving_allowed",
     "on_hardware",
     "prepare_streams",
@@ -33,11 +41,9 @@ __all__ = [
     "print_json",
     "print_note",
     "print_text",
-    "private_files",
-    "Progress",
     "show_waiting",
+    "training_progress",
 ]
-
 
 JsonOption: TypeAlias = Annotated[
     bool, typer.Option("--json", help="Print one machine-readable object and nothing else.")
@@ -47,6 +53,11 @@ JsonOption: TypeAlias = Annotated[
 _LINE_EVERY_S = 10.0  # where stderr is a file or a pipe
 _TICK_S = 0.5
 _RATE_AFTER_S = 0.5  # a rate from less is noise
+_NOTE_EVERY_S = 5.0  # epochs above a bar
+_SAME_LINE_EVERY_S = 30.0  # of a queue that does not move
+
+
+# ---- lines and objects -------------------------------------------------------------------------------------
 
 
 def prepare_streams() -> None:
@@ -78,6 +89,9 @@ def print_error(message: str, *, as_json: bool = False) -> None:
         print_json({"error": line})
     else:
         print_note(f"error: {line}")
+
+
+# ---- progress ----------------------------------------------------------------------------------------------
 
 
 class Progress:
@@ -196,6 +210,27 @@ class Progress:
         return ", ".join(parts)
 
 
+def _clock(seconds: float) -> str:
+    """Hours, minutes and seconds, as a clock shows them."""
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
+
+
+def download_progress() -> Callable[[str, int, int | None, str], None]:
+    """Shows downloads, and the reading of many pictures, on stderr: a line or a bar for each."""
+    shown: dict[str, Progress] = {}
+
+    def show(what: str, done: int, total: int | None, unit: str) -> None:
+        if what not in shown:
+            shown[what] = Progress(what, total=total, unit=unit).__enter__()
+        shown[what].update(done)
+        if total is not None and done >= total:
+            shown.pop(what).__exit__(None, None, None)
+
+    return show
+
+
 @contextmanager
 def compiling() -> Iterator[Callable[[], None]]:
     """Show that kernels are being compiled, where they have to be; call what it gives when that is over."""
@@ -225,14 +260,40 @@ def compiling() -> Iterator[Callable[[], None]]:
         end()
 
 
-def _clock(seconds: float) -> str:
-    """Hours, minutes and seconds, as a clock shows them."""
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
+@contextmanager
+def training_progress() -> Iterator[Callable[[TrainingProgress], None]]:
+    """Shows a training run on stderr: epoch, loss, accuracy, samples per second, time to go.
 
+    On a terminal an epoch's line stays above the bar, at most one every few seconds.
+    """
+    with compiling() as compiled, ExitStack() as stack:
+        bar: Progress | None = None
+        last: TrainingProgress | None = None
+        noted = time.monotonic()
 
-_SAME_LINE_EVERY_S = 30.0
+        def show(now: TrainingProgress) -> None:
+            nonlocal bar, last, noted
+            compiled()
+            if bar is None:
+                bar = stack.enter_context(Progress("training", unit="steps"))
+                bar.start_from(now.step - 1)
+            validation = {} if now.validation is None else {"validation accuracy": f"{now.validation:.4f}"}
+            if last and last.epoch != now.epoch and time.monotonic() - noted >= _NOTE_EVERY_S:
+                noted = time.monotonic()
+                facts = {"loss": f"{last.loss:.4f}", "accuracy": f"{last.accuracy:.4f}", **validation}
+                told = ", ".join(f"{name} {value}" for name, value in facts.items())
+                bar.note(f"epoch {last.epoch}/{last.n_epochs}: {told}")
+            last = now
+            bar.update(
+                now.step,
+                total=now.n_steps,
+                description=f"epoch {now.epoch}/{now.n_epochs}",
+                loss=now.loss,
+                accuracy=now.accuracy,
+                **{"samples/s": f"{now.samples_per_s:,.0f}", **validation},
+            )
+
+        yield show
 
 
 def show_waiting() -> Callable[[Waiting], None]:
@@ -249,6 +310,28 @@ def show_waiting() -> Callable[[Waiting], None]:
         print_note(f"{count}{now.text}{waited}")
 
     return show
+
+
+# ---- Ctrl-C ------------------------------------------------------------------------------------------------
+
+
+@contextmanager
+def going_on(command: Callable[[], str | None]) -> Iterator[None]:
+    """Turn Ctrl-C into one line that says how to go on.
+
+    Args:
+        command: Gives the words to type; None where nothing was kept.
+
+    Raises:
+        Interrupted: The user left.
+    """
+    try:
+        yield
+    except KeyboardInterrupt:
+        words = command()
+        raise Interrupted(
+            "interrupted; nothing was kept." if words is None else f"interrupted; go on with: {words}"
+        ) from None
 
 
 @contextmanager
@@ -288,19 +371,9 @@ def leaving_allowed(attention: Attention) -> Iterator[None]:
             print_note("Cancelling the jobs that are under way.")
         attention.ask()
 
-    before = signal.signal(signal.SIGINT, leave)
-    try:
-        with private_files():
-            yield
-    finally:
-        signal.signal(signal.SIGINT, before)
-
-
-@contextmanager
-def private_files() -> Iterator[None]:
-    """Let files be readable by their owner alone, as those of a run on hardware are."""
-    before = os.umask(0o077)
+    before, mask = signal.signal(signal.SIGINT, leave), os.umask(0o077)  # its files are its owner's alone
     try:
         yield
     finally:
-        os.umask(before)
+        os.umask(mask)
+        signal.signal(signal.SIGINT, before)

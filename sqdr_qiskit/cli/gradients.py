@@ -1,30 +1,27 @@
-"""`sqdr-qiskit gradient-variance`: variance of the circuit's gradient against its size, or while training."""
+"""`sqdr-qiskit gradient-check` and `gradient-variance`: the circuit's gradient looked at.
+
+Measured in all ways on one sample, beside the exact one; its variance against the circuit's size, or while
+training.
+"""
 
 from __future__ import annotations
+
 from collections.abc import Callable, Mapping, Sequence
+from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
+
 import typer
+
 from sqdr_qiskit.cli.console import JsonOption, Progress, print_json, print_note, print_text
 from sqdr_qiskit.cli.options import job_option, out_option, typed_command
 from sqdr_qiskit.errors import ArgumentError
-from typing import TYPE_CHECKING, Annotated
-import numpy as np
-from sqdr_qiskit.cli.console import JsonOption, print_json, print_note, print_text
-from sqdr_qiskit.cli.options import job_option
 
 if TYPE_CHECKING:
-    from sqdr_qiskit.reports import Table
     from sqdr_qiskit.jobs.gradient_check import GradientCheck
+    from sqdr_qiskit.reports import Table
 
-__all__ = ['gradient_check', 'gradient_variance']
-
-
-_SHORT = {
-    "packed parameter-shift": "packed shift",
-    "packed gate-shift": "packed gate-shift",
-    "stock parameter shift": "stock shift",
-}
+__all__ = ["gradient_check", "gradient_variance"]
 
 
 def gradient_check(
@@ -56,33 +53,36 @@ def gradient_check(
         print_text(_check_text(found, rows))
 
 
-def _check_text(found: GradientCheck, rows: int) -> str:
-    shots = "exact" if found.shots is None else f"{found.shots:,} shots"
-    lines = [
-        f"{found.circuit} on {found.backend}, {shots}, one random sample; errors against `{found.reference}`",
-        "",
-        f"{'':26}{'executions':>12}{'largest error':>16}{'rms error':>14}",
-    ]
-    for method in found.methods:
-        lines.append(
-            f"{method.name:26}{method.executions:>12,}{method.largest_error:>16.2e}"
-            f"{method.mean_square_error:>14.2e}"
-        )
-    lines += [f"{name}: left out. {reason}" for name, reason in found.skipped]
-    exact = found.methods[0].jacobian
-    largest = np.argsort(-np.abs(exact), axis=None, kind="stable")[: min(rows, exact.size)]
-    if len(largest):
-        names = [method.name for method in found.methods]
-        lines += ["", "the largest derivatives, output by parameter:"]
-        lines.append(f"{'':18}" + "".join(f"{_SHORT.get(name, name.split(',')[0]):>20}" for name in names))
-        for place in largest:
-            output, column = np.unravel_index(place, exact.shape)
-            label = f"<O_{output}> by {found.parameters[column]}"
-            lines.append(
-                f"{label:18}" + "".join(f"{m.jacobian[output, column]:>20.6f}" for m in found.methods)
-            )
-    return "\n".join(lines)
+def _check_text(found: GradientCheck, n_derivatives: int) -> str:
+    import numpy as np
 
+    from sqdr_qiskit.reports import Table
+
+    shots = "exact" if found.shots is None else f"{found.shots:,} shots"
+    head = (
+        f"{found.circuit} on {found.backend}, {shots}, one random sample; errors against `{found.reference}`"
+    )
+    methods = tuple(
+        (m.name, f"{m.executions:,}", f"{m.largest_error:.2e}", f"{m.mean_square_error:.2e}")
+        for m in found.methods
+    )
+    right = frozenset(range(1, len(methods) + 1))
+    text = Table(("", "executions", "largest error", "rms error"), methods, right, f"{head}\n").text()
+    text += "".join(f"{name}: left out. {reason}\n" for name, reason in found.skipped)
+    exact = found.methods[0].jacobian
+    largest = np.argsort(-np.abs(exact), axis=None, kind="stable")[: min(n_derivatives, exact.size)]
+    derivatives = []
+    for output, column in zip(*np.unravel_index(largest, exact.shape), strict=True):
+        values = (f"{m.jacobian[output, column]:.6f}" for m in found.methods)
+        derivatives.append((f"<O_{output}> by {found.parameters[column]}", *values))
+    if derivatives:
+        names = (m.name.split(",")[0] for m in found.methods)
+        title = "\nthe largest derivatives, output by parameter:"
+        text += Table(("", *names), tuple(derivatives), right, title).text()
+    return text.rstrip()
+
+
+# ---- gradient-variance -------------------------------------------------------------------------------------
 
 _QUBITS = "2,3,4,6,8,12,16,24,32,48,64"
 
@@ -144,11 +144,10 @@ def gradient_variance(
     kinds = observable or ["local"]
     model = None if noise is None else noise_spec(noise)
     with Progress("gradient variance", total=len(numbers) * len(names) * len(kinds), unit="points") as bar:
-        done: list[VariancePoint] = []
+        done = count(1)
 
         def show(point: VariancePoint) -> None:
-            done.append(point)
-            bar.update(len(done), description=f"{point.n_qubits} qubits, {point.observable}")
+            bar.update(next(done), description=f"{point.n_qubits} qubits, {point.observable}")
 
         points = measure(
             numbers,
@@ -198,7 +197,6 @@ def _give(
 
     result = {"schema": 1, **found, "versions": records.versions()}
     if out is not None:
-        out.mkdir(parents=True, exist_ok=True)
         command = records.public_command(typed_command())
         records.write_json(out / "variance.json", {**result, "command": list(command)})
         save_figure(figure(), out / "variance.png")

@@ -1,27 +1,35 @@
-"""`sqdr-qiskit jobs`: the hardware jobs of all runs, from any later process."""
+"""`sqdr-qiskit backends`, `doctor` and `jobs`: what there is to run on, the way to it, what went there."""
 
 from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
+
 import typer
-from sqdr_qiskit.cli.console import JsonOption, print_json, print_note, print_text
-from sqdr_qiskit.cli.options import HelpCommand
-from sqdr_qiskit.errors import ArgumentError, CatalogError
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Annotated
-from sqdr_qiskit.errors import SqdrError
-from dataclasses import asdict
-from sqdr_qiskit.cli.options import OutOption, ResumeOption, resumed_job, typed_command
+
+from sqdr_qiskit.cli.console import (
+    JsonOption,
+    leaving_allowed,
+    print_json,
+    print_note,
+    print_text,
+    show_waiting,
+)
+from sqdr_qiskit.cli.inference import infer_on_hardware
+from sqdr_qiskit.cli.options import HelpCommand, OutOption, ResumeOption, resumed_job
+from sqdr_qiskit.errors import ArgumentError, CatalogError, SqdrError
 
 if TYPE_CHECKING:
-    from sqdr_qiskit.jobs.hardware import Collected
-    from sqdr_qiskit.runtime.ledger import Entry
     from sqdr_qiskit.backends.listing import Listed
     from sqdr_qiskit.devices.twin import Comparison
     from sqdr_qiskit.jobs.doctor import Finding
-    from sqdr_qiskit.specs.job import JobSpec
+    from sqdr_qiskit.jobs.hardware import Collected
+    from sqdr_qiskit.runtime.ledger import Entry
 
-__all__ = ['backends', 'cancel', 'collect', 'doctor', 'jobs', 'list_all', 'show']
+__all__ = ["backends", "cancel", "collect", "doctor", "jobs", "list_all", "show"]
 
 
 def backends(
@@ -37,28 +45,29 @@ def backends(
     network the snapshots are listed all the same.
     """
     print_note("loading Qiskit")
+    from sqdr_qiskit.backends import BACKENDS
     from sqdr_qiskit.backends.listing import account_devices, snapshots
 
+    simulators = [name for name in BACKENDS if "<" not in name]
     devices: list[Listed] = []
-    why_none = "not asked for"
+    why_none = "not asked for" if offline else None
     if not offline:
         try:
             devices = account_devices()
-            why_none = ""
         except SqdrError as error:
             why_none = str(error)
     fakes = snapshots()
     if as_json:
         print_json(
             {
-                "simulators": _simulators(),
+                "simulators": simulators,
                 "devices": [row.to_dict() for row in devices],
-                "no_devices_because": why_none or None,
+                "no_devices_because": why_none,
                 "snapshots": [row.to_dict() for row in fakes],
             }
         )
         return
-    print_text(f"simulators: {', '.join(_simulators())}\n")
+    print_text(f"simulators: {', '.join(simulators)}\n")
     if devices:
         print_text(_devices_table(devices, "devices of your account (least_busy takes the shortest queue)"))
     print_text(_devices_table(fakes, "snapshots of devices, simulated on this machine").rstrip())
@@ -66,36 +75,29 @@ def backends(
         print_note(f"no devices listed: {why_none}")
 
 
-def _simulators() -> list[str]:
-    from sqdr_qiskit.backends import BACKENDS
-
-    return [name for name in BACKENDS if "<" not in name]
-
-
 def _devices_table(rows: Sequence[Listed], title: str) -> str:
-    from sqdr_qiskit.reports import Table
+    from sqdr_qiskit.reports import Table, percent
 
     live = any(row.queue is not None for row in rows)
-    headers = ("name", "qubits", "gate", "gate error", "readout error", "calibrated", "status")
     body = tuple(
         (
             row.name,
             str(row.n_qubits),
             row.gate,
-            _percent(row.gate_error),
-            _percent(row.readout_error),
+            percent(row.gate_error),
+            percent(row.readout_error),
             row.calibrated,
             row.status,
             *((str(row.queue),) if live else ()),
         )
         for row in rows
     )
-    right = frozenset({1, 3, 4, 7} if live else {1, 3, 4})
-    return f"{title}:\n" + Table((*headers, "queue") if live else headers, body, right).text()
+    headers = ("name", "qubits", "gate", "gate error", "readout error", "calibrated", "status")
+    queue = ("queue",) if live else ()
+    return Table((*headers, *queue), body, frozenset({1, 3, 4, 7}), f"{title}:").text()
 
 
-def _percent(value: float | None) -> str:
-    return "" if value is None else f"{100 * value:.2f} %"
+# ---- doctor ------------------------------------------------------------------------------------------------
 
 
 def doctor(
@@ -126,25 +128,26 @@ def doctor(
     ledger of its own: cut short at any moment, --resume FOLDER goes on.
     """
     print_note("loading Qiskit")
-    from sqdr_qiskit.errors import ArgumentError
-    from sqdr_qiskit.jobs.doctor import examine, smoke_job
+    from sqdr_qiskit.jobs.doctor import compare_with_twin, examine, smoke_job
+    from sqdr_qiskit.jobs.settings import choose_checkpoint
 
     if not send and resume is None and out is not None:
         raise ArgumentError("Option `--out` must come with --send, which makes the folder.")
     if out is not None and resume is not None:
         raise ArgumentError("Option `--out` must be left out with --resume, which goes on in its own folder.")
+    findings: tuple[Finding, ...] = ()
     if resume is not None:
-        job = resumed_job(resume, "infer", {})
-        found: tuple[Finding, ...] = ()
-        passed = True
+        job, passed = resumed_job(resume, "infer", {}), True
     else:
         examined = examine(backend, watch=lambda now: print_note(now.text))
-        job, found, passed = smoke_job(examined.device), examined.findings, examined.passed
+        job, findings, passed = smoke_job(examined.device), examined.findings, examined.passed
         if not as_json:
-            print_text("\n".join(_findings_text(found)))
-    facts: dict[str, Any] = {"passed": passed, "findings": [one.to_dict() for one in found]}
+            print_text(_findings_text(findings))
+    facts: dict[str, Any] = {"passed": passed, "findings": [one.to_dict() for one in findings]}
     if (send or resume is not None) and passed:
-        folder, comparison = _sent(job, out, resume)
+        chosen = choose_checkpoint(job.checkpoint, dataset=job.dataset or None)
+        folder = infer_on_hardware(job, chosen, folder=resume or out, resume=resume is not None).folder
+        comparison = compare_with_twin(folder)
         facts |= {"folder": str(folder), "comparison": {**asdict(comparison), "agrees": comparison.agrees}}
         if not as_json:
             print_text(_comparison_text(comparison, folder))
@@ -155,35 +158,14 @@ def doctor(
     return 0 if passed else 1
 
 
-def _sent(job: JobSpec, out: Path | None, resume: Path | None) -> tuple[Path, Comparison]:
-    """Send the smoke job, or go on with it, and hold it against the twin."""
-    from sqdr_qiskit.cli.console import on_hardware
-    from sqdr_qiskit.jobs.doctor import compare_with_twin
-    from sqdr_qiskit.jobs.inference import carry_out_inference
-    from sqdr_qiskit.jobs.settings import choose_checkpoint
-
-    with on_hardware(job.backend) as hardware:
-        run = carry_out_inference(
-            job,
-            choose_checkpoint(job.checkpoint, dataset=job.dataset or None),
-            hardware=hardware,
-            folder=resume or out,
-            resume=resume is not None,
-            command=typed_command(),
-            notice=print_note,
-            started=lambda path: print_note(f"run {path} on {job.backend}"),
-        )
-    return run.folder, compare_with_twin(run.folder)
-
-
-def _findings_text(findings: tuple[Finding, ...]) -> list[str]:
+def _findings_text(findings: tuple[Finding, ...]) -> str:
     marks = {"good": "ok", "warning": "!", "bad": "BAD"}
     lines = []
     for one in findings:
         lines.append(f"{marks[one.state]:<4}{one.check:<13}{one.says}")
         if one.advice:
             lines.append(f"{'':17}-> {one.advice}")
-    return lines
+    return "\n".join(lines)
 
 
 def _comparison_text(found: Comparison, folder: Path) -> str:
@@ -200,6 +182,8 @@ def _comparison_text(found: Comparison, folder: Path) -> str:
         f"{folder}."
     )
 
+
+# ---- jobs --------------------------------------------------------------------------------------------------
 
 jobs = typer.Typer(help="List, show, collect and cancel hardware jobs.", no_args_is_help=True)
 
@@ -247,7 +231,7 @@ def list_all(root: _Root = _RUNS, *, as_json: JsonOption = False) -> None:
 @jobs.command(cls=HelpCommand)
 def show(
     job: Annotated[str, typer.Argument(help="A job's id, or the beginning of it.")],
-    root: _Root = Path("runs"),
+    root: _Root = _RUNS,
     *,
     as_json: JsonOption = False,
 ) -> None:
@@ -272,7 +256,6 @@ def show(
 @jobs.command(cls=HelpCommand)
 def collect(folder: _Run, *, as_json: JsonOption = False) -> int:
     """Wait for a run's jobs and keep their results; `--resume` of the run then uses them. Sends nothing."""
-    from sqdr_qiskit.cli.console import leaving_allowed, show_waiting
     from sqdr_qiskit.jobs.hardware import collect_jobs
     from sqdr_qiskit.runtime.waiting import Attention
 
@@ -285,7 +268,6 @@ def collect(folder: _Run, *, as_json: JsonOption = False) -> int:
 @jobs.command(cls=HelpCommand)
 def cancel(folder: _Run, *, as_json: JsonOption = False) -> int:
     """Cancel a run's jobs that are under way; results that were collected stay."""
-    from sqdr_qiskit.cli.console import show_waiting
     from sqdr_qiskit.jobs.hardware import cancel_jobs
 
     done = cancel_jobs(folder, watch=show_waiting())
@@ -295,7 +277,6 @@ def cancel(folder: _Run, *, as_json: JsonOption = False) -> int:
 
 def _all_entries(root: Path) -> tuple[list[tuple[Path, Entry]], list[tuple[Path, str]]]:
     """Entries of all ledgers below a folder, and the ledgers that cannot be read, with the reason."""
-    from sqdr_qiskit.errors import SqdrError
     from sqdr_qiskit.runtime.ledger import Ledger, ledger_folders
 
     found: list[tuple[Path, Entry]] = []
@@ -315,9 +296,9 @@ def _print_collected(done: Collected, *, as_json: bool) -> None:
         return
     for entry, reason in done.failed:
         print_note(f"{entry.label} ({entry.job_id or 'no job'}): {reason}")
-    states = [entry.state for entry in done.entries]
-    counts = ", ".join(f"{states.count(state)} {state}" for state in dict.fromkeys(states))
-    print_text(f"{len(states)} requests: {counts or 'none'}")
+    states = Counter(entry.state for entry in done.entries)
+    counts = ", ".join(f"{number} {state}" for state, number in states.items())
+    print_text(f"{len(done.entries)} requests: {counts or 'none'}")
 
 
 def _entry_facts(entry: Entry) -> dict[str, Any]:

@@ -1,34 +1,46 @@
-"""`sqdr-qiskit infer`: what pictures show, by a trained network."""
+"""`sqdr-qiskit evaluate` and `infer`: a trained network on held-out images, and on pictures."""
 
 from __future__ import annotations
-import csv
-import io
+
+from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
+
 import typer
-from sqdr_qiskit.cli.console import JsonOption, Progress, print_json, print_note, print_text
+
+from sqdr_qiskit.cli.console import (
+    JsonOption,
+    Progress,
+    download_progress,
+    going_on,
+    on_hardware,
+    print_json,
+    print_note,
+    print_text,
+)
 from sqdr_qiskit.cli.options import (
     Given,
     OutOption,
     ResumeOption,
-    download_progress,
-    going_on,
     job_options,
     resumed_job,
     typed_command,
 )
 from sqdr_qiskit.errors import ArgumentError
-from sqdr_qiskit.specs.job import JobSpec
-from typing import TYPE_CHECKING, Annotated, Any
-from sqdr_qiskit.cli.options import Given, OutOption, download_progress, going_on, job_options, typed_command
 from sqdr_qiskit.specs.job import JobSpec, parse_sweep
 
 if TYPE_CHECKING:
-    from sqdr_qiskit.jobs.inference import Answer
-    from sqdr_qiskit.jobs.settings import Chosen
+    from sqdr_qiskit.jobs.inference import Answer, InferredRun
     from sqdr_qiskit.jobs.settings import Chosen
 
-__all__ = ['evaluate', 'infer', 'perform_evaluation', 'perform_inference', 'require_resumable']
+__all__ = [
+    "evaluate",
+    "infer",
+    "infer_on_hardware",
+    "perform_evaluation",
+    "perform_inference",
+    "require_resumable",
+]
 
 
 @job_options("evaluate", positional=("checkpoint",))
@@ -53,7 +65,9 @@ def evaluate(
     perform_evaluation(JobSpec(task="evaluate", **given), folder=out, figure=figure, as_json=as_json)
 
 
-def perform_evaluation(job: JobSpec, *, folder: Path | None, as_json: bool, figure: Path | None = None) -> None:
+def perform_evaluation(
+    job: JobSpec, *, folder: Path | None, as_json: bool, figure: Path | None = None
+) -> None:
     """Evaluate with progress on stderr, and print what was found."""
     print_note("loading PyTorch and Qiskit")
     with going_on(lambda: None):
@@ -61,7 +75,7 @@ def perform_evaluation(job: JobSpec, *, folder: Path | None, as_json: bool, figu
 
 
 def _evaluate(job: JobSpec, *, folder: Path | None, as_json: bool, figure: Path | None) -> None:
-    from sqdr_qiskit.jobs.evaluation import SWEPT, carry_out_evaluation, evaluate_checkpoint
+    from sqdr_qiskit.jobs.evaluation import carry_out_evaluation, evaluate_checkpoint
     from sqdr_qiskit.jobs.settings import choose_checkpoint, settled
     from sqdr_qiskit.reports import confusion_figure, per_class_table, require_figure_path, save_figure
     from sqdr_qiskit.reports.figures import MANY_CLASSES
@@ -69,34 +83,31 @@ def _evaluate(job: JobSpec, *, folder: Path | None, as_json: bool, figure: Path 
     if figure is not None:
         require_figure_path(figure, argument="figure")
     chosen = choose_checkpoint(job.checkpoint, dataset=job.dataset or None)
-    job, out = settled(job, chosen), folder
+    job = settled(job, chosen)
     if not as_json:
         print_note(chosen.title)
     if job.noise_sweep is not None:
-        _sweep(chosen, job, job.noise_sweep, job.channel or SWEPT, figure, out, as_json=as_json)
+        _sweep(job, chosen, job.noise_sweep, folder=folder, figure=figure, as_json=as_json)
         return
     with Progress("evaluating", unit="images") as bar:
         shown: Any = {"progress": bar.update, "download_progress": download_progress()}
-        if out is None:
+        if folder is None:
             found = evaluate_checkpoint(chosen, job, **shown)
         else:
-            found = carry_out_evaluation(chosen, job, folder=out, command=typed_command(), **shown)
-    metrics = found.metrics
+            found = carry_out_evaluation(chosen, job, folder=folder, command=typed_command(), **shown)
+    metrics, exact = found.metrics, found.exact
     title = f"{chosen.path.stem} on {found.dataset}: {metrics.n_images} test images"
     if figure is not None:
         save_figure(confusion_figure(metrics.confusion, found.class_names, title=title), figure)
     if as_json:
         print_json(
             {
-                "checkpoint": str(chosen.path),
-                "chosen": chosen.why,
-                "circuit": chosen.checkpoint.settings.circuit.name,
+                **_made_by(job, chosen),
                 "dataset": found.dataset,
-                "backend": job.backend,
                 "class_names": list(found.class_names),
                 **metrics.to_dict(),
-                **({} if found.exact is None else {"exact_accuracy": found.exact.accuracy}),
-                **({} if out is None else {"folder": str(out)}),
+                **({} if exact is None else {"exact_accuracy": exact.accuracy}),
+                **({} if folder is None else {"folder": str(folder)}),
             }
         )
         return
@@ -106,39 +117,39 @@ def _evaluate(job: JobSpec, *, folder: Path | None, as_json: bool, figure: Path 
     print_text(
         f"accuracy {100 * metrics.accuracy:.2f} % on {metrics.n_images} images, loss {metrics.loss:.4f}"
     )
-    if found.exact is not None:
-        exact = found.exact
+    if exact is not None:
         print_text(
             f"backend exact:  {100 * exact.accuracy:.2f} % on the same images, loss {exact.loss:.4f}; "
             f"{job.backend} is {100 * (metrics.accuracy - exact.accuracy):+.2f} points off"
         )
-    if out is not None:
-        print_text(f"in {out}; `sqdr-qiskit report {out}` makes a page of it")
+    if folder is not None:
+        print_text(f"in {folder}; `sqdr-qiskit report {folder}` makes a page of it")
+
+
+def _made_by(job: JobSpec, chosen: Chosen) -> dict[str, str]:
+    """What every object begins with: which network answered, and where it ran."""
+    return {
+        "checkpoint": str(chosen.path),
+        "chosen": chosen.why,
+        "circuit": chosen.checkpoint.settings.circuit.name,
+        "backend": job.backend,
+    }
 
 
 def _sweep(
-    chosen: Chosen,
-    job: JobSpec,
-    text: str,
-    channels: tuple[str, ...],
-    figure: Path | None,
-    out: Path | None,
-    *,
-    as_json: bool,
+    job: JobSpec, chosen: Chosen, strengths: str, *, folder: Path | None, figure: Path | None, as_json: bool
 ) -> None:
-    from dataclasses import asdict
-
-    from sqdr_qiskit.jobs.evaluation import carry_out_sweep
+    from sqdr_qiskit.jobs.evaluation import SWEPT, carry_out_sweep
     from sqdr_qiskit.reports import noise_sweep_figure, noise_sweep_table, save_figure
 
-    strengths = parse_sweep(text)
-    with Progress("sweeping noise", unit="points", total=len(strengths) * len(channels)) as bar:
+    parsed, channels = parse_sweep(strengths), job.channel or SWEPT
+    with Progress("sweeping noise", unit="points", total=len(parsed) * len(channels)) as bar:
         found, folder = carry_out_sweep(
             chosen,
             job,
-            strengths,
+            parsed,
             channels,
-            folder=out,
+            folder=folder,
             command=typed_command(),
             progress=bar.update,
             download_progress=download_progress(),
@@ -152,12 +163,9 @@ def _sweep(
     if as_json:
         print_json(
             {
-                "checkpoint": str(chosen.path),
-                "chosen": chosen.why,
-                "circuit": chosen.checkpoint.settings.circuit.name,
+                **_made_by(job, chosen),
                 "dataset": found.dataset,
                 "n_images": found.n_images,
-                "backend": job.backend,
                 "noiseless_accuracy": found.noiseless,
                 "points": points,
                 "figure": str(path),
@@ -186,12 +194,14 @@ def _mistakes_text(confusion: list[list[int]], class_names: tuple[str, ...]) -> 
 
 
 def _confusion_text(confusion: list[list[int]], class_names: tuple[str, ...]) -> str:
-    width = max(5, *(len(name) for name in class_names), len(str(max(map(max, confusion))))) + 1
-    lines = ["confusion (rows: true class, columns: taken for)"]
-    lines.append(" " * width + "".join(f"{name:>{width}}" for name in class_names))
-    for name, row in zip(class_names, confusion, strict=True):
-        lines.append(f"{name:<{width}}" + "".join(f"{count:>{width}}" for count in row))
-    return "\n".join(lines) + "\n"
+    from sqdr_qiskit.reports import Table
+
+    rows = tuple((name, *map(str, row)) for name, row in zip(class_names, confusion, strict=True))
+    title = "confusion (rows: true class, columns: taken for)"
+    return Table(("", *class_names), rows, frozenset(range(1, len(rows) + 1)), title).text()
+
+
+# ---- infer -------------------------------------------------------------------------------------------------
 
 
 @job_options("infer", positional=("checkpoint",))
@@ -239,63 +249,52 @@ def require_resumable(job: JobSpec, folder: Path) -> None:
         )
 
 
-def perform_inference(job: JobSpec, *, folder: Path | None, resume: bool, as_json: bool, as_csv: bool = False) -> None:
+def perform_inference(
+    job: JobSpec, *, folder: Path | None, resume: bool, as_json: bool, as_csv: bool = False
+) -> None:
     """Classify with progress on stderr, and print the answers.
 
     On a quantum computer, in its rehearsal under a ceiling, or with a folder named, the run is kept.
     """
     print_note("loading PyTorch and Qiskit")
     from sqdr_qiskit.jobs.hardware import has_ledger
-    from sqdr_qiskit.jobs.inference import classify
+    from sqdr_qiskit.jobs.inference import carry_out_inference
+    from sqdr_qiskit.jobs.inference import infer as classify
     from sqdr_qiskit.jobs.settings import choose_checkpoint, settled
 
     chosen = choose_checkpoint(job.checkpoint, dataset=job.dataset or None, pictures=bool(job.input))
     job = settled(job, chosen)
     if not as_json:
         print_note(chosen.title)
+    kept = ""
     if has_ledger(job):
-        answers, place = _on_hardware(job, chosen, folder=folder, resume=resume)
-        _show(job, chosen, answers, place, as_csv=as_csv, as_json=as_json)
-        return
-    with going_on(lambda: None), Progress("classifying", unit="images") as bar:
-        if folder is not None:
-            answers = _kept(job, chosen, folder, bar)
-        else:
-            answers = classify(chosen, job, progress=bar.update, download_progress=download_progress())
-    _show(job, chosen, answers, folder, as_csv=as_csv, as_json=as_json)
-    if folder is not None and not as_json:
-        print_note(f"run {folder}: answers.json; `sqdr-qiskit report {folder}` makes its page")
-
-
-def _show(
-    job: JobSpec, chosen: Chosen, answers: list[Answer], folder: Path | None, *, as_csv: bool, as_json: bool
-) -> None:
-    if as_json:
-        print_json(
-            {
-                "checkpoint": str(chosen.path),
-                "chosen": chosen.why,
-                "circuit": chosen.checkpoint.settings.circuit.name,
-                "backend": job.backend,
-                "answers": [answer.to_dict() for answer in answers],
-                **({} if folder is None else {"folder": str(folder)}),
-            }
-        )
-    elif as_csv:
-        print_text(_csv(answers).rstrip("\n"))
+        run = infer_on_hardware(job, chosen, folder=folder, resume=resume)
+        answers, folder = list(run.answers), run.folder
+        print_note(_cost_text(job, run))
     else:
-        print_text(_table(answers, job.uncertain_below))
+        with going_on(lambda: None), Progress("classifying", unit="images") as bar:
+            shown: Any = {"progress": bar.update, "download_progress": download_progress()}
+            if folder is None:
+                answers = classify(chosen, job, **shown)
+            else:
+                run = carry_out_inference(job, chosen, folder=folder, command=typed_command(), **shown)
+                answers = list(run.answers)
+                kept = f"run {folder}: answers.json; `sqdr-qiskit report {folder}` makes its page"
+    if as_json:
+        place = {} if folder is None else {"folder": str(folder)}
+        print_json({**_made_by(job, chosen), "answers": [answer.to_dict() for answer in answers], **place})
+        return
+    print_text(_csv(answers).rstrip("\n") if as_csv else _table(answers, job.uncertain_below))
+    if kept:
+        print_note(kept)
 
 
-def _on_hardware(
-    job: JobSpec, chosen: Chosen, *, folder: Path | None, resume: bool
-) -> tuple[list[Answer], Path]:
+def infer_on_hardware(job: JobSpec, chosen: Chosen, *, folder: Path | None, resume: bool) -> InferredRun:
     """Classify on a quantum computer, or in its rehearsal under a ceiling, with a folder."""
-    from sqdr_qiskit.cli.console import on_hardware
     from sqdr_qiskit.jobs.inference import carry_out_inference
 
     with on_hardware(job.backend) as hardware:
-        run = carry_out_inference(
+        return carry_out_inference(
             job,
             chosen,
             hardware=hardware,
@@ -306,35 +305,21 @@ def _on_hardware(
             started=lambda path: print_note(f"run {path} on {job.backend}"),
             download_progress=download_progress(),
         )
+
+
+def _cost_text(job: JobSpec, run: InferredRun) -> str:
     results = run.record.results
     if "rehearsal" in results:
         plan = results["rehearsal"]
-        print_note(
+        return (
             f"{job.backend} would have taken {plan['jobs']} jobs, {plan['executions']:,} executions, about "
             f"{plan['planned_s']:.1f} s of quantum time; in {run.folder}"
         )
-        return list(run.answers), run.folder
     facts = results["hardware"]
-    print_note(
+    return (
         f"{len(facts['jobs'])} jobs on {facts['device']} (calibrated {facts['calibrated']}): "
         f"{facts['used_s']:.1f} s of quantum time used, {facts['planned_s']:.1f} s planned; in {run.folder}"
     )
-    return list(run.answers), run.folder
-
-
-def _kept(job: JobSpec, chosen: Chosen, folder: Path, bar: Progress) -> list[Answer]:
-    """Classify on this machine, and keep the answers."""
-    from sqdr_qiskit.jobs.inference import carry_out_inference
-
-    run = carry_out_inference(
-        job,
-        chosen,
-        folder=folder,
-        command=typed_command(),
-        progress=bar.update,
-        download_progress=download_progress(),
-    )
-    return list(run.answers)
 
 
 def _sorted_out(given: Given, pictures: list[str]) -> Given:
@@ -360,27 +345,23 @@ def _is_picture(word: str) -> bool:
 
 
 def _csv(answers: list[Answer]) -> str:
+    from sqdr_qiskit.reports import Table
+
     known = any(answer.truth is not None for answer in answers)
     names = list(answers[0].probabilities)
-    page = io.StringIO()
-    writer = csv.writer(page, lineterminator="\n")
-    writer.writerow(
-        [
-            "image",
-            "class",
-            "probability",
-            "uncertain",
-            *(["truth"] if known else []),
-            *(f"p({n})" for n in names),
-        ]
-    )
-    for answer in answers:
-        chances = [f"{answer.probabilities[name]:.6f}" for name in names]
-        truth = [answer.truth] if known else []
-        writer.writerow(
-            [answer.image, answer.label, f"{answer.probability:.6f}", int(answer.uncertain), *truth, *chances]
+    headers = ("image", "class", "probability", "uncertain", *(("truth",) if known else ()))
+    rows = tuple(
+        (
+            answer.image,
+            answer.label,
+            f"{answer.probability:.6f}",
+            str(int(answer.uncertain)),
+            *((answer.truth or "",) if known else ()),
+            *(f"{answer.probabilities[name]:.6f}" for name in names),
         )
-    return page.getvalue()
+        for answer in answers
+    )
+    return Table((*headers, *(f"p({name})" for name in names)), rows).csv()
 
 
 def _table(answers: list[Answer], threshold: float) -> str:

@@ -9,8 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from sqdr_qiskit.cli.console import JsonOption, print_json, print_note, print_text
-from sqdr_qiskit.cli.options import HelpCommand
-from sqdr_qiskit.cli.options import out_option
+from sqdr_qiskit.cli.options import HelpCommand, out_option
 from sqdr_qiskit.errors import ArgumentError, SpecError, UnsupportedError
 from sqdr_qiskit.records import require_place
 from sqdr_qiskit.specs.device import COHERENT, DeviceSnapshot

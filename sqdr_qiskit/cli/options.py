@@ -1,145 +1,39 @@
-"""A command's options, derived from the fields of a run's description, and what is shown while it works."""
+"""A command's options, derived from the fields of a run's description, and the page that `--help` shows."""
 
 from __future__ import annotations
+
 import inspect
+import io
+import shutil
 import sys
-import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, TypeAlias
+from typing import Annotated, Any, TypeAlias
+
 import typer
-from sqdr_qiskit.cli.console import Progress, compiling
-from sqdr_qiskit.errors import ArgumentError, Interrupted
+
+from sqdr_qiskit.errors import ArgumentError
 from sqdr_qiskit.records import require_place
 from sqdr_qiskit.specs.job import JOB_OPTIONS, JobSpec, Task
 from sqdr_qiskit.specs.reader import GROUPS, Option
 from sqdr_qiskit.training.recipes import RECIPES
-import io
-import shutil
-from collections.abc import Iterable
-from typing import Any
-from sqdr_qiskit.specs.options import GROUPS
 
-if TYPE_CHECKING:
-    from sqdr_qiskit.training.state import TrainingProgress
+__all__ = [
+    "Given",
+    "HelpCommand",
+    "HelpGroup",
+    "OutOption",
+    "ResumeOption",
+    "default_words",
+    "folder_name",
+    "job_option",
+    "job_options",
+    "out_option",
+    "resumed_job",
+    "typed_command",
+]
 
-__all__ = ['default_words', 'download_progress', 'folder_name', 'Given', 'going_on', 'HelpCommand', 'HelpGroup', 'job_option', 'job_options', 'out_option', 'OutOption', 'refuse_with_resume', 'resumed_job', 'ResumeOption', 'training_progress', 'typed_command']
-
-
-_WIDEST = 100  # longer lines are hard to read
-
-
-class HelpCommand(typer.core.TyperCommand):
-    """A command with our page of help."""
-
-    def format_help(self, ctx: Any, formatter: Any) -> None:
-        """Write the page."""
-        formatter.write(_page(self, ctx, ()))
-
-
-class HelpGroup(typer.core.TyperGroup):
-    """A command with sub-commands, with our page of help; alone it prints that page if it can do nothing."""
-
-    def format_help(self, ctx: Any, formatter: Any) -> None:
-        """Write the page."""
-        names = self.list_commands(ctx)
-        found = [(name, self.get_command(ctx, name)) for name in names]
-        rows = [(name, _summary(command)) for name, command in found if command is not None]
-        formatter.write(_page(self, ctx, rows))
-
-    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-        """Print the page where nothing is asked for and nothing would be done."""
-        if not args and self.no_args_is_help:
-            typer.echo(ctx.get_help().rstrip())
-            ctx.exit()
-        return super().parse_args(ctx, args)
-
-
-def _summary(command: Any) -> str:
-    """The first sentence of a command's help."""
-    return inspect.cleandoc(command.help or "").split("\n\n")[0].replace("\n", " ")
-
-
-def _page(command: Any, ctx: Any, commands: Iterable[tuple[str, str]]) -> str:
-    """The whole page as text, with colours where it goes to a terminal."""
-    from rich.console import Console
-    from rich.padding import Padding
-    from rich.text import Text
-
-    width = max(min(shutil.get_terminal_size((80, 24)).columns, _WIDEST), 40)
-    page = io.StringIO()
-    console = Console(
-        file=page, width=width, force_terminal=sys.stdout.isatty(), highlight=False, legacy_windows=False
-    )
-    pieces = [piece for piece in command.collect_usage_pieces(ctx) if not piece.startswith("{")]
-    needed = [
-        _argument_name(p) for p in command.get_params(ctx) if p.param_type_name == "argument" and p.required
-    ]
-    usage = " ".join([*pieces[:1], *needed, *pieces[1:]])
-    console.print(Padding(Text(f"Usage: {ctx.command_path} {usage}"), (1, 1)))
-    for paragraph in inspect.cleandoc(command.help or "").split("\n\n"):
-        console.print(Padding(Text(paragraph.replace("\n", " ")), (0, 1, 1, 1)))
-    panels: dict[str, list[tuple[str, str]]] = {"arguments": [], **{title: [] for title in GROUPS}}
-    for param in command.get_params(ctx):
-        if param.param_type_name == "argument":
-            panels["arguments"].append((_argument_name(param), _words(param)))
-        elif not getattr(param, "hidden", False):
-            title = getattr(param, "rich_help_panel", None) or "output"
-            panels.setdefault(title, []).append((_option_name(param), _words(param)))
-    panels["commands"] = list(commands)
-    for title, rows in panels.items():
-        if rows:
-            console.print(_panel(title, rows, width))
-    return page.getvalue()
-
-
-def _panel(title: str, rows: list[tuple[str, str]], width: int) -> Any:
-    from rich.panel import Panel
-    from rich.table import Table
-    from rich.text import Text
-
-    table = Table.grid(padding=(0, 2, 0, 0), expand=True)
-    table.add_column(no_wrap=True, style="cyan")
-    table.add_column(ratio=1, overflow="fold")
-    for name, words in rows:
-        table.add_row(Text(name), Text(words))
-    return Panel(table, title=title, title_align="left", border_style="dim", width=width, padding=(0, 1))
-
-
-def _option_name(param: Any) -> str:
-    """`--shots N`, `--flip/--no-flip`, `--output, -o FILE`."""
-    names = ", ".join(sorted(param.opts, key=len, reverse=True))
-    names += "".join(f"/{name}" for name in param.secondary_opts)
-    if getattr(param, "is_flag", False):
-        return names
-    kind = getattr(getattr(param, "type", None), "name", "") or param.bare_type()  # older typers, newer ones
-    usual = {"int": "N", "flo": "X", "pat": "FILE", "Pat": "FILE", "Pos": "FILE"}
-    return f"{names} {param.metavar or usual.get(kind[:3], 'NAME')}"
-
-
-def _argument_name(param: Any) -> str:
-    return str(param.metavar or param.name.upper()).strip("[]") + ("..." if param.nargs == -1 else "")
-
-
-def _words(param: Any) -> str:
-    """An option's sentence, and its default in brackets."""
-    words = str(param.help or "")
-    said = getattr(param, "show_default", None)
-    if isinstance(said, str):
-        return f"{words} [default: {said}]"
-    if param.required:
-        return f"{words} [required]"
-    default = param.default
-    if callable(default) or default in (None, False, "", ()) or default == []:
-        return words
-    if default is True:
-        default = "yes"
-    return f"{words} [default: {default}]"
-
-
-_NOTE_EVERY_S = 5.0
 _FILES = (".html", ".md", ".json", ".csv", ".tex", ".txt", ".toml", ".npz", ".pdf", ".png", ".svg")
 
 Given: TypeAlias = Mapping[str, Any]
@@ -258,11 +152,12 @@ def _shown(value: Any) -> str:
     return "none" if value is None else f"{value:.4g}" if isinstance(value, float) else str(value)
 
 
-def refuse_with_resume(given: Given, **own: Any) -> None:
-    """Refuse all options beside `--resume` but those that may change on the way.
+def resumed_job(folder: Path, task: Task, given: Given, **own: Any) -> JobSpec:
+    """The job of a run that is taken up again.
 
     Raises:
-        ArgumentError: There is one.
+        ArgumentError: An option is given that may not change on the way, or the run is of another task.
+        CheckpointError: There is no run.
     """
     names = [JOB_OPTIONS[name].typed for name in given if not JOB_OPTIONS[name].may_change]
     for name in [*names, *(f"--{name}" for name, value in own.items() if value is not None)]:
@@ -270,16 +165,6 @@ def refuse_with_resume(given: Given, **own: Any) -> None:
             f"Option `{name}` must be left out with --resume, which goes on with what the run was started "
             "with."
         )
-
-
-def resumed_job(folder: Path, task: Task, given: Given, **own: Any) -> JobSpec:
-    """The job of a run that is taken up again.
-
-    Raises:
-        ArgumentError: An option is given that may not change, or the run is of another task.
-        CheckpointError: There is no run.
-    """
-    refuse_with_resume(given, **own)
     from sqdr_qiskit.jobs.folders import job_of_run
 
     job = replace(job_of_run(folder), **given)
@@ -296,73 +181,117 @@ def typed_command() -> tuple[str, ...]:
     return ("sqdr-qiskit", *sys.argv[1:])
 
 
-def download_progress() -> Callable[[str, int, int | None, str], None]:
-    """Shows downloads, and the reading of many pictures, on stderr: a line or a bar for each."""
-    shown: dict[str, Progress] = {}
+# ---- the page of --help ------------------------------------------------------------------------------------
 
-    def show(what: str, done: int, total: int | None, unit: str) -> None:
-        if what not in shown:
-            shown[what] = Progress(what, total=total, unit=unit).__enter__()
-        shown[what].update(done)
-        if total is not None and done >= total:
-            shown.pop(what).__exit__(None, None, None)
-
-    return show
+# Typer's own page has a column of types wider than the words, cuts long names at 80 columns and takes
+# `[default: ...]` for markup. This one has titled panels, one column of options and one of words, and can be
+# read from 60 columns on.
+_WIDEST = 100  # longer lines are hard to read
 
 
-@contextmanager
-def training_progress() -> Iterator[Callable[[TrainingProgress], None]]:
-    """Shows a training run on stderr: epoch, loss, accuracy, samples per second, time to go.
+class HelpCommand(typer.core.TyperCommand):
+    """A command with our page of help."""
 
-    On a terminal an epoch's line stays above the bar, at most one every few seconds.
-    """
-    with compiling() as compiled, ExitStack() as stack:
-        bars: list[Progress] = []
-        last: list[TrainingProgress] = []
-        noted = time.monotonic()
-
-        def show(now: TrainingProgress) -> None:
-            nonlocal noted
-            compiled()
-            if not bars:
-                bars.append(stack.enter_context(Progress("training", unit="steps")))
-                bars[0].start_from(now.step - 1)
-            bar, previous = bars[0], last[-1] if last else None
-            validation = {} if now.validation is None else {"validation accuracy": f"{now.validation:.4f}"}
-            if previous and previous.epoch != now.epoch and time.monotonic() - noted >= _NOTE_EVERY_S:
-                noted = time.monotonic()
-                told = f", validation accuracy {now.validation:.4f}" if now.validation is not None else ""
-                bar.note(
-                    f"epoch {previous.epoch}/{previous.n_epochs}: loss {previous.loss:.4f}, "
-                    f"accuracy {previous.accuracy:.4f}{told}"
-                )
-            last[:] = [now]
-            bar.update(
-                now.step,
-                total=now.n_steps,
-                description=f"epoch {now.epoch}/{now.n_epochs}",
-                loss=now.loss,
-                accuracy=now.accuracy,
-                **{"samples/s": f"{now.samples_per_s:,.0f}", **validation},
-            )
-
-        yield show
+    def format_help(self, ctx: Any, formatter: Any) -> None:
+        """Write the page."""
+        formatter.write(_page(self, ctx, ()))
 
 
-@contextmanager
-def going_on(command: Callable[[], str | None]) -> Iterator[None]:
-    """Turn Ctrl-C into one line that says how to go on.
+class HelpGroup(typer.core.TyperGroup):
+    """A command with sub-commands, with our page of help; alone it prints that page if it can do nothing."""
 
-    Args:
-        command: Gives the words to type; None where nothing was kept.
+    def format_help(self, ctx: Any, formatter: Any) -> None:
+        """Write the page."""
+        names = self.list_commands(ctx)
+        found = [(name, self.get_command(ctx, name)) for name in names]
+        rows = [(name, _summary(command)) for name, command in found if command is not None]
+        formatter.write(_page(self, ctx, rows))
 
-    Raises:
-        Interrupted: The user left.
-    """
-    try:
-        yield
-    except KeyboardInterrupt:
-        words = command()
-        raise Interrupted(
-            "interrupted; nothing was kept." if words is None else f"interrupted; go on with: {words}"
-        ) from None
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Print the page where nothing is asked for and nothing would be done."""
+        if not args and self.no_args_is_help:
+            typer.echo(ctx.get_help().rstrip())
+            ctx.exit()
+        return super().parse_args(ctx, args)
+
+
+def _summary(command: Any) -> str:
+    """The first sentence of a command's help."""
+    return inspect.cleandoc(command.help or "").split("\n\n")[0].replace("\n", " ")
+
+
+def _page(command: Any, ctx: Any, commands: Iterable[tuple[str, str]]) -> str:
+    """The whole page as text, with colours where it goes to a terminal."""
+    from rich.console import Console
+    from rich.padding import Padding
+    from rich.text import Text
+
+    width = max(min(shutil.get_terminal_size((80, 24)).columns, _WIDEST), 40)
+    page = io.StringIO()
+    console = Console(
+        file=page, width=width, force_terminal=sys.stdout.isatty(), highlight=False, legacy_windows=False
+    )
+    pieces = [piece for piece in command.collect_usage_pieces(ctx) if not piece.startswith("{")]
+    needed = [
+        _argument_name(p) for p in command.get_params(ctx) if p.param_type_name == "argument" and p.required
+    ]
+    usage = " ".join([*pieces[:1], *needed, *pieces[1:]])
+    console.print(Padding(Text(f"Usage: {ctx.command_path} {usage}"), (1, 1)))
+    for paragraph in inspect.cleandoc(command.help or "").split("\n\n"):
+        console.print(Padding(Text(paragraph.replace("\n", " ")), (0, 1, 1, 1)))
+    panels: dict[str, list[tuple[str, str]]] = {"arguments": [], **{title: [] for title in GROUPS}}
+    for param in command.get_params(ctx):
+        if param.param_type_name == "argument":
+            panels["arguments"].append((_argument_name(param), _words(param)))
+        elif not getattr(param, "hidden", False):
+            title = getattr(param, "rich_help_panel", None) or "output"
+            panels.setdefault(title, []).append((_option_name(param), _words(param)))
+    panels["commands"] = list(commands)
+    for title, rows in panels.items():
+        if rows:
+            console.print(_panel(title, rows, width))
+    return page.getvalue()
+
+
+def _panel(title: str, rows: list[tuple[str, str]], width: int) -> Any:
+    from rich.panel import Panel
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table.grid(padding=(0, 2, 0, 0), expand=True)
+    table.add_column(no_wrap=True, style="cyan")
+    table.add_column(ratio=1, overflow="fold")
+    for name, words in rows:
+        table.add_row(Text(name), Text(words))
+    return Panel(table, title=title, title_align="left", border_style="dim", width=width, padding=(0, 1))
+
+
+def _option_name(param: Any) -> str:
+    """`--shots N`, `--flip/--no-flip`, `--output, -o FILE`."""
+    names = ", ".join(sorted(param.opts, key=len, reverse=True))
+    names += "".join(f"/{name}" for name in param.secondary_opts)
+    if getattr(param, "is_flag", False):
+        return names
+    kind = getattr(getattr(param, "type", None), "name", "") or param.bare_type()  # older typers, newer ones
+    usual = {"int": "N", "flo": "X", "pat": "FILE", "Pat": "FILE", "Pos": "FILE"}
+    return f"{names} {param.metavar or usual.get(kind[:3], 'NAME')}"
+
+
+def _argument_name(param: Any) -> str:
+    return str(param.metavar or param.name.upper()).strip("[]") + ("..." if param.nargs == -1 else "")
+
+
+def _words(param: Any) -> str:
+    """An option's sentence, and its default in brackets."""
+    words = str(param.help or "")
+    said = getattr(param, "show_default", None)
+    if isinstance(said, str):
+        return f"{words} [default: {said}]"
+    if param.required:
+        return f"{words} [required]"
+    default = param.default
+    if callable(default) or default in (None, False, "", ()) or default == []:
+        return words
+    if default is True:
+        default = "yes"
+    return f"{words} [default: {default}]"

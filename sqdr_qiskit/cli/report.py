@@ -8,8 +8,13 @@ from typing import Annotated
 
 import typer
 
-from sqdr_qiskit.cli.console import JsonOption, print_json, print_note, print_text
-from sqdr_qiskit.cli.options import download_progress, folder_name, job_option, out_option, typed_command
+from sqdr_qiskit.cli.console import JsonOption, download_progress, print_json, print_note, print_text
+from sqdr_qiskit.cli.options import (
+    folder_name,
+    job_option,
+    out_option,
+    typed_command,
+)
 from sqdr_qiskit.errors import ArgumentError, CheckpointError
 
 __all__ = ["compare", "report", "runs"]

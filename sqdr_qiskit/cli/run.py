@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from sqdr_qiskit.cli.console import JsonOption, Progress, print_json, print_note, print_text
-from sqdr_qiskit.cli.options import (
-    OutOption,
-    ResumeOption,
+from sqdr_qiskit.cli.console import (
+    JsonOption,
+    Progress,
     download_progress,
     going_on,
+    on_hardware,
+    print_json,
+    print_note,
+    print_text,
     training_progress,
-    typed_command,
 )
-from sqdr_qiskit.errors import ArgumentError, RunError
+from sqdr_qiskit.cli.options import OutOption, ResumeOption, typed_command
+from sqdr_qiskit.errors import ArgumentError, CheckpointError, RunError
 
 if TYPE_CHECKING:
     from sqdr_qiskit.jobs.grid import GridResult
@@ -118,23 +123,16 @@ def run(
         )
     if workers < 1:
         raise ArgumentError(f"Option `--workers` must be at least 1, but is {workers}.")
-    chosen = [
-        name
-        for name, given in (
-            ("--index", index is not None),
-            ("--dask", dask),
-            ("--plan", plan),
-            ("--collect", collect),
-        )
-        if given
-    ]
+    ways = {"--index": index is not None, "--dask": dask, "--plan": plan, "--collect": collect}
+    chosen = [name for name, given in ways.items() if given]
     if len(chosen) > 1:
         raise ArgumentError(f"Option `{chosen[0]}` must be left out with {chosen[1]}.")
     file = read_job(catalog.find("jobs", job))
+    where: Any = {"folder": resume or out, "resume": resume is not None, "as_json": as_json}
     if file.parts:
         for name in [*chosen, *["--workers"] * (workers > 1), *["--smoke"] * smoke]:
             raise ArgumentError(f"Option `{name}` must be left out for a list of parts.")
-        _run_parts(file, backend, max_qpu_seconds, out=out, resume=resume, as_json=as_json)
+        _run_parts(file, backend, max_qpu_seconds, **where)
         return
     for name, value in (("--backend", backend), ("--max-qpu-seconds", max_qpu_seconds)):
         if value is not None:
@@ -148,27 +146,29 @@ def run(
     if plan:
         _plan(file, workers, as_json=as_json)
     elif collect or index is not None:
-        folder = out or resume
+        folder = resume or out
         if folder is None:
             raise ArgumentError(
                 f"Option `{chosen[0]}` must come with --out, the folder that all tasks share."
             )
         if index is None:
-            _show_grid(file, _collected(file, folder), as_json=as_json)
+            from sqdr_qiskit.jobs.grid import collect_grid
+
+            _show_grid(file, collect_grid(file, folder), as_json=as_json)
         else:
             _one_of(file, index, folder, as_json=as_json)
     elif len(file.jobs) == 1 and not file.axes:
         for option, given in (("--workers", workers > 1), ("--dask", dask is not None)):
             if given:
                 raise ArgumentError(f"Option `{option}` must be left out for a job that is no grid.")
-        _run_one(file.jobs[0], out=out, resume=resume, as_json=as_json)
+        _run_one(file.jobs[0], **where)
     else:
         if len(file.jobs) > MOST_UNASKED and not yes:
             raise ArgumentError(
                 f"Option `--yes` must be given for {len(file.jobs):,} runs, more than {MOST_UNASKED}; --plan "
                 "says what they take."
             )
-        _run_grid(file, job, out=out, resume=resume, workers=workers, dask=dask, as_json=as_json)
+        _run_grid(file, job, workers=workers, dask=dask, **where)
 
 
 def _run_parts(
@@ -176,25 +176,23 @@ def _run_parts(
     backend: str | None,
     max_qpu_seconds: float | None,
     *,
-    out: Path | None,
-    resume: Path | None,
+    folder: Path | None,
+    resume: bool,
     as_json: bool,
 ) -> None:
     """Carry out parts one after the other, and write one page about all of them."""
     print_note("loading PyTorch and Qiskit")
     from sqdr_qiskit import records
-    from sqdr_qiskit.cli.console import on_hardware
     from sqdr_qiskit.jobs.parts import PARTS_RECORD, carry_out_parts, on_backend
     from sqdr_qiskit.reports.device_pages import parts_markdown, parts_page
 
     if max_qpu_seconds is not None and not 0 < max_qpu_seconds < float("inf"):
         raise ArgumentError(f"Argument `max_qpu_seconds` must be above 0, but is {max_qpu_seconds:g}.")
-    wanted = file if backend is None else on_backend(file, backend)
     folder = carry_out_parts(
-        wanted,
-        resume or out,
+        file if backend is None else on_backend(file, backend),
+        folder,
         on_hardware,
-        resume=resume is not None,
+        resume=resume,
         ceiling_s=max_qpu_seconds,
         command=typed_command(),
         notice=print_note,
@@ -210,43 +208,40 @@ def _run_parts(
         print_note(f"in {folder}: report.html, report.md, report.json, and each part's folder")
 
 
-def _run_one(job: JobSpec, *, out: Path | None, resume: Path | None, as_json: bool) -> None:
-    from sqdr_qiskit.cli import evaluate, infer, train
-    from sqdr_qiskit.errors import CheckpointError
+def _run_one(job: JobSpec, *, folder: Path | None, resume: bool, as_json: bool) -> None:
+    from sqdr_qiskit.cli.inference import perform_evaluation, perform_inference, require_resumable
+    from sqdr_qiskit.cli.train import perform_training
     from sqdr_qiskit.jobs.folders import job_of_run
 
-    folder = resume or out
-    if resume is not None and job_of_run(resume).defining() != job.defining():
-        raise CheckpointError(f"{resume}: its record describes another job than the file.")
+    if folder is not None and resume and job_of_run(folder).defining() != job.defining():
+        raise CheckpointError(f"{folder}: its record describes another job than the file.")
     if job.task == "train":
-        train.perform(job, folder=folder, resume=resume is not None, as_json=as_json)
+        perform_training(job, folder=folder, resume=resume, as_json=as_json)
     elif job.task == "infer":
-        if resume is not None:
-            infer.require_resumable(job, resume)
-        infer.perform(job, folder=folder, resume=resume is not None, as_json=as_json)
-    elif resume is not None:
+        if folder is not None and resume:
+            require_resumable(job, folder)
+        perform_inference(job, folder=folder, resume=resume, as_json=as_json)
+    elif resume:
         raise ArgumentError("Option `--resume` must be left out for a job of task evaluate; start it anew.")
     else:
-        evaluate.perform(job, folder=folder, as_json=as_json)
+        perform_evaluation(job, folder=folder, as_json=as_json)
 
 
 def _run_grid(
     file: JobFile,
     job: str,
     *,
-    out: Path | None,
-    resume: Path | None,
     workers: int,
     dask: str | None,
+    folder: Path | None,
+    resume: bool,
     as_json: bool,
 ) -> None:
-    from contextlib import ExitStack
-
     print_note("loading PyTorch and Qiskit")
     from sqdr_qiskit.jobs.grid import carry_out_grid
     from sqdr_qiskit.jobs.workers import Outcome
 
-    done, place = 0, resume or out
+    done, place = 0, folder
 
     def again() -> str | None:
         return None if place is None else f"sqdr-qiskit run {job} --resume {place}"
@@ -275,8 +270,8 @@ def _run_grid(
 
         result = carry_out_grid(
             file,
-            folder=resume or out,
-            resume=resume is not None,
+            folder=folder,
+            resume=resume,
             workers=workers,
             dask=dask,
             command=typed_command(),
@@ -287,12 +282,6 @@ def _run_grid(
             download_progress=download_progress(),
         )
     _show_grid(file, result, as_json=as_json)
-
-
-def _collected(file: JobFile, folder: Path) -> GridResult:
-    from sqdr_qiskit.jobs.grid import collect_grid
-
-    return collect_grid(file, folder)
 
 
 def _one_of(file: JobFile, index: int, folder: Path, *, as_json: bool) -> None:
@@ -318,29 +307,18 @@ def _one_of(file: JobFile, index: int, folder: Path, *, as_json: bool) -> None:
 
 def _plan(file: JobFile, workers: int, *, as_json: bool) -> None:
     """List the runs and what they will take."""
-    from dataclasses import asdict
-
     from sqdr_qiskit.jobs.grid import plan_grid
-    from sqdr_qiskit.reports import Table
+    from sqdr_qiskit.reports.tables import Table, duration
 
     rows, seconds = plan_grid(file, workers=workers)
     if as_json:
         print_json({"runs": [asdict(row) for row in rows], "workers": workers, "seconds": seconds})
         return
-    body = tuple((row.folder, f"{row.steps:,}", _duration(row.seconds)) for row in rows)
+    body = tuple((row.folder, f"{row.steps:,}", duration(row.seconds)) for row in rows)
     print_text(Table(("run", "steps", "about"), body, frozenset({1, 2}), title=file.title).text().rstrip())
     shared = f" by {workers} processes" if workers > 1 else ""
     print_text(
-        f"{len(rows)} runs, about {_duration(seconds)} in all{shared}, measured on a few steps of each kind"
-    )
-
-
-def _duration(seconds: float) -> str:
-    """Hours and minutes, or minutes and seconds."""
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return (
-        f"{hours} h {minutes:02} min" if hours else f"{minutes} min {rest:02} s" if minutes else f"{rest} s"
+        f"{len(rows)} runs, about {duration(seconds)} in all{shared}, measured on a few steps of each kind"
     )
 
 
@@ -353,8 +331,8 @@ def _show_grid(file: JobFile, result: GridResult, *, as_json: bool) -> None:
     from sqdr_qiskit.reports import results_table
 
     if as_json and not result.failed:
-        facts: dict[str, Any] = {"folder": str(result.folder), "skipped": result.skipped, "rows": result.rows}
-        print_json({**facts, "missing": result.missing})
+        facts = {"folder": str(result.folder), "rows": result.rows}
+        print_json({**facts, "skipped": result.skipped, "missing": result.missing})
     elif not as_json:
         if result.rows:
             print_text(results_table(result.rows, tuple(result.rows[0]), title=file.title).text())

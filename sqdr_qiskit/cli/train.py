@@ -7,16 +7,22 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sqdr_qiskit.cli.console import JsonOption, on_hardware, print_json, print_note, print_text
+from sqdr_qiskit.cli.console import (
+    JsonOption,
+    download_progress,
+    going_on,
+    on_hardware,
+    print_json,
+    print_note,
+    print_text,
+    training_progress,
+)
 from sqdr_qiskit.cli.options import (
     Given,
     OutOption,
     ResumeOption,
-    download_progress,
-    going_on,
     job_options,
     resumed_job,
-    training_progress,
     typed_command,
 )
 from sqdr_qiskit.specs.job import JobSpec
@@ -24,7 +30,7 @@ from sqdr_qiskit.specs.job import JobSpec
 if TYPE_CHECKING:
     from sqdr_qiskit.jobs.training import TrainedRun
 
-__all__ = ["perform", "train"]
+__all__ = ["perform_training", "train"]
 
 
 @job_options("train")
@@ -42,19 +48,11 @@ def train(
     --steps 10 --batch-size 4 --freeze encoder.
     """
     job = JobSpec(**given) if resume is None else resumed_job(resume, "train", given, out=out)
-    perform(job, folder=resume or out, resume=resume is not None, as_json=as_json)
+    perform_training(job, folder=resume or out, resume=resume is not None, as_json=as_json)
 
 
-def perform(job: JobSpec, *, folder: Path | None, resume: bool, as_json: bool) -> None:
+def perform_training(job: JobSpec, *, folder: Path | None, resume: bool, as_json: bool) -> None:
     """Carry a training out with progress on stderr, draw its figures into its folder, print what came out."""
-    run = _train_and_draw(job, folder=folder, resume=resume)
-    if as_json:
-        print_json({"folder": str(run.folder), "record": run.record.to_dict(), "metrics": run.metrics})
-    else:
-        print_text(_summary(run))
-
-
-def _train_and_draw(job: JobSpec, *, folder: Path | None, resume: bool) -> TrainedRun:
     print_note("loading PyTorch and Qiskit")
     from sqdr_qiskit.jobs.hardware import has_ledger
     from sqdr_qiskit.jobs.training import carry_out_training
@@ -72,7 +70,6 @@ def _train_and_draw(job: JobSpec, *, folder: Path | None, resume: bool) -> Train
 
     with going_on(again), ExitStack() as stack:
         hardware = stack.enter_context(on_hardware(job.backend)) if has_ledger(job) else None
-        progress = stack.enter_context(training_progress())
         run = carry_out_training(
             job,
             folder=folder,
@@ -81,16 +78,18 @@ def _train_and_draw(job: JobSpec, *, folder: Path | None, resume: bool) -> Train
             hardware=hardware,
             notice=print_note,
             started=started,
-            progress=progress,
+            progress=stack.enter_context(training_progress()),
             download_progress=download_progress(),
         )
-    made = run.record.inputs
+    made, test = run.record.inputs, run.metrics["test"]
     title = f"{_network(made)}, {job.dataset}, recipe {made['recipe']['name']}, seed {job.seed}"
     save_figure(training_curves(run.metrics["history"], title=title), run.folder / "curves.png")
-    test = run.metrics["test"]
     figure = confusion_figure(test["confusion"], run.class_names, title=f"{title}: test images")
     save_figure(figure, run.folder / "confusion.png")
-    return run
+    if as_json:
+        print_json({"folder": str(run.folder), "record": run.record.to_dict(), "metrics": run.metrics})
+    else:
+        print_text(_summary(run))
 
 
 def _network(inputs: Mapping[str, Any]) -> str:
@@ -127,12 +126,10 @@ def _summary(run: TrainedRun) -> str:
         if validation is None
         else f"best validation accuracy {100 * validation:.2f} % in epoch {results['best_epoch']}"
     )
-    return "\n".join(
-        [
-            f"test accuracy {100 * test['accuracy']:.2f} % on {test['n_images']} held-out images ({chosen})",
-            f"{results['n_parameters']} parameters, {results['epochs']} epochs, "
-            f"{results['samples_per_s']:,.0f} samples/s in training steps ({shares})",
-            f"in {run.folder}: best.safetensors, last.safetensors, metrics.json, scalars.csv, run.json, "
-            f"curves.png, confusion.png",
-        ]
+    return (
+        f"test accuracy {100 * test['accuracy']:.2f} % on {test['n_images']} held-out images ({chosen})\n"
+        f"{results['n_parameters']} parameters, {results['epochs']} epochs, "
+        f"{results['samples_per_s']:,.0f} samples/s in training steps ({shares})\n"
+        f"in {run.folder}: best.safetensors, last.safetensors, metrics.json, scalars.csv, run.json, "
+        "curves.png, confusion.png"
     )

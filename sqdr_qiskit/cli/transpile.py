@@ -1,141 +1,23 @@
-"""`sqdr-qiskit transpile`: what circuits become on devices, before anything is spent."""
+"""`sqdr-qiskit transpile` and `cost`: what circuits become on devices, and what they take of them.
+
+Both before anything is sent or spent.
+"""
 
 from __future__ import annotations
+
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
+
 import typer
-from sqdr_qiskit.cli.console import JsonOption, Progress, print_json, print_note, print_text
-from sqdr_qiskit.cli.options import going_on, out_option, typed_command
-from sqdr_qiskit.errors import ArgumentError, StorageError
-from typing import TYPE_CHECKING, Annotated
-from sqdr_qiskit.cli.console import JsonOption, print_json, print_note, print_text
+
+from sqdr_qiskit.cli.console import JsonOption, Progress, going_on, print_json, print_note, print_text
+from sqdr_qiskit.cli.options import out_option, typed_command
+from sqdr_qiskit.errors import ArgumentError
 
 if TYPE_CHECKING:
-    from sqdr_qiskit.jobs.cost import Bill, CostPlan
+    from sqdr_qiskit.jobs.cost import CostPlan
 
-__all__ = ['cost', 'transpile']
-
-
-def cost(
-    *,
-    circuit: Annotated[
-        str, typer.Option(help="Circuit: a catalogue name, <b>b-<n>q, or a TOML file.")
-    ] = "2b-9q",
-    task: Annotated[str, typer.Option(help="train or infer.")] = "train",
-    batch_size: Annotated[int, typer.Option(help="Images of a training step, or images to infer.")] = 16,
-    steps: Annotated[int, typer.Option(help="Training steps.")] = 10,
-    gradient: Annotated[
-        str, typer.Option(help="parameter-shift, gate-shift, spsa or physics-aware.")
-    ] = "parameter-shift",
-    averages: Annotated[int, typer.Option(help="With spsa: perturbations averaged.")] = 1,
-    shots: Annotated[int, typer.Option(help="Shots per circuit.")] = 4096,
-    device: Annotated[
-        str | None,
-        typer.Option(help="fake_<device> or ibm_<device>: lay samples side by side on its snapshot."),
-    ] = None,
-    freeze: Annotated[
-        str | None, typer.Option(help="encoder: train circuit and head alone, without shifts of the data.")
-    ] = None,
-    max_qpu_seconds: Annotated[
-        float | None, typer.Option(help="Fail if more quantum seconds would be needed.")
-    ] = None,
-    max_executions: Annotated[
-        int | None, typer.Option(help="Fail if more executions (circuits x shots) would be needed.")
-    ] = None,
-    mitigation: Annotated[
-        str | None,
-        typer.Option(
-            help="Compare the error of an output against quantum seconds, by the device's twin: all, or one "
-            "of none, readout, zne, pec, pea."
-        ),
-    ] = None,
-    as_json: JsonOption = False,
-) -> None:
-    """Executions, shots, jobs and quantum seconds of a plan, beside what stock EstimatorQNN would need."""
-    print_note("loading Qiskit")
-    from sqdr_qiskit.errors import ArgumentError
-    from sqdr_qiskit.jobs.cost import OPEN_PLAN_S, plan_cost, within
-    from sqdr_qiskit.jobs.mitigation import methods_named, mitigation_of
-    from sqdr_qiskit.runtime.budget import Ceiling
-
-    if freeze not in (None, "encoder"):
-        raise ArgumentError(f"Option `--freeze` must be encoder, but is {freeze!r}.")
-    if averages != 1 and gradient != "spsa":
-        raise ArgumentError(
-            f"Option `--averages` must be left out with gradient {gradient}, which has no perturbations."
-        )
-    if mitigation is not None:
-        methods_named(mitigation)
-        if device is None:
-            raise ArgumentError(
-                "Option `--mitigation` must come with --device, whose twin it is rehearsed on."
-            )
-    ceiling = Ceiling(max_qpu_seconds=max_qpu_seconds, max_executions=max_executions)
-    plan = plan_cost(
-        circuit,
-        task=task,  # type: ignore[arg-type]
-        samples=batch_size,
-        steps=steps,
-        gradient=gradient,
-        averages=averages,
-        shots=shots,
-        device=device,
-        freeze=freeze is not None,
-    )
-    reason = within(plan, ceiling)
-    budget = max_qpu_seconds or OPEN_PLAN_S
-    rows = None if mitigation is None else mitigation_of(plan, circuit, mitigation, budget_s=budget)
-    if as_json and reason is None:
-        table = {} if rows is None else {"mitigation": [row.to_dict() for row in rows], "budget_s": budget}
-        print_json({**plan.to_dict(), **table})
-    elif not as_json:
-        print_text(_words(plan))
-        if rows is not None:
-            from sqdr_qiskit.reports.transpile_tables import mitigation_table, mitigation_words
-
-            plain = [row.to_dict() for row in rows]
-            print_text("\n" + mitigation_table(plain, budget).text().rstrip())
-            print_text(mitigation_words(plain, budget))
-    if reason is not None:
-        raise ArgumentError(
-            f"This plan must be made smaller or its ceiling raised, because it needs {reason}."
-        )
-
-
-def _words(plan: CostPlan) -> str:
-    place = plan.place
-    where = (
-        f"one sample at a time on {place.qubits} qubits"
-        if place.device is None
-        else f"{place.copies} samples side by side on {place.qubits} qubits of {place.device}"
-    )
-    what = f"{plan.task} {plan.circuit}"
-    if plan.task == "train":
-        frozen = ", encoder frozen" if plan.freeze else ""
-        what += (
-            f", {plan.steps} steps of {plan.samples // plan.steps} images, gradient {plan.gradient}{frozen}"
-        )
-    else:
-        what += f", {plan.samples} images"
-    rows = [("this package", plan.packed)] + ([("stock EstimatorQNN", plan.stock)] if plan.stock else [])
-    lines = [
-        f"{what}, {plan.shots:,} shots: {plan.executions_per_sample} executions a sample, {where}",
-        "",
-        f"{'':20}{'circuits':>14}{'circuits x shots':>20}{'jobs':>10}{'QPU seconds':>16}",
-        *(_row(name, bill) for name, bill in rows),
-        "",
-        f"{100 * plan.open_plan_share:,.1f} % of the Open plan's 600 s in 28 days (estimated: 2 s a job and "
-        f"0.35 ms an execution)",
-        f"largest job: {plan.instructions:,} control instructions on its busiest qubit, of "
-        f"{plan.instruction_limit:,} allowed",
-        "",
-        plan.why,
-    ]
-    return "\n".join(lines)
-
-
-def _row(name: str, bill: Bill) -> str:
-    return f"{name:20}{bill.circuits:>14,}{bill.shots:>20,}{bill.jobs:>10,}{bill.qpu_seconds:>16,.1f}"
+__all__ = ["cost", "transpile"]
 
 
 def transpile(
@@ -190,13 +72,6 @@ def transpile(
     from sqdr_qiskit.devices.study import choose_layout, require_layout_path
     from sqdr_qiskit.jobs.transpile_report import catalogue_source, qasm_source, study_circuits
     from sqdr_qiskit.reports.transpile_page import transpile_markdown, transpile_page
-    from sqdr_qiskit.reports.transpile_tables import (
-        changes_table,
-        mitigation_table,
-        mitigation_words,
-        transpile_table,
-        verdicts,
-    )
 
     names, devices = _sorted_out(circuits or [], backends or [], more or [], default=not qasm)
     if choose is not None:
@@ -212,10 +87,6 @@ def transpile(
         studied = study_circuits(
             sources, devices, seeds=range(n_seeds), progress=lambda done, total: bar.update(done, total=total)
         )
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise StorageError(f"The folder {str(out)!r} cannot be made: {error.strerror or error}.") from error
     record = {
         "subtitle": f"{', '.join(studied.sources)} on {', '.join(studied.chips)}, seeds 0 to {n_seeds - 1}",
         **studied.record(out, mitigation=mitigation),
@@ -241,6 +112,24 @@ def transpile(
     if as_json:
         print_json(record)
         return
+    _print_winners(record)
+    for line in studied.refused:
+        print_note(f"left out: {line}")
+    if choose is not None:
+        print_text(f"layout in {choose}: {choice.title}")
+    n_files = sum(len(chosen["files"]) for chosen in record["chosen"])
+    print_text(f"in {out}: report.html, report.md, report.json, and {n_files} files of the winners' circuits")
+
+
+def _print_winners(record: dict[str, Any]) -> None:
+    from sqdr_qiskit.reports.transpile_tables import (
+        changes_table,
+        mitigation_table,
+        mitigation_words,
+        transpile_table,
+        verdicts,
+    )
+
     for said in verdicts(record["rows"], record["same"]):
         own = [r for r in record["rows"] if (r["circuit"], r["device"]) == (said.circuit, said.device)]
         print_text(transpile_table(own, title=f"{said.circuit} on {said.device}").text())
@@ -254,12 +143,6 @@ def transpile(
             budget = chosen["mitigation_budget_s"]
             print_text(f"{title}:\n{mitigation_table(chosen['mitigation'], budget).text().rstrip()}")
             print_text(f"{mitigation_words(chosen['mitigation'], budget)}\n")
-    for line in studied.refused:
-        print_note(f"left out: {line}")
-    n_files = sum(len(chosen["files"]) for chosen in record["chosen"])
-    if choose is not None:
-        print_text(f"layout in {choose}: {choice.title}")
-    print_text(f"in {out}: report.html, report.md, report.json, and {n_files} files of the winners' circuits")
 
 
 def _sorted_out(
@@ -275,3 +158,124 @@ def _sorted_out(
     if not names and default:
         names = ["2b-9q"]
     return list(dict.fromkeys(names)), list(dict.fromkeys(chosen or ["fake_brisbane"]))
+
+
+# ---- cost --------------------------------------------------------------------------------------------------
+
+
+def cost(
+    *,
+    circuit: Annotated[
+        str, typer.Option(help="Circuit: a catalogue name, <b>b-<n>q, or a TOML file.")
+    ] = "2b-9q",
+    task: Annotated[str, typer.Option(help="train or infer.")] = "train",
+    batch_size: Annotated[int, typer.Option(help="Images of a training step, or images to infer.")] = 16,
+    steps: Annotated[int, typer.Option(help="Training steps.")] = 10,
+    gradient: Annotated[
+        str, typer.Option(help="parameter-shift, gate-shift, spsa or physics-aware.")
+    ] = "parameter-shift",
+    averages: Annotated[int, typer.Option(help="With spsa: perturbations averaged.")] = 1,
+    shots: Annotated[int, typer.Option(help="Shots per circuit.")] = 4096,
+    device: Annotated[
+        str | None,
+        typer.Option(help="fake_<device> or ibm_<device>: lay samples side by side on its snapshot."),
+    ] = None,
+    freeze: Annotated[
+        str | None, typer.Option(help="encoder: train circuit and head alone, without shifts of the data.")
+    ] = None,
+    max_qpu_seconds: Annotated[
+        float | None, typer.Option(help="Fail if more quantum seconds would be needed.")
+    ] = None,
+    max_executions: Annotated[
+        int | None, typer.Option(help="Fail if more executions (circuits x shots) would be needed.")
+    ] = None,
+    mitigation: Annotated[
+        str | None,
+        typer.Option(
+            help="Compare the error of an output against quantum seconds, by the device's twin: all, or one "
+            "of none, readout, zne, pec, pea."
+        ),
+    ] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Executions, shots, jobs and quantum seconds of a plan, beside what stock EstimatorQNN would need."""
+    print_note("loading Qiskit")
+    from sqdr_qiskit.jobs.cost import OPEN_PLAN_S, plan_cost, within
+    from sqdr_qiskit.jobs.mitigation import methods_named, mitigation_of
+    from sqdr_qiskit.runtime.budget import Ceiling
+
+    if freeze not in (None, "encoder"):
+        raise ArgumentError(f"Option `--freeze` must be encoder, but is {freeze!r}.")
+    if averages != 1 and gradient != "spsa":
+        raise ArgumentError(
+            f"Option `--averages` must be left out with gradient {gradient}, which has no perturbations."
+        )
+    if mitigation is not None:
+        methods_named(mitigation)
+        if device is None:
+            raise ArgumentError(
+                "Option `--mitigation` must come with --device, whose twin it is rehearsed on."
+            )
+    plan = plan_cost(
+        circuit,
+        task=task,  # type: ignore[arg-type]
+        samples=batch_size,
+        steps=steps,
+        gradient=gradient,
+        averages=averages,
+        shots=shots,
+        device=device,
+        freeze=freeze is not None,
+    )
+    reason = within(plan, Ceiling(max_qpu_seconds=max_qpu_seconds, max_executions=max_executions))
+    budget = max_qpu_seconds or OPEN_PLAN_S
+    rows = None if mitigation is None else mitigation_of(plan, circuit, mitigation, budget_s=budget)
+    if as_json and reason is None:
+        table = {} if rows is None else {"mitigation": [row.to_dict() for row in rows], "budget_s": budget}
+        print_json({**plan.to_dict(), **table})
+    elif not as_json:
+        print_text(_cost_text(plan))
+        if rows is not None:
+            from sqdr_qiskit.reports.transpile_tables import mitigation_table, mitigation_words
+
+            plain = [row.to_dict() for row in rows]
+            print_text("\n" + mitigation_table(plain, budget).text().rstrip())
+            print_text(mitigation_words(plain, budget))
+    if reason is not None:
+        raise ArgumentError(
+            f"This plan must be made smaller or its ceiling raised, because it needs {reason}."
+        )
+
+
+def _cost_text(plan: CostPlan) -> str:
+    from sqdr_qiskit.reports import Table
+
+    place = plan.place
+    where = (
+        f"one sample at a time on {place.qubits} qubits"
+        if place.device is None
+        else f"{place.copies} samples side by side on {place.qubits} qubits of {place.device}"
+    )
+    what = f"{plan.task} {plan.circuit}"
+    if plan.task == "train":
+        frozen = ", encoder frozen" if plan.freeze else ""
+        what += (
+            f", {plan.steps} steps of {plan.samples // plan.steps} images, gradient {plan.gradient}{frozen}"
+        )
+    else:
+        what += f", {plan.samples} images"
+    bills = [("this package", plan.packed), ("stock EstimatorQNN", plan.stock)]
+    rows = tuple(
+        (name, f"{bill.circuits:,}", f"{bill.shots:,}", f"{bill.jobs:,}", f"{bill.qpu_seconds:,.1f}")
+        for name, bill in bills
+        if bill is not None
+    )
+    headers = ("", "circuits", "circuits x shots", "jobs", "QPU seconds")
+    return (
+        f"{what}, {plan.shots:,} shots: {plan.executions_per_sample} executions a sample, {where}\n\n"
+        f"{Table(headers, rows, frozenset(range(1, 5))).text()}\n"
+        f"{100 * plan.open_plan_share:,.1f} % of the Open plan's 600 s in 28 days (estimated: 2 s a job and "
+        f"0.35 ms an execution)\n"
+        f"largest job: {plan.instructions:,} control instructions on its busiest qubit, of "
+        f"{plan.instruction_limit:,} allowed\n\n{plan.why}"
+    )

@@ -1,6 +1,7 @@
 """Runs side by side: a table with spread beside the paper's numbers, paired differences, figures."""
 
 from __future__ import annotations
+
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -8,20 +9,32 @@ from functools import cached_property
 from pathlib import Path
 from statistics import median
 from typing import Any
-from matplotlib.figure import Figure
-from sqdr_qiskit import records
-from sqdr_qiskit.errors import ArgumentError
-from sqdr_qiskit.reports.comparison_page import comparison_figures
-from sqdr_qiskit.reports.page import render
-from sqdr_qiskit.reports.tables import paper_accuracy
-from sqdr_qiskit.reports.page import COLUMN, figure_img, save_figure
-from sqdr_qiskit.reports.tables import NONE, Table, duration, percent
-from dataclasses import dataclass
+
 import numpy as np
+from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from scipy import stats
 
-__all__ = ['bootstrap_interval', 'compare_pairs', 'compare_runs', 'Comparison', 'Group', 'holm', 'Paired', 'runs_table', 'Spread', 'spread_of', 'verdict', 'write_comparison']
+from sqdr_qiskit import records
+from sqdr_qiskit.errors import ArgumentError
+from sqdr_qiskit.reports.comparison_page import comparison_figures
+from sqdr_qiskit.reports.page import COLUMN, figure_img, render, save_figure
+from sqdr_qiskit.reports.tables import NONE, Table, duration, paper_accuracy, percent
+
+__all__ = [
+    "bootstrap_interval",
+    "compare_pairs",
+    "compare_runs",
+    "Comparison",
+    "Group",
+    "holm",
+    "Paired",
+    "runs_table",
+    "Spread",
+    "spread_of",
+    "verdict",
+    "write_comparison",
+]
 
 
 _RESAMPLES = 10_000

@@ -52,75 +52,74 @@ def comparison_figures(comparison: Comparison) -> dict[str, tuple[str, Figure]]:
     return found
 
 
+@house_style()
 def _seeds(comparison: Comparison) -> Figure | None:
     groups = [group for group in comparison.groups if group.spread is not None]
     if not groups:
         return None
-    with house_style():
-        figure = new_figure(PAGE if _long(groups) else COLUMN, 0.9 + 0.3 * len(groups), "")
-        axes = figure.subplots()
-        axes.grid(True, axis="x")
-        axes.grid(False, axis="y")
-        mark: dict[str, Any] = {"marker": "|", "markersize": 10, "markeredgewidth": 1.8, "linestyle": ""}
-        mark["color"], labelled = COLOURS[2], set()
-        for place, group in enumerate(groups):
-            values, spread = list(group.by_seed.values()), group.spread
-            assert spread is not None
-            axes.scatter(
-                values, _jitter(place, len(values)), s=11, color=COLOURS[0], alpha=0.6, linewidths=0,
-                label="a seed" if place == 0 else None,
-            )  # fmt: skip
-            axes.errorbar(
-                spread.mean, place, xerr=spread.sd, fmt="D", color=COLOURS[1], markersize=4, capsize=2.5,
-                elinewidth=1.2, label="mean ± sd" if place == 0 else None,
-            )  # fmt: skip
-            if group.paper is not None:
-                axes.plot(
-                    group.paper["accuracy"], place, label=None if "paper" in labelled else "paper", **mark
-                )
-                labelled.add("paper")
-        _names_down(axes, [group.label for group in groups])
-        percent_axis(axes.xaxis)
-        low = axes.get_xlim()[0]
-        axes.set_xlabel("test accuracy" + (" (axis cut)" if low > 0.0 else ""))
-        figure.legend(loc="outside lower center", ncols=3)
+    figure = new_figure(PAGE if _long(groups) else COLUMN, 0.9 + 0.3 * len(groups), "")
+    axes = figure.subplots()
+    axes.grid(True, axis="x")
+    axes.grid(False, axis="y")
+    mark: dict[str, Any] = {"marker": "|", "markersize": 10, "markeredgewidth": 1.8, "linestyle": ""}
+    mark["color"], labelled = COLOURS[2], set()
+    for place, group in enumerate(groups):
+        values, spread = list(group.by_seed.values()), group.spread
+        assert spread is not None
+        axes.scatter(
+            values, _jitter(place, len(values)), s=11, color=COLOURS[0], alpha=0.6, linewidths=0,
+            label="a seed" if place == 0 else None,
+        )  # fmt: skip
+        axes.errorbar(
+            spread.mean, place, xerr=spread.sd, fmt="D", color=COLOURS[1], markersize=4, capsize=2.5,
+            elinewidth=1.2, label="mean ± sd" if place == 0 else None,
+        )  # fmt: skip
+        if group.paper is not None:
+            axes.plot(group.paper["accuracy"], place, label=None if "paper" in labelled else "paper", **mark)
+            labelled.add("paper")
+    _names_down(axes, [group.label for group in groups])
+    percent_axis(axes.xaxis)
+    low = axes.get_xlim()[0]
+    axes.set_xlabel("test accuracy" + (" (axis cut)" if low > 0.0 else ""))
+    figure.legend(loc="outside lower center", ncols=3)
     return figure
 
 
+@house_style()
 def _differences(comparison: Comparison) -> Figure | None:
     pairs = {names: pair for names, pair in comparison.pairs.items() if pair is not None}
     if not pairs:
         return None
     several = len({reference for reference, _ in pairs}) > 1
     labels = [f"{b} − {a}" if several else b for a, b in pairs]
-    with house_style():
-        figure = new_figure(PAGE if max(map(len, labels)) > 28 else COLUMN, 0.9 + 0.3 * len(pairs), "")
-        axes = figure.subplots()
-        axes.grid(True, axis="x")
-        axes.grid(False, axis="y")
-        axes.axvline(0.0, color="#888888", linewidth=0.9)
-        for place, pair in enumerate(pairs.values()):
-            points = 100 * np.asarray(pair.differences)
-            axes.scatter(
-                points, _jitter(place, len(points)), s=11, color=COLOURS[0], alpha=0.6, linewidths=0,
-                label="a seed" if place == 0 else None,
-            )  # fmt: skip
-            low, high = (
-                pair.mean if pair.low is None else pair.low,
-                pair.mean if pair.high is None else pair.high,
-            )
-            error = [[max(100 * (pair.mean - low), 0.0)], [max(100 * (high - pair.mean), 0.0)]]
-            axes.errorbar(
-                100 * pair.mean, place, xerr=error, fmt="D", color=COLOURS[1], markersize=4, capsize=2.5,
-                elinewidth=1.2, label="mean, 95 % interval" if place == 0 else None,
-            )  # fmt: skip
-        _names_down(axes, labels)
-        reference = next(iter(pairs))[0]
-        axes.set_xlabel("points of test accuracy" + ("" if several else f"\nabove {reference}"))
-        figure.legend(loc="outside lower center", ncols=2)
+    figure = new_figure(PAGE if max(map(len, labels)) > 28 else COLUMN, 0.9 + 0.3 * len(pairs), "")
+    axes = figure.subplots()
+    axes.grid(True, axis="x")
+    axes.grid(False, axis="y")
+    axes.axvline(0.0, color="#888888", linewidth=0.9)
+    for place, pair in enumerate(pairs.values()):
+        points = 100 * np.asarray(pair.differences)
+        axes.scatter(
+            points, _jitter(place, len(points)), s=11, color=COLOURS[0], alpha=0.6, linewidths=0,
+            label="a seed" if place == 0 else None,
+        )  # fmt: skip
+        low, high = (
+            pair.mean if pair.low is None else pair.low,
+            pair.mean if pair.high is None else pair.high,
+        )
+        error = [[max(100 * (pair.mean - low), 0.0)], [max(100 * (high - pair.mean), 0.0)]]
+        axes.errorbar(
+            100 * pair.mean, place, xerr=error, fmt="D", color=COLOURS[1], markersize=4, capsize=2.5,
+            elinewidth=1.2, label="mean, 95 % interval" if place == 0 else None,
+        )  # fmt: skip
+    _names_down(axes, labels)
+    reference = next(iter(pairs))[0]
+    axes.set_xlabel("points of test accuracy" + ("" if several else f"\nabove {reference}"))
+    figure.legend(loc="outside lower center", ncols=2)
     return figure
 
 
+@house_style()
 def _curves(comparison: Comparison) -> Figure | None:
     """Loss and accuracy, of many groups in a row of panels for each data set and seven of its groups: the
     row's own in colours, the data set's others pale behind them.
@@ -135,44 +134,43 @@ def _curves(comparison: Comparison) -> Figure | None:
         of = [[group for group in groups if str(group.runs[0]["dataset"]) == name] for name in data]
         size = len(COLOURS)
         rows = [own[first : first + size] for own in of for first in range(0, len(own), size)]
-    with house_style():
-        below = 0.17 * math.ceil(len(groups) / (1 if _long(groups) else 2)) if fits else 0.0
-        figure = new_figure(PAGE, 2.9 + below if fits else 2.1 * len(rows), "")
-        ratios = [3.0, 3.0] if fits else [3.0, 3.0, 2.6]
-        panels = figure.subplots(
-            len(rows), len(ratios), squeeze=False, sharex="col", width_ratios=ratios, sharey="col"
-        )
-        for row, (loss, accuracy, *legend) in zip(rows, panels, strict=True):
-            own_data = {str(group.runs[0]["dataset"]) for group in row}
-            behind = [] if fits else [g for g in groups if str(g.runs[0]["dataset"]) in own_data]
-            for axes, key in ((loss, "loss"), (accuracy, "accuracy")):
-                for group in behind:
-                    if group not in row:
-                        mean, _, _ = _mean_curve(group, key, steps=steps)
-                        axes.plot(np.arange(1, len(mean) + 1), mean, color=PALE, linewidth=0.8, zorder=1)
-                held_out = False
-                for number, group in enumerate(row):
-                    mean, sd, validated = _mean_curve(group, key, steps=steps)
-                    held_out = held_out or validated
-                    places = np.arange(1, len(mean) + 1)
-                    style = line_style(number, marked=len(mean) <= 12)
-                    axes.plot(places, mean, label=group.label if key == "loss" else None, **style)
-                    low, high = mean - sd, mean + sd
-                    axes.fill_between(places, low, high, color=style["color"], alpha=0.15, linewidth=0)
-                if row is rows[0]:
-                    words = "Loss (cross entropy)" if key == "loss" else "Accuracy"
-                    axes.set_title(words + (", validation" if held_out else ", training"))
-                if row is rows[-1]:
-                    axes.set_xlabel("step" if steps else "epoch")
-                axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1, steps=[1, 2, 5, 10]))
-            for place in legend:
-                place.axis("off")
-                place.legend(*loss.get_legend_handles_labels(), loc="center left", borderaxespad=0.0)
-        for loss, accuracy, *_ in panels:  # they share their scales
-            loss.set_ylim(0.0, loss.get_ylim()[1])
-            accuracy_axis(accuracy, label="")
-        if fits:
-            figure.legend(loc="outside lower center", ncols=1 if _long(groups) else 2)
+    below = 0.17 * math.ceil(len(groups) / (1 if _long(groups) else 2)) if fits else 0.0
+    figure = new_figure(PAGE, 2.9 + below if fits else 2.1 * len(rows), "")
+    ratios = [3.0, 3.0] if fits else [3.0, 3.0, 2.6]
+    panels = figure.subplots(
+        len(rows), len(ratios), squeeze=False, sharex="col", width_ratios=ratios, sharey="col"
+    )
+    for row, (loss, accuracy, *legend) in zip(rows, panels, strict=True):
+        own_data = {str(group.runs[0]["dataset"]) for group in row}
+        behind = [] if fits else [g for g in groups if str(g.runs[0]["dataset"]) in own_data]
+        for axes, key in ((loss, "loss"), (accuracy, "accuracy")):
+            for group in behind:
+                if group not in row:
+                    mean, _, _ = _mean_curve(group, key, steps=steps)
+                    axes.plot(np.arange(1, len(mean) + 1), mean, color=PALE, linewidth=0.8, zorder=1)
+            held_out = False
+            for number, group in enumerate(row):
+                mean, sd, validated = _mean_curve(group, key, steps=steps)
+                held_out = held_out or validated
+                places = np.arange(1, len(mean) + 1)
+                style = line_style(number, marked=len(mean) <= 12)
+                axes.plot(places, mean, label=group.label if key == "loss" else None, **style)
+                low, high = mean - sd, mean + sd
+                axes.fill_between(places, low, high, color=style["color"], alpha=0.15, linewidth=0)
+            if row is rows[0]:
+                words = "Loss (cross entropy)" if key == "loss" else "Accuracy"
+                axes.set_title(words + (", validation" if held_out else ", training"))
+            if row is rows[-1]:
+                axes.set_xlabel("step" if steps else "epoch")
+            axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1, steps=[1, 2, 5, 10]))
+        for place in legend:
+            place.axis("off")
+            place.legend(*loss.get_legend_handles_labels(), loc="center left", borderaxespad=0.0)
+    for loss, accuracy, *_ in panels:  # they share their scales
+        loss.set_ylim(0.0, loss.get_ylim()[1])
+        accuracy_axis(accuracy, label="")
+    if fits:
+        figure.legend(loc="outside lower center", ncols=1 if _long(groups) else 2)
     return figure
 
 
@@ -189,6 +187,7 @@ def _mean_curve(group: Group, key: str, *, steps: bool) -> tuple[np.ndarray, np.
     return mean, sd, held_out
 
 
+@house_style()
 def _sweeps(comparison: Comparison) -> Figure | None:
     lines: dict[str, dict[str, dict[float, list[tuple[float, int]]]]] = {}  # channel, group, strength
     for group in comparison.groups:
@@ -201,34 +200,34 @@ def _sweeps(comparison: Comparison) -> Figure | None:
     if not lines:
         return None
     labels = [group.label for group in comparison.groups if any(group.label in of for of in lines.values())]
-    with house_style():
-        figure = new_figure(PAGE if len(lines) > 1 else COLUMN, 2.7 + 0.17 * len(labels), "")
-        panels = figure.subplots(1, len(lines), squeeze=False, sharey=True)[0]
-        for axes, (channel, of) in zip(panels, lines.items(), strict=True):
-            for label, by_strength in of.items():
-                strengths = sorted(by_strength)
-                points = [np.array(by_strength[strength]) for strength in strengths]  # accuracy, images
-                mean = np.array([point[:, 0].mean() for point in points])
-                error = np.array(
-                    [
-                        point[:, 0].std(ddof=1) if len(point) > 1 else standard_error(*point[0]).item()
-                        for point in points
-                    ]
-                )
-                style = line_style(labels.index(label), marked=True)
-                first = axes is panels[0]
-                axes.plot(strengths, mean, label=label if first else None, **style)
-                axes.fill_between(
-                    strengths, mean - error, mean + error, color=style["color"], alpha=0.15, linewidth=0
-                )
-            axes.set_title(channel)
-            axes.set_xlabel("strength after each gate")
-            percent_axis(axes.xaxis)
-        accuracy_axis(panels[0])
-        figure.legend(loc="outside lower center", ncols=1 if max(map(len, labels)) > 28 else 2)
+    figure = new_figure(PAGE if len(lines) > 1 else COLUMN, 2.7 + 0.17 * len(labels), "")
+    panels = figure.subplots(1, len(lines), squeeze=False, sharey=True)[0]
+    for axes, (channel, of) in zip(panels, lines.items(), strict=True):
+        for label, by_strength in of.items():
+            strengths = sorted(by_strength)
+            points = [np.array(by_strength[strength]) for strength in strengths]  # accuracy, images
+            mean = np.array([point[:, 0].mean() for point in points])
+            error = np.array(
+                [
+                    point[:, 0].std(ddof=1) if len(point) > 1 else standard_error(*point[0]).item()
+                    for point in points
+                ]
+            )
+            style = line_style(labels.index(label), marked=True)
+            first = axes is panels[0]
+            axes.plot(strengths, mean, label=label if first else None, **style)
+            axes.fill_between(
+                strengths, mean - error, mean + error, color=style["color"], alpha=0.15, linewidth=0
+            )
+        axes.set_title(channel)
+        axes.set_xlabel("strength after each gate")
+        percent_axis(axes.xaxis)
+    accuracy_axis(panels[0])
+    figure.legend(loc="outside lower center", ncols=1 if max(map(len, labels)) > 28 else 2)
     return figure
 
 
+@house_style()
 def _variance(comparison: Comparison) -> Figure | None:
     """Before training against the number of qubits (figure 5), where the runs have three sizes or more; else
     while training goes on (figure 4).
@@ -245,22 +244,21 @@ def _variance(comparison: Comparison) -> Figure | None:
             if run["variance"]:
                 of = lines.setdefault(name or "all runs", {})
                 of.setdefault(int(run["n_qubits"]), []).append(float(run["variance"][0]["circuit"]))
-    with house_style():
-        figure = new_figure(COLUMN, 2.9, "")
-        axes = figure.subplots()
-        for number, (name, by_size) in enumerate(lines.items()):
-            sizes = sorted(by_size)
-            mean = np.array([np.mean(by_size[n]) for n in sizes])
-            sd = np.array([np.std(by_size[n], ddof=1) if len(by_size[n]) > 1 else 0.0 for n in sizes])
-            style = line_style(number, marked=True)
-            axes.plot(sizes, mean, label=name, **style)
-            low = np.maximum(mean - sd, mean / 10)
-            axes.fill_between(sizes, low, mean + sd, color=style["color"], alpha=0.15, linewidth=0)
-        log_axis(axes)
-        axes.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=7))
-        axes.set_xlabel("qubits")
-        axes.set_ylabel("variance of ∂⟨Z⟩/∂w before training")
-        figure.legend(loc="outside lower center", ncols=2)
+    figure = new_figure(COLUMN, 2.9, "")
+    axes = figure.subplots()
+    for number, (name, by_size) in enumerate(lines.items()):
+        sizes = sorted(by_size)
+        mean = np.array([np.mean(by_size[n]) for n in sizes])
+        sd = np.array([np.std(by_size[n], ddof=1) if len(by_size[n]) > 1 else 0.0 for n in sizes])
+        style = line_style(number, marked=True)
+        axes.plot(sizes, mean, label=name, **style)
+        low = np.maximum(mean - sd, mean / 10)
+        axes.fill_between(sizes, low, mean + sd, color=style["color"], alpha=0.15, linewidth=0)
+    log_axis(axes)
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=7))
+    axes.set_xlabel("qubits")
+    axes.set_ylabel("variance of ∂⟨Z⟩/∂w before training")
+    figure.legend(loc="outside lower center", ncols=2)
     return figure
 
 

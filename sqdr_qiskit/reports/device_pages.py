@@ -1,16 +1,15 @@
 """What was learnt of a device's noise, as one self-contained HTML page."""
 
 from __future__ import annotations
+
 from collections.abc import Mapping, Sequence
-from typing import Any
-from sqdr_qiskit.reports.figures import learnt_figure
-from sqdr_qiskit.reports.page import render
-from sqdr_qiskit.reports.page import figure_img
-from sqdr_qiskit.reports.tables import Table
-from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-__all__ = ['learnt_noise_page', 'learnt_noise_text', 'noise_verdict', 'parts_markdown', 'parts_page']
+from sqdr_qiskit.reports.figures import learnt_figure
+from sqdr_qiskit.reports.page import figure_img, render
+from sqdr_qiskit.reports.tables import Table
+
+__all__ = ["learnt_noise_page", "learnt_noise_text", "noise_verdict", "parts_markdown", "parts_page"]
 
 
 _PARTS_NOTE = (
@@ -215,7 +214,10 @@ def learnt_noise_page(found: Row) -> str:
             by the calibration, as learnt, standard error); `made_by` (name -> value).
     """
     told = [one for one in found["estimates"] if one["told"]]
-    kinds = [(_PARAMETERS[what][0], [one for one in found["estimates"] if one["what"] == what]) for what in _PARAMETERS]
+    kinds = [
+        (_PARAMETERS[what][0], [one for one in found["estimates"] if one["what"] == what])
+        for what in _PARAMETERS
+    ]
     counts = Table(
         ("parameter", "in these circuits", "told by the data"),
         tuple((words, str(len(rows)), str(sum(r["told"] for r in rows))) for words, rows in kinds if rows),
@@ -237,7 +239,9 @@ def learnt_noise_page(found: Row) -> str:
             "fits": found["fits"],
             "facts": facts,
             "figure": None if figure is None else figure_img(figure, "Deviations from both predictions"),
-            "moved": _estimates_table([one for one in told if not one["low"] <= one["calibrated"] <= one["high"]]),
+            "moved": _estimates_table(
+                [one for one in told if not one["low"] <= one["calibrated"] <= one["high"]]
+            ),
             "kept": _estimates_table([one for one in told if one["low"] <= one["calibrated"] <= one["high"]]),
             "untold": _estimates_table([one for one in found["estimates"] if not one["told"]]),
             "counts": counts,

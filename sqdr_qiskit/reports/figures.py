@@ -46,6 +46,7 @@ _SHORT_PERCENT = FuncFormatter(lambda value, place: f"{round(100 * value, 6):g} 
 MANY_CLASSES = 40  # up to here a confusion matrix has room for names and numbers
 
 
+@house_style()
 def training_curves(
     history: Sequence[Row],
     *,
@@ -69,29 +70,29 @@ def training_curves(
         raise ArgumentError("Argument `history` must have at least one epoch, but is empty.")
     unit = "epoch" if "epoch" in history[0] else "step"
     places = column(history, unit)
-    with house_style():
-        figure = new_figure(PAGE if len(curves) > 1 else COLUMN, 2.7, title, subtitle)
-        for axes, key in zip(figure.subplots(1, len(curves), squeeze=False)[0], curves, strict=True):
-            for number, (name, words) in enumerate(((key, "training"), (f"validation_{key}", "validation"))):
-                values = column(history, name)
-                known = np.isfinite(values)
-                if known.any():
-                    style = line_style(number, marked=int(known.sum()) <= 25)
-                    axes.plot(places[known], values[known], label=words, **style)
-            axes.set_xlabel(unit)
-            axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1, steps=[1, 2, 5, 10]))
-            axes.margins(x=0.03)
-            if key == "loss":
-                axes.set_title("Loss (cross entropy)")
-                axes.set_ylim(0.0, 1.05 * axes.get_ylim()[1])
-            else:
-                axes.set_title("Accuracy")
-                accuracy_axis(axes, label="")
-                _mark_best(axes, unit, places, column(history, "validation_accuracy"))
-            axes.legend(loc="best")
+    figure = new_figure(PAGE if len(curves) > 1 else COLUMN, 2.7, title, subtitle)
+    for axes, key in zip(figure.subplots(1, len(curves), squeeze=False)[0], curves, strict=True):
+        for number, (name, words) in enumerate(((key, "training"), (f"validation_{key}", "validation"))):
+            values = column(history, name)
+            known = np.isfinite(values)
+            if known.any():
+                style = line_style(number, marked=int(known.sum()) <= 25)
+                axes.plot(places[known], values[known], label=words, **style)
+        axes.set_xlabel(unit)
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1, steps=[1, 2, 5, 10]))
+        axes.margins(x=0.03)
+        if key == "loss":
+            axes.set_title("Loss (cross entropy)")
+            axes.set_ylim(0.0, 1.05 * axes.get_ylim()[1])
+        else:
+            axes.set_title("Accuracy")
+            accuracy_axis(axes, label="")
+            _mark_best(axes, unit, places, column(history, "validation_accuracy"))
+        axes.legend(loc="best")
     return figure
 
 
+@house_style()
 def confusion_figure(
     confusion: ArrayLike, class_names: Sequence[str], *, title: str = "", subtitle: str = ""
 ) -> Figure:
@@ -121,36 +122,36 @@ def confusion_figure(
     longest = max(map(len, class_names))
     many = n_classes > MANY_CLASSES  # names and numbers would be too small to read
     width = max(COLUMN, 0.9 + 0.275 * min(n_classes, MANY_CLASSES) + 0.055 * longest)
-    with house_style():
-        figure = new_figure(width, width + 0.1, title, subtitle)
-        axes = figure.subplots()
-        axes.grid(False)
-        for spine in axes.spines.values():
-            spine.set_visible(False)
-        # The square root lets rare mistakes show beside a full diagonal.
-        axes.imshow(shares, cmap="Blues", norm=PowerNorm(0.5, vmin=0.0, vmax=1.0))
-        for row, place in zip(*np.nonzero(counts if not many else np.zeros((1, 1))), strict=True):
-            dark = math.sqrt(shares[row, place]) > 0.55
-            count = int(counts[row, place])
-            text = f"{count:,}" if count < 1000 else str(count) if count < 10_000 else f"{count:.0e}"
-            ink = "white" if dark else "#333333"
-            axes.text(place, row, text, ha="center", va="center", fontsize=6.5, color=ink)
-        for row in range(0 if many else n_classes):
-            recall = percent(shares[row, row], 1) if totals[row, 0] else "–"
-            axes.text(n_classes - 0.35, row, recall, ha="left", va="center", fontsize=7)
-        if not many:
-            axes.text(n_classes - 0.35, -0.75, "right", ha="left", va="center", fontsize=7)
-            axes.set_xticks(range(n_classes), class_names, rotation=45 if longest > 3 else 0)
-            axes.set_yticks(range(n_classes), class_names)
-        if not many and longest > 3:
-            for label in axes.get_xticklabels():
-                label.set(ha="right", rotation_mode="anchor")
-        axes.tick_params(length=0)
-        axes.set_xlabel("taken for")
-        axes.set_ylabel("true class")
+    figure = new_figure(width, width + 0.1, title, subtitle)
+    axes = figure.subplots()
+    axes.grid(False)
+    for spine in axes.spines.values():
+        spine.set_visible(False)
+    # The square root lets rare mistakes show beside a full diagonal.
+    axes.imshow(shares, cmap="Blues", norm=PowerNorm(0.5, vmin=0.0, vmax=1.0))
+    for row, place in zip(*np.nonzero(counts if not many else np.zeros((1, 1))), strict=True):
+        dark = math.sqrt(shares[row, place]) > 0.55
+        count = int(counts[row, place])
+        text = f"{count:,}" if count < 1000 else str(count) if count < 10_000 else f"{count:.0e}"
+        ink = "white" if dark else "#333333"
+        axes.text(place, row, text, ha="center", va="center", fontsize=6.5, color=ink)
+    for row in range(0 if many else n_classes):
+        recall = percent(shares[row, row], 1) if totals[row, 0] else "–"
+        axes.text(n_classes - 0.35, row, recall, ha="left", va="center", fontsize=7)
+    if not many:
+        axes.text(n_classes - 0.35, -0.75, "right", ha="left", va="center", fontsize=7)
+        axes.set_xticks(range(n_classes), class_names, rotation=45 if longest > 3 else 0)
+        axes.set_yticks(range(n_classes), class_names)
+    if not many and longest > 3:
+        for label in axes.get_xticklabels():
+            label.set(ha="right", rotation_mode="anchor")
+    axes.tick_params(length=0)
+    axes.set_xlabel("taken for")
+    axes.set_ylabel("true class")
     return figure
 
 
+@house_style()
 def noise_sweep_figure(
     points: Sequence[Row],
     *,
@@ -178,36 +179,36 @@ def noise_sweep_figure(
     shown = [point for point in points if not log or point["strength"] > 0.0]
     if not shown:
         raise ArgumentError("Argument `points` must have at least one point to show, but has none.")
-    with house_style():
-        figure = new_figure(COLUMN, 2.9, title, subtitle)
-        axes = figure.subplots()
-        for number, channel in enumerate(dict.fromkeys(str(point["channel"]) for point in shown)):
-            line = sorted((p for p in shown if p["channel"] == channel), key=lambda p: float(p["strength"]))
-            strengths, heights = column(line, "strength"), column(line, "accuracy")
-            axes.plot(strengths, heights, label=channel_name(channel), **line_style(number, marked=True))
-            error = column(line, "spread")
-            if not np.isfinite(error).any():
-                error = standard_error(heights, column(line, "n_images"))
-            if np.isfinite(error).any():
-                low, high = heights - np.nan_to_num(error), heights + np.nan_to_num(error)
-                colour = COLOURS[number % len(COLOURS)]
-                axes.fill_between(strengths, low, high, color=colour, alpha=0.18, linewidth=0)
-        # In the legend and not beside their lines, where curves pass.
-        for value, words, dashes in ((noiseless, "no noise", (4, 2)), (chance, "guessing", (1, 1.5))):
-            if value is not None:
-                label = f"{words}, {percent(value, 1)}"
-                axes.axhline(value, color=_GREY, linewidth=0.9, linestyle=(0, dashes), zorder=1, label=label)
-        if log:
-            axes.set_xscale("log")
-            axes.set_xticks(sorted({float(point["strength"]) for point in shown}))
-            axes.minorticks_off()
-        percent_axis(axes.xaxis)
-        axes.set_xlabel("noise strength after each gate")
-        accuracy_axis(axes)
-        figure.legend(loc="outside lower center", ncols=2)
+    figure = new_figure(COLUMN, 2.9, title, subtitle)
+    axes = figure.subplots()
+    for number, channel in enumerate(dict.fromkeys(str(point["channel"]) for point in shown)):
+        line = sorted((p for p in shown if p["channel"] == channel), key=lambda p: float(p["strength"]))
+        strengths, heights = column(line, "strength"), column(line, "accuracy")
+        axes.plot(strengths, heights, label=channel_name(channel), **line_style(number, marked=True))
+        error = column(line, "spread")
+        if not np.isfinite(error).any():
+            error = standard_error(heights, column(line, "n_images"))
+        if np.isfinite(error).any():
+            low, high = heights - np.nan_to_num(error), heights + np.nan_to_num(error)
+            colour = COLOURS[number % len(COLOURS)]
+            axes.fill_between(strengths, low, high, color=colour, alpha=0.18, linewidth=0)
+    # In the legend and not beside their lines, where curves pass.
+    for value, words, dashes in ((noiseless, "no noise", (4, 2)), (chance, "guessing", (1, 1.5))):
+        if value is not None:
+            label = f"{words}, {percent(value, 1)}"
+            axes.axhline(value, color=_GREY, linewidth=0.9, linestyle=(0, dashes), zorder=1, label=label)
+    if log:
+        axes.set_xscale("log")
+        axes.set_xticks(sorted({float(point["strength"]) for point in shown}))
+        axes.minorticks_off()
+    percent_axis(axes.xaxis)
+    axes.set_xlabel("noise strength after each gate")
+    accuracy_axis(axes)
+    figure.legend(loc="outside lower center", ncols=2)
     return figure
 
 
+@house_style()
 def expectation_figure(found: Row) -> Figure:
     """Each expectation value of a run against the exact one, with the line of equal values.
 
@@ -215,28 +216,28 @@ def expectation_figure(found: Row) -> Figure:
         found: `ran` and `exact`, rows of expectation values; `slope`; `backend`.
     """
     exact, ran = np.asarray(found["exact"]).ravel(), np.asarray(found["ran"]).ravel()
-    with house_style():
-        figure = new_figure(COLUMN, 3.4, "")
-        axes = figure.subplots()
-        axes.grid(True, axis="both")
-        axes.plot([-1, 1], [-1, 1], color=_GREY, linewidth=0.9, label="equal")
-        slope = float(found["slope"])
-        words = f"slope {slope:.3f}"
-        axes.plot([-1, 1], [-slope, slope], color=COLOURS[1], linewidth=1.1, linestyle="--", label=words)
-        size, opacity = (9, 0.75) if len(exact) <= 500 else (4, 0.3)
-        axes.scatter(
-            exact, ran, s=size, color=COLOURS[0], alpha=opacity, linewidths=0, zorder=3,
-            rasterized=len(exact) > _MANY,
-        )  # fmt: skip
-        axes.set(xlim=(-1.05, 1.05), ylim=(-1.05, 1.05), aspect="equal")
-        axes.set_xticks([-1, -0.5, 0, 0.5, 1])
-        axes.set_yticks([-1, -0.5, 0, 0.5, 1])
-        axes.set_xlabel("⟨Z⟩, exact engine")
-        axes.set_ylabel(f"⟨Z⟩, {found['backend']}")
-        axes.legend(loc="upper left")
+    figure = new_figure(COLUMN, 3.4, "")
+    axes = figure.subplots()
+    axes.grid(True, axis="both")
+    axes.plot([-1, 1], [-1, 1], color=_GREY, linewidth=0.9, label="equal")
+    slope = float(found["slope"])
+    words = f"slope {slope:.3f}"
+    axes.plot([-1, 1], [-slope, slope], color=COLOURS[1], linewidth=1.1, linestyle="--", label=words)
+    size, opacity = (9, 0.75) if len(exact) <= 500 else (4, 0.3)
+    axes.scatter(
+        exact, ran, s=size, color=COLOURS[0], alpha=opacity, linewidths=0, zorder=3,
+        rasterized=len(exact) > _MANY,
+    )  # fmt: skip
+    axes.set(xlim=(-1.05, 1.05), ylim=(-1.05, 1.05), aspect="equal")
+    axes.set_xticks([-1, -0.5, 0, 0.5, 1])
+    axes.set_yticks([-1, -0.5, 0, 0.5, 1])
+    axes.set_xlabel("⟨Z⟩, exact engine")
+    axes.set_ylabel(f"⟨Z⟩, {found['backend']}")
+    axes.legend(loc="upper left")
     return figure
 
 
+@house_style()
 def learnt_figure(held_out: Sequence[Sequence[float]]) -> Figure:
     """Deviations of measured values from two predictions, in standard errors, over what is predicted.
 
@@ -246,21 +247,21 @@ def learnt_figure(held_out: Sequence[Sequence[float]]) -> Figure:
     table = np.asarray(held_out, dtype=float)
     deviations = (table[:, :1] - table[:, 1:3]) / table[:, 3:]
     widest = max(4.0, 1.1 * float(np.abs(deviations).max()))
-    with house_style():
-        figure = new_figure(PAGE, 2.9, "")
-        both = figure.subplots(1, 2, sharey=True)
-        for number, (axes, words) in enumerate(zip(both, ("by the calibration", "as learnt"), strict=True)):
-            axes.axhspan(-1.96, 1.96, color=_GREY, alpha=0.2, linewidth=0)
-            axes.scatter(
-                table[:, 1 + number], deviations[:, number], s=8, color=COLOURS[number], alpha=0.6,
-                linewidths=0, zorder=3, rasterized=len(table) > _MANY,
-            )  # fmt: skip
-            axes.set(xlim=(-1.05, 1.05), ylim=(-widest, widest))
-            axes.set_xlabel(f"⟨Z⟩, predicted {words}")
-        both[0].set_ylabel("deviation, standard errors")
+    figure = new_figure(PAGE, 2.9, "")
+    both = figure.subplots(1, 2, sharey=True)
+    for number, (axes, words) in enumerate(zip(both, ("by the calibration", "as learnt"), strict=True)):
+        axes.axhspan(-1.96, 1.96, color=_GREY, alpha=0.2, linewidth=0)
+        axes.scatter(
+            table[:, 1 + number], deviations[:, number], s=8, color=COLOURS[number], alpha=0.6,
+            linewidths=0, zorder=3, rasterized=len(table) > _MANY,
+        )  # fmt: skip
+        axes.set(xlim=(-1.05, 1.05), ylim=(-widest, widest))
+        axes.set_xlabel(f"⟨Z⟩, predicted {words}")
+    both[0].set_ylabel("deviation, standard errors")
     return figure
 
 
+@house_style()
 def output_error_figure(found: Row) -> Figure:
     """Mean error of each output's expectation values, beside what sampling alone would give.
 
@@ -268,22 +269,22 @@ def output_error_figure(found: Row) -> Figure:
         found: `per_output`, mean |error| of each; `sampling_error` (root mean square), or None.
     """
     errors = np.asarray(found["per_output"])
-    with house_style():
-        figure = new_figure(COLUMN, 3.4, "")
-        axes = figure.subplots()
-        axes.bar(np.arange(len(errors)), errors, 0.75, color=COLOURS[0])
-        if found["sampling_error"]:
-            # the mean of |x| is sqrt(2 / pi) of the root mean square, for a normal distribution
-            level = float(np.sqrt(2.0 / np.pi) * found["sampling_error"])
-            axes.axhline(level, color=COLOURS[1], linewidth=1.1, linestyle="--", label="sampling alone")
-            axes.legend(loc="upper right")
-        axes.set_ylim(0.0, 1.25 * max(float(errors.max()), found["sampling_error"] or 0.0, 1e-9))
-        axes.set_xticks(range(0, len(errors), 1 if len(errors) <= 12 else 2))
-        axes.set_xlabel("output (qubit)")
-        axes.set_ylabel("mean error of ⟨Z⟩")
+    figure = new_figure(COLUMN, 3.4, "")
+    axes = figure.subplots()
+    axes.bar(np.arange(len(errors)), errors, 0.75, color=COLOURS[0])
+    if found["sampling_error"]:
+        # the mean of |x| is sqrt(2 / pi) of the root mean square, for a normal distribution
+        level = float(np.sqrt(2.0 / np.pi) * found["sampling_error"])
+        axes.axhline(level, color=COLOURS[1], linewidth=1.1, linestyle="--", label="sampling alone")
+        axes.legend(loc="upper right")
+    axes.set_ylim(0.0, 1.25 * max(float(errors.max()), found["sampling_error"] or 0.0, 1e-9))
+    axes.set_xticks(range(0, len(errors), 1 if len(errors) <= 12 else 2))
+    axes.set_xlabel("output (qubit)")
+    axes.set_ylabel("mean error of ⟨Z⟩")
     return figure
 
 
+@house_style()
 def error_budget_figure(budgets: Mapping[str, Mapping[str, float]]) -> Figure:
     """Where errors come from: a bar for each layout as long as its probability of an error, in per cent.
 
@@ -292,30 +293,29 @@ def error_budget_figure(budgets: Mapping[str, Mapping[str, float]]) -> Figure:
             each source's part of a bar is its share of the sum of the logarithms.
     """
     sources = list(dict.fromkeys(source for budget in budgets.values() for source in budget))
-    with house_style():
-        figure = new_figure(COLUMN, 0.85 + 0.42 * len(budgets), "")
-        axes = figure.subplots()
-        axes.grid(True, axis="x")
-        axes.grid(False, axis="y")
-        ends = np.zeros(len(budgets))
-        totals = np.array([sum(budget.values()) for budget in budgets.values()])
-        failed = -np.expm1(-totals)
-        for number, source in enumerate(sources):
-            losses = np.array([budget.get(source, 0.0) for budget in budgets.values()])
-            parts = failed * losses / np.maximum(totals, 1e-300)
-            colour = COLOURS[(0, 5, 4, 2, 1, 3, 6)[number % 7]]
-            axes.barh(range(len(budgets)), parts, 0.6, left=ends, label=source, color=colour)
-            ends += parts
-        axes.set_yticks(range(len(budgets)), list(budgets))
-        axes.invert_yaxis()
-        for place, end in enumerate(ends):
-            axes.annotate(
-                _percent_short(end), (end, place), (3, 0), textcoords="offset points", va="center", fontsize=7
-            )
-        axes.set_xlim(0.0, 1.17 * float(ends.max()) or 1.0)
-        percent_axis(axes.xaxis)
-        axes.set_xlabel("probability of an error")
-        figure.legend(loc="outside lower center", ncols=2)
+    figure = new_figure(COLUMN, 0.85 + 0.42 * len(budgets), "")
+    axes = figure.subplots()
+    axes.grid(True, axis="x")
+    axes.grid(False, axis="y")
+    ends = np.zeros(len(budgets))
+    totals = np.array([sum(budget.values()) for budget in budgets.values()])
+    failed = -np.expm1(-totals)
+    for number, source in enumerate(sources):
+        losses = np.array([budget.get(source, 0.0) for budget in budgets.values()])
+        parts = failed * losses / np.maximum(totals, 1e-300)
+        colour = COLOURS[(0, 5, 4, 2, 1, 3, 6)[number % 7]]
+        axes.barh(range(len(budgets)), parts, 0.6, left=ends, label=source, color=colour)
+        ends += parts
+    axes.set_yticks(range(len(budgets)), list(budgets))
+    axes.invert_yaxis()
+    for place, end in enumerate(ends):
+        axes.annotate(
+            _percent_short(end), (end, place), (3, 0), textcoords="offset points", va="center", fontsize=7
+        )
+    axes.set_xlim(0.0, 1.17 * float(ends.max()) or 1.0)
+    percent_axis(axes.xaxis)
+    axes.set_xlabel("probability of an error")
+    figure.legend(loc="outside lower center", ncols=2)
     return figure
 
 

@@ -1,31 +1,57 @@
-"""How every figure looks, and how it is written: quiet axes, colours that colour-blind readers tell apart."""
+"""How pages and figures look, and how they are written: templates, the style of figures, a circuit's drawing.
+
+A page is one HTML file that needs nothing else, no network and no script: its templates stand beside this
+file, its figures are SVG inside it.
+"""
 
 from __future__ import annotations
+
 import base64
 import io
 import os
 import re
 import textwrap
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import cache
+from itertools import accumulate
 from pathlib import Path
 from typing import Any
-import matplotlib
+
+import matplotlib.style
 import numpy as np
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.image import imsave
 from numpy.typing import NDArray
+
 from sqdr_qiskit.errors import ArgumentError
 from sqdr_qiskit.records import write_bytes
-from collections.abc import Mapping
-from functools import cache
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from sqdr_qiskit.reports.tables import duration, percent
 
-__all__ = ['COLOURS', 'COLUMN', 'DASHES', 'figure_img', 'figure_svg', 'house_style', 'INK', 'MARKERS', 'new_figure', 'PAGE', 'PALE', 'pixels_img', 'render', 'require_figure_path', 'save_figure', 'svg_drawing']
+__all__ = [
+    "COLOURS",
+    "COLUMN",
+    "DASHES",
+    "INK",
+    "MARKERS",
+    "PAGE",
+    "PALE",
+    "circuit_drawing",
+    "figure_img",
+    "figure_svg",
+    "house_style",
+    "new_figure",
+    "pixels_img",
+    "render",
+    "require_figure_path",
+    "save_figure",
+    "svg_drawing",
+]
 
+# ---- pages -------------------------------------------------------------------------------------------------
 
 _TEMPLATES = Path(__file__).parent / "templates"
 
@@ -41,7 +67,7 @@ def render(template: str, context: Mapping[str, Any]) -> str:
 
 
 def svg_drawing(template: str, context: Mapping[str, Any]) -> Markup:
-    """The same for a part of a page, such as an SVG drawing."""
+    """The same for a drawing inside a page."""
     return Markup(render(template, context))  # autoescaped where it was made
 
 
@@ -62,6 +88,8 @@ def _environment() -> Environment:
     environment.globals["style"] = Markup((_TEMPLATES / "style.css").read_text(encoding="utf-8"))
     return environment
 
+
+# ---- how figures look --------------------------------------------------------------------------------------
 
 # Widths in inches, one column of a journal and both: drawn at the size that they are printed in, so that
 # text of 7 to 8 points stays as large as that.
@@ -132,10 +160,8 @@ _DARK_STYLE = "<style>@media screen and (prefers-color-scheme:dark){%s}</style>"
 
 @contextmanager
 def house_style() -> Iterator[None]:
-    """While the context lasts, new figures look like ours; the caller's own settings come back."""
-    with matplotlib.rc_context():
-        matplotlib.rcdefaults()
-        matplotlib.rcParams.update(_SETTINGS)
+    """A context, or a function's decorator, in which new figures look like ours; then all is as it was."""
+    with matplotlib.style.context(_SETTINGS, after_reset=True):
         yield
 
 
@@ -148,6 +174,9 @@ def new_figure(width: float, height: float, title: str, subtitle: str = "") -> F
     if lines:
         figure.suptitle("\n".join(lines), x=0.012, ha="left", fontsize=8.5, linespacing=1.3)
     return figure
+
+
+# ---- how figures are written -------------------------------------------------------------------------------
 
 
 def require_figure_path(path: str | os.PathLike[str], *, argument: str = "path") -> Path:
@@ -219,3 +248,90 @@ def _drawn(figure: Figure, kind: str, metadata: Any, *, transparent: bool = Fals
 def _img(content: bytes, media: str, alt: str, kind: str) -> Markup:
     data = base64.b64encode(content).decode("ascii")
     return Markup("<img class='{}' alt='{}' src='data:{};base64,{}'>").format(kind, alt, media, data)
+
+
+# ---- a circuit, drawn --------------------------------------------------------------------------------------
+
+# Drawings are templates of our own and not matplotlib's because they answer a pointer: a gate, a qubit or a
+# rate says what it is, with its numbers, where one rests on it.
+_ROW, _WIDE, _NARROW, _LEFT = 34, 38, 16, 46
+_MOST_GATES = 3000  # a page with more is slow
+_VECTOR = re.compile(r"([^\W\d_]+)\[\d+\]")
+
+
+def circuit_drawing(picture: Mapping[str, Any], *, title: str) -> Markup:
+    """The circuit as an SVG element of its natural size; put it in a box that scrolls.
+
+    Pulses are boxes, virtual RZ turns are dots, a gate on two qubits is a line between its two ends. A box
+    whose angles come from one vector names it: `U(x)` turns by data, `U(w)` by weights.
+
+    Args:
+        picture: `wires` (labels), `gates` (name, wires, angles), `measured` (wires).
+        title: For readers that cannot see it.
+    """
+    wires: Sequence[str] = picture["wires"]
+    gates = [gate for gate in picture["gates"][:_MOST_GATES] if gate[0] != "barrier"]
+    columns = _columns(gates, len(wires))
+    widths = [_NARROW] * (max(columns, default=-1) + 1)
+    for (name, _, _), column in zip(gates, columns, strict=True):
+        if name != "rz":
+            widths[column] = _WIDE
+    edges = list(accumulate(widths, initial=float(_LEFT)))
+    return svg_drawing(
+        "circuit.svg",
+        {
+            "title": title,
+            "wires": [{"y": _y(number), "label": label} for number, label in enumerate(wires)],
+            "gates": [
+                {"x": edges[column] + widths[column] / 2, **_gate(name, where, angles, wires)}
+                for (name, where, angles), column in zip(gates, columns, strict=True)
+            ],
+            "measured": [{"y": _y(wire), "label": wires[wire]} for wire in picture["measured"]],
+            "left": _LEFT,
+            "end": edges[-1] + (_WIDE if picture["measured"] else 8),
+            "height": _ROW * len(wires) + 8,
+            "left_out": max(len(picture["gates"]) - _MOST_GATES, 0),
+        },
+    )
+
+
+def _columns(gates: Sequence[Any], n_wires: int) -> list[int]:
+    """For each gate the first column that is free on all wires that it spans."""
+    free = [0] * n_wires
+    columns = []
+    for _, where, _ in gates:
+        span = range(min(where), max(where) + 1)
+        column = max(free[wire] for wire in span)
+        columns.append(column)
+        for wire in span:
+            free[wire] = column + 1
+    return columns
+
+
+def _gate(name: str, where: Sequence[int], angles: Sequence[str], wires: Sequence[str]) -> dict[str, Any]:
+    """What the template draws: `ends` each with a mark at a height, `vector` the angles' parameter vector."""
+    said = f"{name}({', '.join(angles)})" if angles else name
+    vectors = set(_VECTOR.findall(" ".join(angles)))
+    vector = vectors.pop() if len(vectors) == 1 else ""
+    label = name.upper() if len(name) < 4 else name[:3]
+    if vector and len(name) + len(vector) <= 3:
+        label += f"({vector})"
+    heights = [_y(wire) for wire in where]
+    if len(where) == 1:
+        marks = ["turn" if name == "rz" else "box"]
+    elif name.strip("c") in ("z", "x") and name.startswith("c"):
+        marks = ["dot"] * (len(where) - 1) + ["dot" if name.endswith("z") else "plus"]
+    else:
+        marks = ["swap" if name == "swap" else "box"] * len(where)
+    return {
+        "title": f"{said} on {', '.join(wires[wire] for wire in where)}",
+        "label": label,
+        "vector": vector,
+        "top": min(heights),
+        "bottom": max(heights),
+        "ends": [{"y": y, "mark": mark} for y, mark in zip(heights, marks, strict=True)],
+    }
+
+
+def _y(wire: int) -> int:
+    return _ROW * wire + _ROW // 2 + 4

@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 from markupsafe import Markup
+from numpy.typing import NDArray
 
-from sqdr_qiskit.reports.drawings import circuit_drawing, example_ways, spike_strip
 from sqdr_qiskit.reports.figures import (
     MANY_CLASSES,
     confusion_figure,
@@ -17,7 +17,14 @@ from sqdr_qiskit.reports.figures import (
     output_error_figure,
     training_curves,
 )
-from sqdr_qiskit.reports.page import render
+from sqdr_qiskit.reports.page import (
+    COLOURS,
+    circuit_drawing,
+    figure_img,
+    pixels_img,
+    render,
+    svg_drawing,
+)
 from sqdr_qiskit.reports.run_summary import (
     agreement_words,
     cards,
@@ -27,10 +34,9 @@ from sqdr_qiskit.reports.run_summary import (
     settings,
     subtitle,
 )
-from sqdr_qiskit.reports.page import figure_img, pixels_img
 from sqdr_qiskit.reports.tables import Table, channel_name, per_class_table, percent
 
-__all__ = ["run_page"]
+__all__ = ["example_ways", "run_page", "spike_strip"]
 
 Record = Mapping[str, Any]
 
@@ -310,6 +316,85 @@ def _facts(record: Record) -> dict[str, str]:
     if record["inputs"].get("checkpoint_sha256"):
         facts["SHA-256 of the checkpoint"] = record["inputs"]["checkpoint_sha256"]
     return {name: value for name, value in facts.items() if value}
+
+
+# ---- an example: spikes and what comes of them -----------------------------------------------------------
+
+_SPIKE = np.array([0x00, 0x72, 0xB2, 0xFF], dtype=np.uint8)
+_SILENT = np.array([0x80, 0x98, 0xB0, 0x38], dtype=np.uint8)  # a veil: right on white and on black
+_TILE, _GAP = 56, 8  # width of a step's picture and between two of them, in the strip's own pixels
+
+
+def spike_strip(words: Sequence[Any], n_steps: int) -> NDArray[np.uint8]:
+    """Spikes of a layer as a strip of pictures, one for each step, from left to right.
+
+    Args:
+        words: Integers of shape (C, H, W), bit t set where the neuron fires in step t.
+        n_steps: T.
+
+    Returns:
+        uint8 array of shape (height, width, 4), red to opacity: the maps of a step side by side, in rows
+        where there are more than two.
+    """
+    packed = np.asarray(words, dtype=np.int64)
+    n_maps, _, width = packed.shape
+    columns = 1 << (max(n_maps - 1, 0).bit_length() + 1) // 2
+    rows = -(-n_maps // columns)
+    scale = max(1, _TILE // (columns * width))
+    fired = packed[..., None] >> np.arange(n_steps) & 1  # (maps, H, W, steps)
+    tiles = np.where(fired[..., None] == 1, _SPIKE, _SILENT).repeat(scale, axis=1).repeat(scale, axis=2)
+    if n_maps > 1:  # a border, so that maps are told apart
+        tiles[:, -1], tiles[:, :, -1] = 0, 0
+    tiles = np.pad(tiles, [(0, rows * columns - n_maps), *[(0, 0)] * 4])
+    high, wide = tiles.shape[1:3]
+    steps = tiles.reshape(rows, columns, high, wide, n_steps, 4).transpose(0, 2, 4, 1, 3, 5)
+    steps = steps.reshape(rows * high, n_steps, columns * wide, 4)
+    strip = np.pad(steps, [(0, 0), (0, 0), (0, _GAP), (0, 0)]).reshape(rows * high, -1, 4)
+    return np.ascontiguousarray(strip[:, :-_GAP])
+
+
+def example_ways(example: Mapping[str, Any], where: str) -> Markup:
+    """Spikes of the features, their rates, and the expectation values they lead to, qubit by qubit.
+
+    Args:
+        example: See `jobs.examples.examples`.
+        where: What the run ran on.
+    """
+    exact, ran = example["exact"]["expectations"], (example["ran"] or {}).get("expectations")
+    n_steps, n_rows = int(example["n_steps"]), len(example["features"])
+    high = min(max(round(190 / n_rows), 5), 14)
+    top, left, cell, zero, half = 24, 24, 11, 296.0, 50.0
+    rate_at = left + n_steps * cell + 8
+    tall = n_rows * high
+    band = tall / len(exact)
+    return svg_drawing(
+        "features.svg",
+        {
+            "title": "Spikes of the last layer, firing rates and expectation values: "
+            + ", ".join(f"⟨Z{qubit}⟩ = {value:+.2f}" for qubit, value in enumerate(exact)),
+            "colours": {"spike": COLOURS[0], "rate": COLOURS[5], "exact": COLOURS[2], "ran": COLOURS[1]},
+            "top": top,
+            "left": left,
+            "cell": cell,
+            "high": high,
+            "zero": zero,
+            "half": half,
+            "tall": tall,
+            "band": band,
+            "rate_at": rate_at,
+            "rate_wide": zero - half - 14 - rate_at,
+            "thick": min(band - 3, 11.0),
+            "where": where,
+            "rows": [
+                {"spikes": [step for step in range(n_steps) if word >> step & 1], "rate": rate}
+                for word, rate in zip(example["features"], example["rates"], strict=True)
+            ],
+            "qubits": [
+                {"exact": value, "ran": None if ran is None else ran[qubit]}
+                for qubit, value in enumerate(exact)
+            ],
+        },
+    )
 
 
 # Key of the record -> the section's name in `left_out`, its heading, and what it shows; in the page's order.

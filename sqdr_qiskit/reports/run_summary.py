@@ -6,8 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
-from sqdr_qiskit.reports.tables import paper_accuracy
-from sqdr_qiskit.reports.tables import channel_name, duration, percent
+from sqdr_qiskit.reports.tables import channel_name, duration, paper_accuracy, percent
 
 __all__ = [
     "Card",

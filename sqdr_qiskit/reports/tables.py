@@ -4,6 +4,7 @@ Drawing one in a terminal is the command line's business; it finds `headers`, `r
 """
 
 from __future__ import annotations
+
 import csv
 import io
 import math
@@ -12,12 +13,24 @@ import unicodedata
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
+
 import numpy as np
 from numpy.typing import ArrayLike
-from sqdr_qiskit.errors import ArgumentError
-from collections.abc import Mapping
 
-__all__ = ['channel_name', 'duration', 'noise_sweep_table', 'NONE', 'PAPER', 'paper_accuracy', 'per_class_table', 'percent', 'results_table', 'Table']
+from sqdr_qiskit.errors import ArgumentError
+
+__all__ = [
+    "channel_name",
+    "duration",
+    "noise_sweep_table",
+    "NONE",
+    "PAPER",
+    "paper_accuracy",
+    "per_class_table",
+    "percent",
+    "results_table",
+    "Table",
+]
 
 
 _DATASETS = ("mnist", "fashion-mnist", "kmnist")

@@ -6,11 +6,15 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from sqdr_qiskit.reports.drawings import circuit_drawing, device_map
+import numpy as np
+import rustworkx
+from markupsafe import Markup
+from matplotlib.colors import LinearSegmentedColormap, to_hex
+from scipy.spatial.distance import pdist
+
 from sqdr_qiskit.reports.figures import error_budget_figure
-from sqdr_qiskit.reports.page import render
-from sqdr_qiskit.reports.page import figure_img
-from sqdr_qiskit.reports.tables import Table
+from sqdr_qiskit.reports.page import circuit_drawing, figure_img, render, svg_drawing
+from sqdr_qiskit.reports.tables import Table, percent
 from sqdr_qiskit.reports.transpile_tables import (
     Row,
     Verdict,
@@ -24,7 +28,7 @@ from sqdr_qiskit.reports.transpile_tables import (
     verdicts,
 )
 
-__all__ = ["transpile_markdown", "transpile_page"]
+__all__ = ["coordinates", "device_map", "error_scale", "transpile_markdown", "transpile_page"]
 
 _TITLE = "Circuits on devices"
 _NOTE = (
@@ -210,3 +214,116 @@ def _cost(rows: Sequence[Mapping[str, Any]]) -> Table:
     )
     headers = ("what", "circuits", "shots", "jobs", "quantum time", "of the Open plan's 28 days")
     return Table(headers, cells, frozenset(range(1, 6)))
+
+
+# ---- a device ----------------------------------------------------------------------------------------------
+
+_HEAVY_HEX = {  # qubits of each long row, where the links below it hang, where each row starts
+    127: ([14, 15, 15, 15, 15, 15, 14], [(0, 4, 8, 12), (2, 6, 10, 14)], (0, 0, 0, 0, 0, 0, 1)),
+    133: ([15] * 7, [(0, 4, 8, 12), (2, 6, 10, 14)], (0,) * 7),
+    156: ([16] * 8, [(3, 7, 11, 15), (1, 5, 9, 13)], (0,) * 8),
+}
+_STEP = 40
+_ERRORS = LinearSegmentedColormap.from_list(
+    "errors", [(0.0, "#c7e0f4"), (0.45, "#fee090"), (0.75, "#f46d43"), (1.0, "#a50026")]
+)
+
+
+def coordinates(n_qubits: int, pairs: Sequence[tuple[int, int]]) -> list[tuple[float, float]]:
+    """Places of a device's qubits on the page, in steps: known chips as they are, others by their couplings.
+
+    Args:
+        n_qubits: Number of qubits.
+        pairs: Coupled pairs.
+    """
+    if n_qubits in _HEAVY_HEX:
+        places: list[tuple[float, float]] = []
+        rows, links, starts = _HEAVY_HEX[n_qubits]
+        for number, (length, start) in enumerate(zip(rows, starts, strict=True)):
+            places += [(float(start + i), 2.0 * number) for i in range(length)]
+            places += [(float(x), 2.0 * number + 1) for x in links[number % 2]]
+        return places[:n_qubits]  # below the last row links hang free, on 133 qubits alone
+    if n_qubits == 120:
+        return [(float(i % 10), float(i // 10)) for i in range(120)]
+    graph = rustworkx.PyGraph()
+    graph.add_nodes_from(range(n_qubits))
+    graph.add_edges_from_no_data(list(pairs))
+    found = rustworkx.spring_layout(graph, seed=1, num_iter=300)
+    spots = np.array([found[qubit] for qubit in range(n_qubits)])
+    spots = spots / max(pdist(spots).min(initial=np.inf), 1e-6)  # the nearest two are a step apart
+    return [(float(x), float(y)) for x, y in spots]
+
+
+def error_scale(values: Sequence[float]) -> float:
+    """An error that is high here: the 95th percentile, so that one outlier does not hide the rest."""
+    return max(float(np.percentile(values, 95, method="lower")), 1e-6) if len(values) else 1.0
+
+
+def device_map(
+    n_qubits: int,
+    edges: Mapping[tuple[int, int], float],
+    readout: Sequence[float],
+    tiles: Sequence[Sequence[int]] = (),
+    *,
+    title: str,
+) -> Markup:
+    """The device as an SVG element as wide as its box, with scales for both errors below it.
+
+    Args:
+        n_qubits: Number of qubits.
+        edges: Error of the two-qubit gate of each working pair.
+        readout: Readout error of each qubit.
+        tiles: Qubits of each tile, outlined and, if there are several, numbered from 1.
+        title: For readers that cannot see it.
+    """
+    places = coordinates(n_qubits, list(edges))
+    x0, y0 = min(x for x, _ in places), min(y for _, y in places)
+    spots = [(_STEP * (x - x0 + 0.7), _STEP * (y - y0 + 0.7)) for x, y in places]
+    worst_edge, worst_readout = error_scale(list(edges.values())), error_scale(list(readout))
+    tile_of = {qubit: number for number, tile in enumerate(tiles) for qubit in tile}
+    stops = [f"{to_hex(_ERRORS(i / 10))} {10 * i}%" for i in range(11)]
+    return svg_drawing(
+        "device.svg",
+        {
+            "title": title,
+            "width": max(x for x, _ in spots) + 0.7 * _STEP,
+            "height": max(y for _, y in spots) + 0.7 * _STEP,
+            "edges": [
+                {
+                    "ends": (*spots[first], *spots[second]),
+                    "used": first in tile_of and tile_of[first] == tile_of.get(second),
+                    "colour": to_hex(_ERRORS(error / worst_edge)),
+                    "title": f"{first}-{second}: error {percent(error)}",
+                }
+                for (first, second), error in edges.items()
+            ],
+            "qubits": [
+                {
+                    "x": x,
+                    "y": y,
+                    "label": qubit,
+                    "used": qubit in tile_of,
+                    "colour": to_hex(_ERRORS(readout[qubit] / worst_readout)),
+                    "bright": readout[qubit] / worst_readout > 0.6,
+                    "title": f"qubit {qubit}: readout error {percent(readout[qubit])}",
+                }
+                for qubit, (x, y) in enumerate(spots)
+            ],
+            "badges": [
+                {"x": spots[middle][0] + 14, "y": spots[middle][1] - 14, "n": number}
+                for number, middle in enumerate((tile[len(tile) // 2] for tile in tiles), start=1)
+                if len(tiles) > 1
+            ],
+            "gradient": ", ".join(stops),
+            "scales": [
+                {
+                    "what": what,
+                    "numbers": [percent(worst * i / 2, 1 if worst > 0.002 else 2) for i in range(3)],
+                }
+                for what, worst in (
+                    ("links: error of the two-qubit gate", worst_edge),
+                    ("circles: error of the readout", worst_readout),
+                )
+            ],
+        },
+    )

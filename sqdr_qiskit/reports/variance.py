@@ -45,6 +45,7 @@ _THEOREM: Mapping[str, tuple[Mapping[str, Any], str]] = {
 }
 
 
+@house_style()
 def variance_figure(points: Sequence[Row], *, title: str = "", subtitle: str = "") -> Figure:
     """Variance of the first weight's derivative against the number of qubits, a line for each initialisation.
 
@@ -60,32 +61,31 @@ def variance_figure(points: Sequence[Row], *, title: str = "", subtitle: str = "
         raise ArgumentError("Argument `points` must have at least one point, but is empty.")
     kinds = list(dict.fromkeys(str(point["observable"]) for point in points))
     names = list(dict.fromkeys(str(point["initialisation"]) for point in points))
-    with house_style():
-        figure = new_figure(COLUMN if len(kinds) == 1 else PAGE, 3.1, title, subtitle)
-        for axes, kind in zip(np.atleast_1d(figure.subplots(1, len(kinds))), kinds, strict=True):
-            for number, name in enumerate(names):
-                own = [p for p in points if p["observable"] == kind and p["initialisation"] == name]
-                own.sort(key=lambda point: int(point["n_qubits"]))
-                own = [point for point in own if point["variance_first"] > 0.0]
-                if not own:
-                    continue
-                n = [int(point["n_qubits"]) for point in own]
-                heights = np.array([point["variance_first"] for point in own])
-                errors = np.array([point["standard_error"] for point in own])
-                colour = COLOURS[number % len(COLOURS)]
-                axes.plot(
-                    n, heights, label=_NAMES.get(name, name), color=colour, marker=MARKERS[number],
-                    linestyle=DASHES[number],
-                )  # fmt: skip
-                low = np.maximum(heights - errors, heights / 10)
-                axes.fill_between(n, low, heights + errors, color=colour, alpha=0.15, linewidth=0)
-            log_axis(axes)
-            axes.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=7))
-            axes.set_title(_PANELS.get(kind, kind))
-            axes.set_xlabel("qubits")
-            axes.set_ylabel("variance of ∂⟨O⟩/∂θ₁")
-        handles, labels = figure.axes[0].get_legend_handles_labels()
-        figure.legend(handles, labels, loc="outside lower center", ncols=2 * len(kinds))
+    figure = new_figure(COLUMN if len(kinds) == 1 else PAGE, 3.1, title, subtitle)
+    for axes, kind in zip(np.atleast_1d(figure.subplots(1, len(kinds))), kinds, strict=True):
+        for number, name in enumerate(names):
+            own = [p for p in points if p["observable"] == kind and p["initialisation"] == name]
+            own.sort(key=lambda point: int(point["n_qubits"]))
+            own = [point for point in own if point["variance_first"] > 0.0]
+            if not own:
+                continue
+            n = [int(point["n_qubits"]) for point in own]
+            heights = np.array([point["variance_first"] for point in own])
+            errors = np.array([point["standard_error"] for point in own])
+            colour = COLOURS[number % len(COLOURS)]
+            axes.plot(
+                n, heights, label=_NAMES.get(name, name), color=colour, marker=MARKERS[number],
+                linestyle=DASHES[number],
+            )  # fmt: skip
+            low = np.maximum(heights - errors, heights / 10)
+            axes.fill_between(n, low, heights + errors, color=colour, alpha=0.15, linewidth=0)
+        log_axis(axes)
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=7))
+        axes.set_title(_PANELS.get(kind, kind))
+        axes.set_xlabel("qubits")
+        axes.set_ylabel("variance of ∂⟨O⟩/∂θ₁")
+    handles, labels = figure.axes[0].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside lower center", ncols=2 * len(kinds))
     return figure
 
 
@@ -111,6 +111,7 @@ def variance_table(points: Sequence[Row], *, title: str = "") -> Table:
     )
 
 
+@house_style()
 def training_variance_figure(
     runs: Mapping[str, Sequence[Row]], *, title: str = "", subtitle: str = ""
 ) -> Figure:
@@ -132,32 +133,28 @@ def training_variance_figure(
         raise ArgumentError("Argument `runs` must have at least one row, but has none.")
     colours = {name: COLOURS[number % len(COLOURS)] for number, name in enumerate(runs)}
     headed = {name: rows for name, rows in runs.items() if rows and "head" in rows[0]}
-    with house_style():
-        figure = new_figure(PAGE if headed else COLUMN, 3.1, title, subtitle)
-        panels = figure.subplots(1, 2 if headed else 1, squeeze=False)[0]
-        for name, rows in runs.items():
-            heights = _draw(panels[0], rows, "loss", colours[name], {})
-            panels[0].axhline(float(heights.mean()), color=colours[name], linestyle="--", linewidth=0.9)
-        panels[0].set_title("gradient of the loss")
-        panels[0].set_ylabel("variance")
-        if headed:
-            keys = [key for key in _THEOREM if any(key in row for rows in headed.values() for row in rows)]
-            for name, rows in headed.items():
-                for key in keys:
-                    _draw(panels[1], rows, key, colours[name], _THEOREM[key][0])
-            panels[1].set_title("theorem 2")
-            panels[1].legend(
-                [
-                    Line2D([], [], **{"color": "#333333", "linewidth": 1.2, **_THEOREM[key][0]})
-                    for key in keys
-                ],
-                [_THEOREM[key][1] for key in keys],
-            )
-        for axes in panels:
-            log_axis(axes)
-            axes.set_xlabel("training steps")
-        handles = [Line2D([], [], color=colour) for colour in colours.values()]
-        figure.legend(handles, list(colours), loc="outside lower center", ncols=2)
+    figure = new_figure(PAGE if headed else COLUMN, 3.1, title, subtitle)
+    panels = figure.subplots(1, 2 if headed else 1, squeeze=False)[0]
+    for name, rows in runs.items():
+        heights = _draw(panels[0], rows, "loss", colours[name], {})
+        panels[0].axhline(float(heights.mean()), color=colours[name], linestyle="--", linewidth=0.9)
+    panels[0].set_title("gradient of the loss")
+    panels[0].set_ylabel("variance")
+    if headed:
+        keys = [key for key in _THEOREM if any(key in row for rows in headed.values() for row in rows)]
+        for name, rows in headed.items():
+            for key in keys:
+                _draw(panels[1], rows, key, colours[name], _THEOREM[key][0])
+        panels[1].set_title("theorem 2")
+        panels[1].legend(
+            [Line2D([], [], **{"color": "#333333", "linewidth": 1.2, **_THEOREM[key][0]}) for key in keys],
+            [_THEOREM[key][1] for key in keys],
+        )
+    for axes in panels:
+        log_axis(axes)
+        axes.set_xlabel("training steps")
+    handles = [Line2D([], [], color=colour) for colour in colours.values()]
+    figure.legend(handles, list(colours), loc="outside lower center", ncols=2)
     return figure
 
 

@@ -15,7 +15,7 @@ import pytest
 
 from sqdr_qiskit import parallel
 from sqdr_qiskit.cli import console, main, options
-from sqdr_qiskit.cli.options import going_on, training_progress
+from sqdr_qiskit.cli.console import going_on, training_progress
 from sqdr_qiskit.errors import Interrupted
 from sqdr_qiskit.training.state import TrainingProgress
 
@@ -195,7 +195,7 @@ def test_the_first_line_comes_before_anything_heavy(tmp_path: Path) -> None:
         "def note(text):\n    print(text, [n for n in ('torch', 'qiskit') if n in sys.modules])\n"
         "    raise SystemExit\n"
         "train.print_note = note\n"
-        "train.perform(JobSpec(), folder=None, resume=False, as_json=False)\n"
+        "train.perform_training(JobSpec(), folder=None, resume=False, as_json=False)\n"
     )
     done = _python(code, tmp_path)
     assert done.stdout == "loading PyTorch and Qiskit []\n", done.stderr

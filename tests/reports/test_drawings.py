@@ -6,9 +6,9 @@ from typing import Any
 
 import numpy as np
 import pytest
+from sqdr_qiskit.reports.drawings import circuit_drawing, coordinates, device_map, error_scale, spike_strip
 
 from sqdr_qiskit.reports import drawings as module
-from sqdr_qiskit.reports.drawings import circuit_drawing, coordinates, device_map, error_scale, spike_strip
 
 _SVG = "{http://www.w3.org/2000/svg}"
 
