@@ -19,7 +19,7 @@ from sqdr_qiskit.errors import ArgumentError
 
 if TYPE_CHECKING:
     from sqdr_qiskit.jobs.gradient_check import GradientCheck
-    from sqdr_qiskit.reports import Table
+    from sqdr_qiskit.reports.tables import Table
 
 __all__ = ["gradient_check", "gradient_variance"]
 
@@ -56,7 +56,7 @@ def gradient_check(
 def _check_text(found: GradientCheck, n_derivatives: int) -> str:
     import numpy as np
 
-    from sqdr_qiskit.reports import Table
+    from sqdr_qiskit.reports.tables import Table
 
     shots = "exact" if found.shots is None else f"{found.shots:,} shots"
     head = (
@@ -193,7 +193,7 @@ def _give(
 ) -> None:
     """Write and print what was found."""
     from sqdr_qiskit import records
-    from sqdr_qiskit.reports import save_figure
+    from sqdr_qiskit.reports.page import save_figure
 
     result = {"schema": 1, **found, "versions": records.versions()}
     if out is not None:

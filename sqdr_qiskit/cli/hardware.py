@@ -76,7 +76,7 @@ def backends(
 
 
 def _devices_table(rows: Sequence[Listed], title: str) -> str:
-    from sqdr_qiskit.reports import Table, percent
+    from sqdr_qiskit.reports.tables import Table, percent
 
     live = any(row.queue is not None for row in rows)
     body = tuple(
@@ -197,7 +197,7 @@ _Run = Annotated[Path, typer.Argument(help="The run's folder.", metavar="FOLDER"
 @jobs.command("list", cls=HelpCommand)
 def list_all(root: _Root = _RUNS, *, as_json: JsonOption = False) -> None:
     """List the hardware jobs of all runs, newest run first; needs neither network nor account."""
-    from sqdr_qiskit.reports import Table
+    from sqdr_qiskit.reports.tables import Table
 
     if root != _RUNS and not root.is_dir():  # no run yet is an answer, a slip of the pen is not
         raise ArgumentError(f"Argument `FOLDER` must be a folder, but there is none at {root}.")

@@ -77,8 +77,9 @@ def perform_evaluation(
 def _evaluate(job: JobSpec, *, folder: Path | None, as_json: bool, figure: Path | None) -> None:
     from sqdr_qiskit.jobs.evaluation import carry_out_evaluation, evaluate_checkpoint
     from sqdr_qiskit.jobs.settings import choose_checkpoint, settled
-    from sqdr_qiskit.reports import confusion_figure, per_class_table, require_figure_path, save_figure
-    from sqdr_qiskit.reports.figures import MANY_CLASSES
+    from sqdr_qiskit.reports.figures import MANY_CLASSES, confusion_figure
+    from sqdr_qiskit.reports.page import require_figure_path, save_figure
+    from sqdr_qiskit.reports.tables import per_class_table
 
     if figure is not None:
         require_figure_path(figure, argument="figure")
@@ -140,7 +141,9 @@ def _sweep(
     job: JobSpec, chosen: Chosen, strengths: str, *, folder: Path | None, figure: Path | None, as_json: bool
 ) -> None:
     from sqdr_qiskit.jobs.evaluation import SWEPT, carry_out_sweep
-    from sqdr_qiskit.reports import noise_sweep_figure, noise_sweep_table, save_figure
+    from sqdr_qiskit.reports.figures import noise_sweep_figure
+    from sqdr_qiskit.reports.page import save_figure
+    from sqdr_qiskit.reports.tables import noise_sweep_table
 
     parsed, channels = parse_sweep(strengths), job.channel or SWEPT
     with Progress("sweeping noise", unit="points", total=len(parsed) * len(channels)) as bar:
@@ -194,7 +197,7 @@ def _mistakes_text(confusion: list[list[int]], class_names: tuple[str, ...]) -> 
 
 
 def _confusion_text(confusion: list[list[int]], class_names: tuple[str, ...]) -> str:
-    from sqdr_qiskit.reports import Table
+    from sqdr_qiskit.reports.tables import Table
 
     rows = tuple((name, *map(str, row)) for name, row in zip(class_names, confusion, strict=True))
     title = "confusion (rows: true class, columns: taken for)"
@@ -345,7 +348,7 @@ def _is_picture(word: str) -> bool:
 
 
 def _csv(answers: list[Answer]) -> str:
-    from sqdr_qiskit.reports import Table
+    from sqdr_qiskit.reports.tables import Table
 
     known = any(answer.truth is not None for answer in answers)
     names = list(answers[0].probabilities)
@@ -365,7 +368,7 @@ def _csv(answers: list[Answer]) -> str:
 
 
 def _table(answers: list[Answer], threshold: float) -> str:
-    from sqdr_qiskit.reports import Table
+    from sqdr_qiskit.reports.tables import Table
 
     known = any(answer.truth is not None for answer in answers)
     rows = tuple(

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from sqdr_qiskit.cli.console import JsonOption, print_json, print_note, print_text
+from sqdr_qiskit.cli.console import JsonOption, on_hardware, print_json, print_note, print_text
 from sqdr_qiskit.cli.options import HelpCommand, out_option
 from sqdr_qiskit.errors import ArgumentError, SpecError, UnsupportedError
 from sqdr_qiskit.records import require_place
@@ -116,7 +116,7 @@ def learn(
     shows measured against predicted values, and whether the fit can be relied on.
     """
     print_note("loading PyTorch and Qiskit")
-    from sqdr_qiskit.jobs.noise_learning import learn_from_runs
+    from sqdr_qiskit.jobs.noise_learning import learn_from_runs, planned_probes
     from sqdr_qiskit.records import versions, write_text
     from sqdr_qiskit.reports.device_pages import learnt_noise_page, learnt_noise_text
     from sqdr_qiskit.specs.noise import noise_text
@@ -127,22 +127,22 @@ def learn(
         _require_new(output, force)
         _require_new(output.with_suffix(".html"), force)
     probes = _probed(runs or [], probe_seconds, out, resume)
-    folders = list(runs or []) if resume is None else [Path(run) for run in _planned_runs(resume)]
-    found = learn_from_runs(folders, probes=probes)
+    if resume is not None:
+        runs = [Path(run) for run in planned_probes(resume)["runs"]]
+    found = learn_from_runs(runs or [], probes=probes)
     path = output or Path(f"{found.backend.replace('_', '-')}-learnt.toml")
+    page = path.with_suffix(".html")
     _require_new(path, force)
-    _require_new(path.with_suffix(".html"), force)
+    _require_new(page, force)
     spec = found.spec(path.stem)
-    facts = {"file": str(path), "page": str(path.with_suffix(".html")), **found.facts()}
+    facts = {"file": str(path), "page": str(page), **found.facts()}
     write_text(path, noise_text(spec))
     held_out, made_by = found.noise.held_out.tolist(), {"command": spec.source, **versions()}
-    write_text(
-        path.with_suffix(".html"), learnt_noise_page({**facts, "held_out": held_out, "made_by": made_by})
-    )
+    write_text(page, learnt_noise_page({**facts, "held_out": held_out, "made_by": made_by}))
     if as_json:
         print_json(facts)
     else:
-        print_text(f"{learnt_noise_text(facts)}\nWrote {path} and {path.with_suffix('.html')}: {spec.title}.")
+        print_text(f"{learnt_noise_text(facts)}\nWrote {path} and {page}: {spec.title}.")
 
 
 def _require_new(path: Path, force: bool) -> None:
@@ -150,12 +150,6 @@ def _require_new(path: Path, force: bool) -> None:
     if path.exists() and not force:
         raise ArgumentError(f"File {str(path)!r} exists already; give another `--output`, or `--force`.")
     require_place(path)
-
-
-def _planned_runs(folder: Path) -> list[str]:
-    from sqdr_qiskit.jobs.noise_learning import planned_probes
-
-    return [str(run) for run in planned_probes(folder)["runs"]]
 
 
 def _probed(runs: list[Path], seconds: float | None, out: Path | None, resume: Path | None) -> Path | None:
@@ -172,7 +166,6 @@ def _probed(runs: list[Path], seconds: float | None, out: Path | None, resume: P
     folder = resume or out
     if folder is None:
         return None
-    from sqdr_qiskit.cli.console import on_hardware
     from sqdr_qiskit.jobs.noise_learning import plan_probes, planned_probes, send_probes
 
     if seconds is not None:

@@ -105,7 +105,7 @@ def runs(
 ) -> None:
     """List runs, the newest first: accuracy, circuit, data, backend, noise, time, state."""
     from sqdr_qiskit.jobs.runs import list_runs
-    from sqdr_qiskit.reports.comparison import runs_table
+    from sqdr_qiskit.reports.tables import runs_table
 
     found = list_runs(root)
     if as_json:
@@ -141,7 +141,8 @@ def _compared(folders: Sequence[Path], out: Path | None, reference: str | None, 
     """Compare runs, print what was found, and write it where there is a folder for it."""
     from sqdr_qiskit import records
     from sqdr_qiskit.jobs.runs import collect_runs
-    from sqdr_qiskit.reports.comparison import compare_runs, write_comparison
+    from sqdr_qiskit.reports.comparison import compare_runs
+    from sqdr_qiskit.reports.comparison_page import write_comparison
 
     found = compare_runs(collect_runs(folders), reference=reference)
     n_runs = sum(len(group.runs) for group in found.groups)

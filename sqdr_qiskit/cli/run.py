@@ -328,7 +328,7 @@ def _show_grid(file: JobFile, result: GridResult, *, as_json: bool) -> None:
     Raises:
         RunError: Runs failed; the others are shown all the same.
     """
-    from sqdr_qiskit.reports import results_table
+    from sqdr_qiskit.reports.tables import results_table
 
     if as_json and not result.failed:
         facts = {"folder": str(result.folder), "rows": result.rows}

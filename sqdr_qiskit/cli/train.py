@@ -56,7 +56,8 @@ def perform_training(job: JobSpec, *, folder: Path | None, resume: bool, as_json
     print_note("loading PyTorch and Qiskit")
     from sqdr_qiskit.jobs.hardware import has_ledger
     from sqdr_qiskit.jobs.training import carry_out_training
-    from sqdr_qiskit.reports import confusion_figure, save_figure, training_curves
+    from sqdr_qiskit.reports.figures import confusion_figure, training_curves
+    from sqdr_qiskit.reports.page import save_figure
 
     place = folder if resume else None
 

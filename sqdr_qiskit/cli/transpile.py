@@ -248,7 +248,7 @@ def cost(
 
 
 def _cost_text(plan: CostPlan) -> str:
-    from sqdr_qiskit.reports import Table
+    from sqdr_qiskit.reports.tables import Table
 
     place = plan.place
     where = (

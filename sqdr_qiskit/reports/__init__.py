@@ -1,20 +1,7 @@
-"""Records made readable: figures and tables. Nothing here knows torch or Qiskit."""
+"""Records made readable: pages, figures and tables. Nothing here knows torch or Qiskit.
 
-from __future__ import annotations
-
-from sqdr_qiskit.reports.figures import confusion_figure, noise_sweep_figure, training_curves
-from sqdr_qiskit.reports.page import require_figure_path, save_figure
-from sqdr_qiskit.reports.tables import Table, noise_sweep_table, per_class_table, percent, results_table
-
-__all__ = [
-    "Table",
-    "confusion_figure",
-    "noise_sweep_figure",
-    "noise_sweep_table",
-    "per_class_table",
-    "percent",
-    "require_figure_path",
-    "results_table",
-    "save_figure",
-    "training_curves",
-]
+`tables` and `figures` turn plain values into what is shown, `page` says how all of it looks. Each page has a
+file: of a run (`run_page`, its words in `run_summary`), of a transpilation (`transpile_page`, its tables and
+words in `transpile_tables`), of runs side by side (`comparison_page`; what they establish: `comparison`), of
+work on a device (`device_pages`); `variance` shows the gradient's.
+"""

@@ -1,185 +1,36 @@
-"""Runs side by side: a table with spread beside the paper's numbers, paired differences, figures."""
+"""Runs side by side: grouped by all but their seed, and what the differences of equal seeds establish.
+
+Two ways of training are compared seed by seed: what the seed decides alike in both (data order, first
+weights) cancels in the difference of a pair.
+"""
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import cached_property
-from pathlib import Path
 from statistics import median
 from typing import Any
 
 import numpy as np
-from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from scipy import stats
 
-from sqdr_qiskit import records
 from sqdr_qiskit.errors import ArgumentError
-from sqdr_qiskit.reports.comparison_page import comparison_figures
-from sqdr_qiskit.reports.page import COLUMN, figure_img, render, save_figure
-from sqdr_qiskit.reports.tables import NONE, Table, duration, paper_accuracy, percent
+from sqdr_qiskit.reports.tables import NONE, Table, duration, paper_accuracy
 
 __all__ = [
+    "Comparison",
+    "Group",
+    "Paired",
+    "Spread",
     "bootstrap_interval",
     "compare_pairs",
     "compare_runs",
-    "Comparison",
-    "Group",
     "holm",
-    "Paired",
-    "runs_table",
-    "Spread",
     "spread_of",
     "verdict",
-    "write_comparison",
 ]
-
-
-_RESAMPLES = 10_000
-_LEVEL = 0.05
-
-
-@dataclass(frozen=True)
-class Spread:
-    """Values of several seeds: how many, their mean, and their sample standard deviation (None for one)."""
-
-    n: int
-    mean: float
-    sd: float | None
-
-
-@dataclass(frozen=True)
-class Paired:
-    """What the differences of paired seeds, other minus reference, say.
-
-    Attributes:
-        seeds: Seeds that both have, in order.
-        differences: One for each.
-        mean: Their mean.
-        sd: Their sample standard deviation, None for one pair.
-        low: Lower end of the 95 % bootstrap interval of the mean, None for one pair.
-        high: Its upper end.
-        p: Two-sided p-value of Wilcoxon's signed-rank test, None for one pair.
-        p_holm: The same after Holm's correction for all comparisons made together.
-    """
-
-    seeds: tuple[int, ...]
-    differences: tuple[float, ...]
-    mean: float
-    sd: float | None
-    low: float | None
-    high: float | None
-    p: float | None
-    p_holm: float | None = None
-
-
-def spread_of(values: Sequence[float]) -> Spread:
-    """Mean and sample standard deviation.
-
-    Raises:
-        ArgumentError: If there is no value.
-    """
-    if not values:
-        raise ArgumentError("Argument `values` must have at least one value, but is empty.")
-    array = np.asarray(values, dtype=np.float64)
-    return Spread(len(array), float(array.mean()), float(array.std(ddof=1)) if len(array) > 1 else None)
-
-
-def bootstrap_interval(values: Sequence[float] | NDArray[np.float64]) -> tuple[float, float]:
-    """95 % interval of a mean by the percentile bootstrap, 10,000 resamples, always the same ones.
-
-    Source: Efron and Tibshirani, An Introduction to the Bootstrap (1993), chapter 13.
-    """
-    array = np.asarray(values, dtype=np.float64)
-    if np.ptp(array) == 0.0:
-        return float(array[0]), float(array[0])
-    found = stats.bootstrap(
-        (array,),
-        np.mean,
-        n_resamples=_RESAMPLES,
-        confidence_level=1 - _LEVEL,
-        method="percentile",
-        rng=np.random.default_rng(0),
-    ).confidence_interval
-    return float(found.low), float(found.high)
-
-
-def compare_pairs(
-    reference: Mapping[int, float], others: Mapping[str, Mapping[int, float]]
-) -> dict[str, Paired | None]:
-    """Compare ways of training with one reference, seed by seed.
-
-    Args:
-        reference: Seed -> value.
-        others: Name -> seed -> value.
-
-    Returns:
-        For each name what the pairs say, None where no seed is shared. Holm's correction is for all tests
-        made here.
-
-    Source: Wilcoxon, Biometrics Bulletin 1, 80 (1945), zeros by Pratt's method; Holm, Scandinavian Journal of
-    Statistics 6, 65 (1979).
-    """
-    found: dict[str, Paired | None] = {}
-    for name, values in others.items():
-        seeds = tuple(sorted(set(reference) & set(values)))
-        found[name] = _paired(seeds, [values[seed] - reference[seed] for seed in seeds]) if seeds else None
-    tested = {name: pair for name, pair in found.items() if pair is not None and pair.p is not None}
-    corrected = holm([float(pair.p) for pair in tested.values() if pair.p is not None])
-    for (name, pair), p in zip(tested.items(), corrected, strict=True):
-        found[name] = Paired(**{**pair.__dict__, "p_holm": p})
-    return found
-
-
-def holm(p_values: Sequence[float]) -> list[float]:
-    """Holm's step-down correction: the i-th smallest of m times m - i + 1, never falling, at most 1."""
-    order = sorted(range(len(p_values)), key=lambda place: p_values[place])
-    corrected = [0.0] * len(p_values)
-    highest = 0.0
-    for rank, place in enumerate(order):
-        highest = max(highest, min(1.0, (len(p_values) - rank) * p_values[place]))
-        corrected[place] = highest
-    return corrected
-
-
-def verdict(reference: str, other: str, pair: Paired | None) -> str:
-    """One sentence that says what these pairs establish, and no more."""
-    if pair is None:
-        return f"{other} and {reference} share no seed: nothing can be said of their difference."
-    points = f"{abs(100 * pair.mean):.2f} points"
-    n = len(pair.seeds)
-    if pair.low is None or pair.high is None or pair.p_holm is None:
-        return f"{other} is {points} {_side(pair.mean)} {reference} in the one seed they share: no evidence."
-    interval = f"95 % interval {100 * pair.low:+.2f} to {100 * pair.high:+.2f}"
-    tested = f"{n} paired seeds, Wilcoxon p = {pair.p_holm:.3g} after Holm"
-    if pair.p_holm <= _LEVEL:
-        return f"{other} is {points} {_side(pair.mean)} {reference} ({interval}; {tested}): established."
-    if 2.0 ** (1 - n) > _LEVEL:
-        return (
-            f"{other} is {points} {_side(pair.mean)} {reference} on average ({interval}; {tested}): so few "
-            "seeds cannot establish a difference by this test."
-        )
-    return f"No difference between {other} and {reference} is established ({interval}; {tested})."
-
-
-def _paired(seeds: tuple[int, ...], differences: Sequence[float]) -> Paired:
-    found = spread_of(differences)
-    if found.n == 1:
-        return Paired(seeds, tuple(differences), found.mean, None, None, None, None)
-    low, high = bootstrap_interval(differences)
-    # rounding of accuracies must not make ties differ: a ten-thousandth of a point is no difference
-    rounded = np.round(np.asarray(differences), 6)
-    p = 1.0
-    if rounded.any():
-        p = float(stats.wilcoxon(rounded, zero_method="pratt", method="auto").pvalue)
-    return Paired(seeds, tuple(differences), found.mean, found.sd, low, high, p)
-
-
-def _side(mean: float) -> str:
-    return "above" if mean >= 0 else "below"
-
 
 Run = Mapping[str, Any]
 
@@ -354,121 +205,6 @@ def compare_runs(runs: Sequence[Run], *, reference: str | None = None) -> Compar
     return Comparison(tuple(groups), _pairs(groups, reference))
 
 
-def runs_table(rows: Sequence[Run], *, title: str = "") -> Table:
-    """A list of runs: accuracy, circuit, data, backend, noise, time, state."""
-    cells = tuple(
-        (
-            str(row["run"]),
-            percent(row.get("accuracy")),
-            *(str(row.get(key) or NONE) for key in ("task", "circuit", "dataset", "backend", "noise")),
-            NONE if row.get("seed") is None else str(row["seed"]),
-            duration(row["seconds"]) if row.get("seconds") else NONE,
-            str(row["state"]),
-        )
-        for row in rows
-    )
-    headers = ("run", "accuracy", "task", "circuit", "data", "backend", "noise", "seed", "time", "state")
-    return Table(headers, cells, frozenset({1, 7, 8}), title)
-
-
-def write_comparison(
-    comparison: Comparison,
-    folder: str | os.PathLike[str],
-    *,
-    title: str,
-    command: str = "",
-    page: str | os.PathLike[str] | None = None,
-) -> list[Path]:
-    """Write the page, the tables as Markdown, CSV and LaTeX, every scalar of every run as CSV, the figures as
-    PDF.
-
-    Args:
-        comparison: What to write.
-        folder: Where to; made if it is missing.
-        title: Of the page.
-        command: The words typed.
-        page: Where the page goes, if not to `report.html` in the folder.
-
-    Returns:
-        The files, the page first.
-
-    Raises:
-        StorageError: If one cannot be written.
-    """
-    place, figures = Path(folder), comparison_figures(comparison)
-    table, differences = comparison.table(title=title), comparison.differences_table()
-    text = f"# {title}\n\n{table.markdown()}"
-    if differences.rows:
-        text += "\n" + differences.markdown() + "\n" + "".join(f"- {line}\n" for line in comparison.verdicts)
-    content = {
-        "report.md": text + f"\n{_NOTE}\n",
-        "report.csv": table.csv(),
-        "report.tex": table.latex(),
-        "runs.csv": _scalars(comparison).csv(),
-        "report.json": records.dump_json({"schema": 1, "title": title, **comparison.to_dict()}),
-    }
-    html = _page(comparison, figures, title=title, command=command)
-    written = [records.write_text(page or place / "report.html", html)]
-    written += [records.write_text(place / name, words) for name, words in content.items()]
-    return written + [save_figure(figure, place / f"{name}.pdf") for name, (_, figure) in figures.items()]
-
-
-# ---- the page and the files --------------------------------------------------------------------------------
-
-_NOTE = (
-    "Test accuracy, mean ± sample standard deviation over seeds; each run looks at the test images once, at "
-    "its end. Differences are of paired seeds, with 95 % percentile-bootstrap intervals, Wilcoxon's "
-    "signed-rank test and Holm's correction for all comparisons here. The paper's numbers are its validation "
-    "accuracies after 100 epochs (Luu et al., arXiv 2512.03895)."
-)
-
-
-def _page(
-    comparison: Comparison, figures: Mapping[str, tuple[str, Figure]], *, title: str, command: str
-) -> str:
-    shown = [
-        (words, figure_img(figure, words), figure.get_figwidth() > COLUMN)
-        for words, figure in figures.values()
-    ]
-    n_runs = sum(len(group.runs) for group in comparison.groups)
-    differences = comparison.differences_table()
-    return render(
-        "comparison.html",
-        {
-            "title": title,
-            "subtitle": f"{n_runs} runs, {len(comparison.groups)} ways of training or testing",
-            "table": comparison.table(),
-            "differences": differences if differences.rows else None,
-            "verdicts": comparison.verdicts,
-            "figures": shown,
-            "commands": list(
-                dict.fromkeys(run["command"] for group in comparison.groups for run in group.runs)
-            ),
-            "runs": runs_table([run for group in comparison.groups for run in group.runs]),
-            "made_by": {
-                "command": command,
-                **records.versions(("sqdr-qiskit", "numpy", "scipy", "matplotlib")),
-            },
-            "note": _NOTE,
-        },
-    )
-
-
-def _scalars(comparison: Comparison) -> Table:
-    """Every number of every epoch of every run, and the test's, one to a row."""
-    rows = []
-    for group in comparison.groups:
-        for run in group.runs:
-            head = (str(run["run"]), group.label, str(run["seed"]))
-            for row in run["history"]:
-                for name, value in row.items():
-                    if name != "epoch" and isinstance(value, int | float):
-                        rows.append((*head, str(row["epoch"]), name, repr(value)))
-            if run["accuracy"] is not None:
-                rows.append((*head, "", "test_accuracy", repr(run["accuracy"])))
-    return Table(("run", "group", "seed", "epoch", "scalar", "value"), tuple(rows))
-
-
 # ---- what tells runs apart ---------------------------------------------------------------------------------
 
 
@@ -550,3 +286,149 @@ def _with_spread(found: Spread | None) -> str:
     if found is None:
         return NONE
     return f"{100 * found.mean:.2f}" + ("" if found.sd is None else f" ± {100 * found.sd:.2f}")
+
+
+# ---- statistics of paired seeds ----------------------------------------------------------------------------
+
+_RESAMPLES = 10_000
+_LEVEL = 0.05
+
+
+@dataclass(frozen=True)
+class Spread:
+    """Values of several seeds: how many, their mean, and their sample standard deviation (None for one)."""
+
+    n: int
+    mean: float
+    sd: float | None
+
+
+@dataclass(frozen=True)
+class Paired:
+    """What the differences of paired seeds, other minus reference, say.
+
+    Attributes:
+        seeds: Seeds that both have, in order.
+        differences: One for each.
+        mean: Their mean.
+        sd: Their sample standard deviation, None for one pair.
+        low: Lower end of the 95 % bootstrap interval of the mean, None for one pair.
+        high: Its upper end.
+        p: Two-sided p-value of Wilcoxon's signed-rank test, None for one pair.
+        p_holm: The same after Holm's correction for all comparisons made together.
+    """
+
+    seeds: tuple[int, ...]
+    differences: tuple[float, ...]
+    mean: float
+    sd: float | None
+    low: float | None
+    high: float | None
+    p: float | None
+    p_holm: float | None = None
+
+
+def spread_of(values: Sequence[float]) -> Spread:
+    """Mean and sample standard deviation.
+
+    Raises:
+        ArgumentError: If there is no value.
+    """
+    if not values:
+        raise ArgumentError("Argument `values` must have at least one value, but is empty.")
+    array = np.asarray(values, dtype=np.float64)
+    return Spread(len(array), float(array.mean()), float(array.std(ddof=1)) if len(array) > 1 else None)
+
+
+def bootstrap_interval(values: Sequence[float] | NDArray[np.float64]) -> tuple[float, float]:
+    """95 % interval of a mean by the percentile bootstrap, 10,000 resamples, always the same ones.
+
+    Source: Efron and Tibshirani, An Introduction to the Bootstrap (1993), chapter 13.
+    """
+    array = np.asarray(values, dtype=np.float64)
+    if np.ptp(array) == 0.0:
+        return float(array[0]), float(array[0])
+    found = stats.bootstrap(
+        (array,),
+        np.mean,
+        n_resamples=_RESAMPLES,
+        confidence_level=1 - _LEVEL,
+        method="percentile",
+        rng=np.random.default_rng(0),
+    ).confidence_interval
+    return float(found.low), float(found.high)
+
+
+def compare_pairs(
+    reference: Mapping[int, float], others: Mapping[str, Mapping[int, float]]
+) -> dict[str, Paired | None]:
+    """Compare ways of training with one reference, seed by seed.
+
+    Args:
+        reference: Seed -> value.
+        others: Name -> seed -> value.
+
+    Returns:
+        For each name what the pairs say, None where no seed is shared. Holm's correction is for all tests
+        made here.
+
+    Source: Wilcoxon, Biometrics Bulletin 1, 80 (1945), zeros by Pratt's method; Holm, Scandinavian Journal of
+    Statistics 6, 65 (1979).
+    """
+    found: dict[str, Paired | None] = {}
+    for name, values in others.items():
+        seeds = tuple(sorted(set(reference) & set(values)))
+        found[name] = _paired(seeds, [values[seed] - reference[seed] for seed in seeds]) if seeds else None
+    tested = {name: pair for name, pair in found.items() if pair is not None and pair.p is not None}
+    corrected = holm([float(pair.p) for pair in tested.values() if pair.p is not None])
+    for (name, pair), p in zip(tested.items(), corrected, strict=True):
+        found[name] = replace(pair, p_holm=p)
+    return found
+
+
+def holm(p_values: Sequence[float]) -> list[float]:
+    """Holm's step-down correction: the i-th smallest of m times m - i + 1, never falling, at most 1."""
+    order = sorted(range(len(p_values)), key=lambda place: p_values[place])
+    corrected = [0.0] * len(p_values)
+    highest = 0.0
+    for rank, place in enumerate(order):
+        highest = max(highest, min(1.0, (len(p_values) - rank) * p_values[place]))
+        corrected[place] = highest
+    return corrected
+
+
+def verdict(reference: str, other: str, pair: Paired | None) -> str:
+    """One sentence that says what these pairs establish, and no more."""
+    if pair is None:
+        return f"{other} and {reference} share no seed: nothing can be said of their difference."
+    points = f"{abs(100 * pair.mean):.2f} points"
+    n = len(pair.seeds)
+    if pair.low is None or pair.high is None or pair.p_holm is None:
+        return f"{other} is {points} {_side(pair.mean)} {reference} in the one seed they share: no evidence."
+    interval = f"95 % interval {100 * pair.low:+.2f} to {100 * pair.high:+.2f}"
+    tested = f"{n} paired seeds, Wilcoxon p = {pair.p_holm:.3g} after Holm"
+    if pair.p_holm <= _LEVEL:
+        return f"{other} is {points} {_side(pair.mean)} {reference} ({interval}; {tested}): established."
+    if 2.0 ** (1 - n) > _LEVEL:
+        return (
+            f"{other} is {points} {_side(pair.mean)} {reference} on average ({interval}; {tested}): so few "
+            "seeds cannot establish a difference by this test."
+        )
+    return f"No difference between {other} and {reference} is established ({interval}; {tested})."
+
+
+def _paired(seeds: tuple[int, ...], differences: Sequence[float]) -> Paired:
+    found = spread_of(differences)
+    if found.n == 1:
+        return Paired(seeds, tuple(differences), found.mean, None, None, None, None)
+    low, high = bootstrap_interval(differences)
+    # rounding of accuracies must not make ties differ: a ten-thousandth of a point is no difference
+    rounded = np.round(np.asarray(differences), 6)
+    p = 1.0
+    if rounded.any():
+        p = float(stats.wilcoxon(rounded, zero_method="pratt", method="auto").pvalue)
+    return Paired(seeds, tuple(differences), found.mean, found.sd, low, high, p)
+
+
+def _side(mean: float) -> str:
+    return "above" if mean >= 0 else "below"

@@ -1,7 +1,4 @@
-"""Tables from records: cells as text, and their layout as Markdown, CSV, LaTeX or plain text.
-
-Drawing one in a terminal is the command line's business; it finds `headers`, `rows` and `right` here.
-"""
+"""Tables from records: cells as text, laid out as Markdown, CSV, LaTeX or plain; the paper's results."""
 
 from __future__ import annotations
 
@@ -29,80 +26,9 @@ __all__ = [
     "per_class_table",
     "percent",
     "results_table",
+    "runs_table",
     "Table",
 ]
-
-
-_DATASETS = ("mnist", "fashion-mnist", "kmnist")
-_STARTS = ("normal-2pi", "uniform-2pi", "uniform-1", "normal-1")
-
-
-def _rows(table: int, noise: str | None, columns: tuple[str, ...], lines: str) -> list[dict[str, Any]]:
-    """Rows of a table: each line a name, then per cent by column."""
-    found = []
-    for name, *values in (line.split() for line in lines.strip().splitlines()):
-        for column, value in zip(columns, values, strict=True):
-            row = {"table": table, "circuit": name, "dataset": column, "noise": noise}
-            found.append({**row, "accuracy": round(float(value) / 100, 6)})
-    return found
-
-
-_TABLE_2 = "hea-9q 80.30 72.85 76.26\nsqnn-9q 82.45 74.50 77.55\n2b-9q 84.03 76.18 80.04"
-_TABLE_3 = """
-2b-9q 84.03 76.18 80.04
-4b-9q 88.32 79.99 84.36
-2b-18q 86.55 77.80 82.01
-4b-18q 88.32 82.18 83.93
-"""
-_TABLE_4 = """
-2b-9q 82.67 73.86 77.54
-4b-9q 81.95 72.52 77.17
-2b-18q 84.36 74.46 78.47
-4b-18q 84.70 74.97 79.41
-"""
-_TABLE_5 = """
-adam 81.41 84.03 82.57 82.07
-adamw 58.40 60.57 58.45 54.99
-sgd 39.93 47.36 38.49 27.61
-sgdr 25.24 36.96 25.25 22.41
-adagrad 31.01 28.17 25.16 20.24
-"""
-
-PAPER: tuple[Mapping[str, Any], ...] = (
-    *_rows(3, None, _DATASETS, _TABLE_3),
-    *_rows(4, "paper", _DATASETS, _TABLE_4),
-    *_rows(2, None, _DATASETS, _TABLE_2),
-    *(
-        {
-            "table": 5, "circuit": "2b-9q", "dataset": "mnist", "noise": None, "optimiser": row["circuit"],
-            "initialisation": row["dataset"], "accuracy": row["accuracy"],
-        }
-        for row in _rows(5, None, _STARTS, _TABLE_5)
-    ),
-)  # fmt: skip
-"""One row for each cell: `table`, `circuit`, `dataset`, `noise`, `accuracy` (0 to 1); in Table 5 also
-`optimiser` and `initialisation`.
-"""
-
-
-def paper_accuracy(settings: Mapping[str, Any]) -> Mapping[str, Any] | None:
-    """The paper's row for a run, or None if the paper has no such run.
-
-    Args:
-        settings: `circuit`, `dataset`, `noise`; `optimiser` and `initialisation`, if the run sets them: then
-            Table 5 is looked into, else Tables 3, 4 and 2.
-    """
-    keys = ["circuit", "dataset", "noise"]
-    optimiser, start = settings.get("optimiser"), settings.get("initialisation")
-    wanted = {key: settings.get(key) for key in keys}
-    if optimiser is not None or start is not None:
-        wanted |= {"optimiser": optimiser or "adam", "initialisation": start or "uniform-2pi"}
-    for row in PAPER:
-        if all(row.get(key) == value for key, value in wanted.items()) and (
-            (row["table"] == 5) == ("optimiser" in wanted)
-        ):
-            return row
-    return None
 
 
 NONE = "–"
@@ -152,9 +78,8 @@ class Table:
 
         def line(cells: Sequence[str]) -> str:
             written = " & ".join(_latex(cell) for cell in cells) + r" \\"
-            return (
-                "{}" + written if written[0] in "[*" else written
-            )  # not an option of the line end before it
+            # braces: else the line end before it would take a bracket or an asterisk for its option
+            return "{}" + written if written[0] in "[*" else written
 
         body = "\n".join(line(row) for row in self.rows)
         title = " ".join(self.title.split())  # a comment ends with its line
@@ -220,12 +145,8 @@ def per_class_table(confusion: ArrayLike, class_names: Sequence[str], *, title: 
         )
     rows = []
     for number, name in enumerate(class_names):
-        images, right, taken = (
-            int(counts[number].sum()),
-            int(counts[number, number]),
-            int(counts[:, number].sum()),
-        )
         wrong = counts[number].copy()
+        images, right, taken = int(wrong.sum()), int(wrong[number]), int(counts[:, number].sum())
         wrong[number] = 0
         worst = f"{class_names[int(wrong.argmax())]} ({wrong.max()})" if wrong.any() else NONE
         recall = percent(right / images if images else None)
@@ -278,6 +199,23 @@ def results_table(
     return Table(tuple(headers.values()), rows, numbers, title)
 
 
+def runs_table(rows: Sequence[Mapping[str, Any]], *, title: str = "") -> Table:
+    """A list of runs: accuracy, circuit, data, backend, noise, time, state."""
+    cells = tuple(
+        (
+            str(row["run"]),
+            percent(row.get("accuracy")),
+            *(str(row.get(key) or NONE) for key in ("task", "circuit", "dataset", "backend", "noise")),
+            NONE if row.get("seed") is None else str(row["seed"]),
+            duration(row["seconds"]) if row.get("seconds") else NONE,
+            str(row["state"]),
+        )
+        for row in rows
+    )
+    headers = ("run", "accuracy", "task", "circuit", "data", "backend", "noise", "seed", "time", "state")
+    return Table(headers, cells, frozenset({1, 7, 8}), title)
+
+
 def _cell(key: str, value: Any) -> str:
     if value is None:
         return NONE
@@ -305,3 +243,73 @@ _LATEX = {
 
 def _latex(text: str) -> str:
     return re.sub("[" + re.escape("".join(_LATEX)) + "]", lambda found: _LATEX[found[0]], text)
+
+
+# ---- the paper's results: Luu et al., arXiv 2512.03895, Tables 2 to 5 (validation accuracy) ----------------
+
+_DATASETS = ("mnist", "fashion-mnist", "kmnist")
+_STARTS = ("normal-2pi", "uniform-2pi", "uniform-1", "normal-1")
+
+
+def _paper_rows(table: int, noise: str | None, columns: tuple[str, ...], lines: str) -> list[dict[str, Any]]:
+    """Rows of a table: each line a name, then per cent by column."""
+    found = []
+    for name, *values in (line.split() for line in lines.strip().splitlines()):
+        for column, value in zip(columns, values, strict=True):
+            row = {"table": table, "circuit": name, "dataset": column, "noise": noise}
+            found.append({**row, "accuracy": round(float(value) / 100, 6)})
+    return found
+
+
+_TABLE_2 = "hea-9q 80.30 72.85 76.26\nsqnn-9q 82.45 74.50 77.55\n2b-9q 84.03 76.18 80.04"
+_TABLE_3 = """
+2b-9q 84.03 76.18 80.04
+4b-9q 88.32 79.99 84.36
+2b-18q 86.55 77.80 82.01
+4b-18q 88.32 82.18 83.93
+"""
+_TABLE_4 = """
+2b-9q 82.67 73.86 77.54
+4b-9q 81.95 72.52 77.17
+2b-18q 84.36 74.46 78.47
+4b-18q 84.70 74.97 79.41
+"""
+_TABLE_5 = """
+adam 81.41 84.03 82.57 82.07
+adamw 58.40 60.57 58.45 54.99
+sgd 39.93 47.36 38.49 27.61
+sgdr 25.24 36.96 25.25 22.41
+adagrad 31.01 28.17 25.16 20.24
+"""
+
+PAPER: tuple[Mapping[str, Any], ...] = (
+    *_paper_rows(3, None, _DATASETS, _TABLE_3),
+    *_paper_rows(4, "paper", _DATASETS, _TABLE_4),
+    *_paper_rows(2, None, _DATASETS, _TABLE_2),
+    *(
+        {
+            "table": 5, "circuit": "2b-9q", "dataset": "mnist", "noise": None, "optimiser": row["circuit"],
+            "initialisation": row["dataset"], "accuracy": row["accuracy"],
+        }
+        for row in _paper_rows(5, None, _STARTS, _TABLE_5)
+    ),
+)  # fmt: skip
+"""One row for each cell: `table`, `circuit`, `dataset`, `noise`, `accuracy` (0 to 1); in Table 5 also
+`optimiser` and `initialisation`.
+"""
+
+
+def paper_accuracy(settings: Mapping[str, Any]) -> Mapping[str, Any] | None:
+    """The paper's row for a run, or None if the paper has no such run.
+
+    Args:
+        settings: `circuit`, `dataset`, `noise`; `optimiser` and `initialisation`, if the run sets them: then
+            Table 5 is looked into, else Tables 3, 4 and 2.
+    """
+    wanted = {key: settings.get(key) for key in ("circuit", "dataset", "noise")}
+    optimiser, start = settings.get("optimiser"), settings.get("initialisation")
+    in_table_5 = optimiser is not None or start is not None
+    if in_table_5:
+        wanted |= {"optimiser": optimiser or "adam", "initialisation": start or "uniform-2pi"}
+    rows = (row for row in PAPER if (row["table"] == 5) == in_table_5)
+    return next((row for row in rows if all(row.get(key) == value for key, value in wanted.items())), None)

@@ -16,13 +16,13 @@ from matplotlib.patches import Rectangle
 from PIL import Image
 
 from sqdr_qiskit.errors import ArgumentError
-from sqdr_qiskit.reports import (
+from sqdr_qiskit.reports.figures import (
     confusion_figure,
+    error_budget_figure,
     noise_sweep_figure,
-    save_figure,
     training_curves,
 )
-from sqdr_qiskit.reports.figures import error_budget_figure
+from sqdr_qiskit.reports.page import save_figure
 
 HISTORY: list[dict[str, Any]] = [
     {"epoch": 1, "loss": 1.9, "accuracy": 0.4, "validation_loss": 1.7, "validation_accuracy": 0.5},
@@ -178,7 +178,7 @@ def test_nothing_to_show_is_refused(call: Callable[[], Figure], message: str) ->
 
 def test_reports_import_neither_pyplot_nor_torch_nor_qiskit() -> None:
     code = (
-        "import sys, sqdr_qiskit.reports;"
+        "import sys; from sqdr_qiskit.reports import comparison_page, device_pages, run_page, transpile_page;"
         "print([m for m in ('matplotlib.pyplot', 'torch', 'qiskit', 'rich') if m in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

@@ -13,7 +13,7 @@ import pytest
 from PIL import Image
 
 from sqdr_qiskit import records
-from sqdr_qiskit.reports.run_page import run_page
+from sqdr_qiskit.reports.run_page import run_page, spike_strip
 from sqdr_qiskit.reports.run_summary import cards, cost_of, headline, promises, settings
 from sqdr_qiskit.reports.tables import duration
 from tests.reports.browser import WIDTHS, needs_browser, show
@@ -335,3 +335,21 @@ def test_the_page_has_a_dark_mode_and_rules_for_print(record: dict[str, Any]) ->
         "break-after: avoid",
     ):
         assert rule in page
+
+
+def test_a_strip_shows_every_spike_in_its_step(rng: np.random.Generator) -> None:
+    words = rng.integers(0, 8, (1, 4, 7))
+    strip = spike_strip(words.tolist(), 3)
+    assert strip.shape == (4 * 8, 3 * 56 + 2 * 8, 4)
+    for step in range(3):
+        tile = strip[::8, step * 64 : step * 64 + 56 : 8]
+        assert np.array_equal(tile[:, :, 0] == 0, words[0] >> step & 1)  # a spike has no red
+
+
+@pytest.mark.parametrize(
+    ("n_maps", "rows", "columns"), [(1, 1, 1), (2, 1, 2), (3, 2, 2), (4, 2, 2), (8, 2, 4)]
+)
+def test_maps_stand_side_by_side(n_maps: int, rows: int, columns: int) -> None:
+    strip = spike_strip(np.zeros((n_maps, 2, 2), int).tolist(), 1)
+    scale = 56 // (2 * columns)
+    assert strip.shape == (rows * 2 * scale, columns * 2 * scale, 4)

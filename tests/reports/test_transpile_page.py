@@ -1,12 +1,20 @@
 from __future__ import annotations
 
+import math
 import re
+import xml.etree.ElementTree as ET
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from sqdr_qiskit.reports.transpile_page import transpile_markdown, transpile_page
+from sqdr_qiskit.reports.transpile_page import (
+    coordinates,
+    device_map,
+    error_scale,
+    transpile_markdown,
+    transpile_page,
+)
 from sqdr_qiskit.reports.transpile_tables import (
     best_rows,
     changes_table,
@@ -185,3 +193,28 @@ def test_a_browser_shows_the_page(width: int, tmp_path: Path) -> None:
     shown = show(transpile_page(_RECORD), tmp_path, width=width, count=("svg.map", "svg.circuit", "table"))
     assert shown.wrong == {}
     assert shown.counts == {"svg.map": 2, "svg.circuit": 2, "table": 4}
+
+
+@pytest.mark.parametrize("n_qubits", [127, 133, 156, 120, 7])
+def test_every_qubit_has_a_place_of_its_own(n_qubits: int) -> None:
+    places = coordinates(n_qubits, [(i, i + 1) for i in range(n_qubits - 1)])
+    assert coordinates(n_qubits, [(i, i + 1) for i in range(n_qubits - 1)]) == places
+    assert len(places) == n_qubits
+    assert min(math.dist(a, b) for i, a in enumerate(places) for b in places[:i]) > 0.3
+
+
+def test_the_map_numbers_its_tiles() -> None:
+    drawn = device_map(5, {(0, 1): 0.01, (3, 4): 0.02}, [0.01] * 5, [[0, 1], [3, 4]], title="a <map>")
+    root = ET.fromstring(f"<div>{drawn}</div>")
+    texts = [element.text for element in root.iter("{http://www.w3.org/2000/svg}text")]
+    assert texts == ["0", "1", "2", "3", "4", "1", "2"]
+    assert "a &lt;map&gt;" in drawn
+    assert "number of the tile" in drawn
+
+
+def test_the_map_s_scales_have_numbers() -> None:
+    drawn = device_map(3, {(0, 1): 0.012, (1, 2): 0.012}, [0.05] * 3, title="map")
+    for text in ("≥ 1.2 %", "0.6 %", "≥ 5.0 %", "2.5 %", "qubit in use", "error of the readout"):
+        assert text in drawn, text
+    assert "number of the tile" not in drawn
+    assert error_scale([0.01] * 19 + [0.9]) == 0.01  # one outlier does not hide the rest

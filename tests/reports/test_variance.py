@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from sqdr_qiskit.errors import ArgumentError
-from sqdr_qiskit.reports import save_figure
+from sqdr_qiskit.reports.page import save_figure
 from sqdr_qiskit.reports.variance import (
     training_variance_figure,
     training_variance_table,

@@ -1,12 +1,17 @@
 from __future__ import annotations
 
+import csv
+import json
+from pathlib import Path
 from typing import Any
 
 import matplotlib
 import numpy as np
+import pytest
 
 from sqdr_qiskit.reports.comparison import compare_runs
-from sqdr_qiskit.reports.comparison_page import comparison_figures
+from sqdr_qiskit.reports.comparison_page import comparison_figures, write_comparison
+from tests.reports.browser import WIDTHS, needs_browser, show
 from tests.reports.test_comparison import run, runs
 
 __all__ = ["runs"]
@@ -82,3 +87,33 @@ def test_many_groups_have_rows_of_their_own_and_lines_that_differ() -> None:
     assert told == [f"{name}, model {model}" for name in data for model in models]
     _, figure = comparison_figures(compare_runs(many[:8]))["curves"]  # eight of one data set
     assert len(figure.axes) == 6
+
+
+def test_the_files_hold_the_same_in_every_format(runs: list[dict[str, Any]], tmp_path: Path) -> None:
+    written = write_comparison(compare_runs(runs), tmp_path / "new", title="a & b", command="typed")
+    assert [path.name for path in written] == [
+        "report.html", "report.md", "report.csv", "report.tex", "runs.csv", "report.json",
+        "seeds.pdf", "differences.pdf", "curves.pdf", "noise.pdf",
+    ]  # fmt: skip
+    read = {path.name: path.read_bytes() for path in written}
+    assert "| 2b-9q, no noise | 803 | 7 | 90.30 ± 0.22 |" in read["report.md"].decode()
+    tex = read["report.tex"].decode()
+    assert r"2b-9q, no noise & 803 & 7 & 90.30 $\pm$ 0.22 & " in tex
+    assert r"test \% & lowest to highest" in tex
+    rows = list(csv.DictReader(read["report.csv"].decode().splitlines()))
+    assert rows[0]["test %"] == "90.30 ± 0.22"
+    scalars = list(csv.DictReader(read["runs.csv"].decode().splitlines()))
+    assert len(scalars) == 17 * 3 * 4 + 16
+    assert float(scalars[0]["value"]) == 1.0
+    assert json.loads(read["report.json"])["groups"][0]["by_seed"]["6"] == pytest.approx(0.906)
+    page = read["report.html"].decode()
+    assert "a &amp; b" in page
+    assert "--seed 3 &lt;x&gt;" in page
+    assert "established." in page
+
+
+@needs_browser
+@pytest.mark.parametrize("width", WIDTHS)
+def test_a_browser_shows_the_page(width: int, runs: list[dict[str, Any]], tmp_path: Path) -> None:
+    page = write_comparison(compare_runs(runs), tmp_path / "new", title="t")[0].read_text(encoding="utf-8")
+    assert show(page, tmp_path, width=width).wrong == {}

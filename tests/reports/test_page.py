@@ -2,14 +2,17 @@ from __future__ import annotations
 
 import base64
 import re
+import xml.etree.ElementTree as ET
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
 from sqdr_qiskit.errors import ArgumentError, StorageError
-from sqdr_qiskit.reports import save_figure, training_curves
-from sqdr_qiskit.reports.page import figure_img, pixels_img, require_figure_path
+from sqdr_qiskit.reports import page as module
+from sqdr_qiskit.reports.figures import training_curves
+from sqdr_qiskit.reports.page import circuit_drawing, figure_img, pixels_img, require_figure_path, save_figure
 
 HISTORY = [{"epoch": epoch, "loss": 2.0 / epoch, "accuracy": 0.3 * epoch} for epoch in (1, 2, 3)]
 
@@ -58,3 +61,52 @@ def test_a_page_s_figure_follows_the_reader_s_dark_mode() -> None:
 def test_pixels_are_data(rng: np.random.Generator) -> None:
     pixels = rng.integers(0, 256, (4, 5), dtype=np.uint8)
     assert pixels_img(pixels, "a picture", "look").startswith("<img class='pixels look' alt='a picture'")
+
+
+_SVG = "{http://www.w3.org/2000/svg}"
+
+
+def _titles(picture: dict[str, Any]) -> list[str | None]:
+    root = ET.fromstring(circuit_drawing(picture, title="a <circuit>"))
+    return [element.text for element in root.iter(f"{_SVG}title")]
+
+
+def test_every_gate_says_what_it_is() -> None:
+    gates = [["rz", [1], ["a + π"]], ["ecr", [0, 1], []], ["sx", [0], []]]
+    picture = {"wires": ["12", "13"], "measured": [1], "gates": gates}
+    assert _titles(picture) == ["a <circuit>", "rz(a + π) on 13", "ecr on 12, 13", "sx on 12", "read 13"]
+
+
+def test_gates_stand_side_by_side_where_they_can() -> None:
+    one = {"wires": ["0", "1", "2"], "measured": []}
+    widths = []
+    for gates in (
+        [["sx", [0], []], ["sx", [1], []]],
+        [["sx", [0], []], ["sx", [0], []]],
+        [["cz", [0, 2], []], ["sx", [1], []]],  # the line passes the wire between
+    ):
+        root = ET.fromstring(circuit_drawing({**one, "gates": gates}, title="t"))
+        widths.append(float(root.attrib["width"]))
+    assert widths[0] < widths[1] == widths[2]
+
+
+def test_a_very_long_circuit_is_cut_and_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "_MOST_GATES", 2)
+    drawn = circuit_drawing({"wires": ["0"], "measured": [], "gates": 5 * [["sx", [0], []]]}, title="t")
+    assert "3 further gates are not drawn" in drawn
+    assert drawn.count("<rect") == 2
+
+
+@pytest.mark.parametrize(
+    ("angles", "label"),
+    [
+        (["x[1]", "x[2]", "x[0]"], "U(x)"),
+        (["w[0]", "π/2", "w[1]"], "U(w)"),
+        (["x[0]", "w[0]", "0"], "U"),
+        (["1", "2", "3"], "U"),
+    ],
+)
+def test_a_turn_says_whether_data_or_weights_turn_it(angles: list[str], label: str) -> None:
+    picture = {"wires": ["0"], "measured": [], "gates": [["u", [0], angles]]}
+    root = ET.fromstring(circuit_drawing(picture, title="t"))
+    assert [element.text for element in root.iter(f"{_SVG}text")] == ["0", label]
