@@ -131,9 +131,8 @@ def _print_winners(record: dict[str, Any]) -> None:
     )
 
     for said in verdicts(record["rows"], record["same"]):
-        own = [r for r in record["rows"] if (r["circuit"], r["device"]) == (said.circuit, said.device)]
-        print_text(transpile_table(own, title=f"{said.circuit} on {said.device}").text())
-        print_text(changes_table(own, title="one change at a time, level 3").text())
+        print_text(transpile_table(said.rows, title=f"{said.circuit} on {said.device}").text())
+        print_text(changes_table(said.rows, title="one change at a time, level 3").text())
         for what, words in said.lines:
             print_text(f"{what}: {words}")
         print_text("")

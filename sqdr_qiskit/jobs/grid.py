@@ -448,3 +448,7 @@ def _row(file: JobFile, job: JobSpec, folder: Path) -> dict[str, Any]:
             "seconds": round(math.fsum(record["timings_s"].get(k, 0.0) for k in _STAGES), 1),
             "folder": folder.name,
         }
+    return row
+
+
+_STAGES = ("first_step", "encoder", "circuit", "rest", "validation")

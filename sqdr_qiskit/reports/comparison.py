@@ -189,10 +189,16 @@ def compare_runs(runs: Sequence[Run], *, reference: str | None = None) -> Compar
             with; None takes the first group of each data set.
 
     Raises:
-        ArgumentError: There is no run, or no such reference.
+        ArgumentError: There is no run, or no such reference; or the classes of a run's pictures are unknown.
     """
     if not runs:
         raise ArgumentError("Argument `runs` must have at least one run, but is empty.")
+    for run in runs:
+        if run["task"] == "infer" and run["state"] == "finished" and run["accuracy"] is None:
+            raise ArgumentError(
+                f"Argument `runs` must be of images whose classes are known, but {run['folder']!r} is an "
+                "inference on pictures without."
+            )
     told = _telling(runs)
     by_key: dict[tuple[Any, ...], list[Run]] = {}
     for run in runs:

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter, MaxNLocator
+from matplotlib.ticker import MaxNLocator
 
 from sqdr_qiskit import records
 from sqdr_qiskit.reports.comparison import Comparison, Group, Run
-from sqdr_qiskit.reports.figures import accuracy_axis, column, line_style, percent_axis, standard_error
+from sqdr_qiskit.reports.figures import accuracy_axis, column, draw_band, percent_axis, standard_error
 from sqdr_qiskit.reports.page import (
     COLOURS,
     COLUMN,
@@ -45,7 +45,6 @@ def write_comparison(
     *,
     title: str,
     command: str = "",
-    page: str | os.PathLike[str] | None = None,
 ) -> list[Path]:
     """Write the page, the tables as Markdown, CSV and LaTeX, every scalar of every run as CSV, the figures as
     PDF.
@@ -55,7 +54,6 @@ def write_comparison(
         folder: Where to; made if it is missing.
         title: Of the page.
         command: The words typed.
-        page: Where the page goes, if not to `report.html` in the folder.
 
     Returns:
         The files, the page first.
@@ -69,15 +67,14 @@ def write_comparison(
     if differences.rows:
         text += "\n" + differences.markdown() + "\n" + "".join(f"- {line}\n" for line in comparison.verdicts)
     content = {
+        "report.html": _page(comparison, figures, title=title, command=command),
         "report.md": text + f"\n{_NOTE}\n",
         "report.csv": table.csv(),
         "report.tex": table.latex(),
         "runs.csv": _scalars(comparison).csv(),
         "report.json": records.dump_json({"schema": 1, "title": title, **comparison.to_dict()}),
     }
-    html = _page(comparison, figures, title=title, command=command)
-    written = [records.write_text(page or place / "report.html", html)]
-    written += [records.write_text(place / name, words) for name, words in content.items()]
+    written = [records.write_text(place / name, words) for name, words in content.items()]
     return written + [save_figure(figure, place / f"{name}.pdf") for name, (_, figure) in figures.items()]
 
 
@@ -88,21 +85,19 @@ def _page(
         (words, figure_img(figure, words), figure.get_figwidth() > COLUMN)
         for words, figure in figures.values()
     ]
-    n_runs = sum(len(group.runs) for group in comparison.groups)
+    runs = [run for group in comparison.groups for run in group.runs]
     differences = comparison.differences_table()
     return render(
         "comparison.html",
         {
             "title": title,
-            "subtitle": f"{n_runs} runs, {len(comparison.groups)} ways of training or testing",
+            "subtitle": f"{len(runs)} runs, {len(comparison.groups)} ways of training or testing",
             "table": comparison.table(),
             "differences": differences if differences.rows else None,
             "verdicts": comparison.verdicts,
             "figures": shown,
-            "commands": list(
-                dict.fromkeys(run["command"] for group in comparison.groups for run in group.runs)
-            ),
-            "runs": runs_table([run for group in comparison.groups for run in group.runs]),
+            "commands": list(dict.fromkeys(run["command"] for run in runs)),
+            "runs": runs_table(runs),
             "made_by": {
                 "command": command,
                 **records.versions(("sqdr-qiskit", "numpy", "scipy", "matplotlib")),
@@ -132,62 +127,46 @@ def _scalars(comparison: Comparison) -> Table:
 
 def comparison_figures(comparison: Comparison) -> dict[str, tuple[str, Figure]]:
     """Name -> words and figure, of those that there is something to show in."""
-    found: dict[str, tuple[str, Figure]] = {}
-    makers: tuple[tuple[str, str, Callable[[Comparison], Figure | None]], ...] = (
-        ("variance", "Variance of the gradient: mean over seeds, at the start or while training", _variance),
-        (
-            "seeds",
+    figures = {
+        "variance": (
+            "Variance of the gradient: mean over seeds, at the start or while training",
+            _variance(comparison),
+        ),
+        "seeds": (
             "Seeds: each run a point, the mean with one standard deviation, the paper's number",
-            _seeds,
+            _seeds(comparison),
         ),
-        (
-            "differences",
+        "differences": (
             "Paired differences: each seed a point, the mean with its 95 % interval",
-            _differences,
+            _differences(comparison),
         ),
-        ("curves", "Learning curves: mean over seeds, band of one standard deviation", _curves),
-        (
-            "noise",
+        "curves": (
+            "Learning curves: mean over seeds, band of one standard deviation",
+            _curves(comparison),
+        ),
+        "noise": (
             "Accuracy against noise: mean over runs; band: standard deviation, of one run error",
-            _sweeps,
+            _sweeps(comparison),
         ),
-    )
-    for name, words, make in makers:
-        figure = make(comparison)
-        if figure is not None:
-            found[name] = words, figure
-    return found
+    }
+    return {name: (words, figure) for name, (words, figure) in figures.items() if figure is not None}
 
 
 @house_style()
 def _seeds(comparison: Comparison) -> Figure | None:
-    groups = [group for group in comparison.groups if group.spread is not None]
-    if not groups:
+    spreads = {group: group.spread for group in comparison.groups if group.spread is not None}
+    if not spreads:
         return None
-    figure = new_figure(PAGE if _long(groups) else COLUMN, 0.9 + 0.3 * len(groups), "")
-    axes = figure.subplots()
-    axes.grid(True, axis="x")
-    axes.grid(False, axis="y")
-    mark: dict[str, Any] = {"marker": "|", "markersize": 10, "markeredgewidth": 1.8, "linestyle": ""}
-    mark["color"], labelled = COLOURS[2], set()
-    for place, group in enumerate(groups):
-        values, spread = list(group.by_seed.values()), group.spread
-        assert spread is not None
-        axes.scatter(
-            values, _jitter(place, len(values)), s=11, color=COLOURS[0], alpha=0.6, linewidths=0,
-            label="a seed" if place == 0 else None,
+    rows = [(list(g.by_seed.values()), spread.mean, spread.sd) for g, spread in spreads.items()]
+    figure, axes = _forest_plot([group.label for group in spreads], rows, "mean ± sd")
+    paper = [(g.paper["accuracy"], place) for place, g in enumerate(spreads) if g.paper is not None]
+    if paper:
+        axes.plot(
+            *zip(*paper, strict=True), label="paper", marker="|", markersize=10, markeredgewidth=1.8,
+            linestyle="", color=COLOURS[2],
         )  # fmt: skip
-        axes.errorbar(
-            spread.mean, place, xerr=spread.sd, fmt="D", color=COLOURS[1], markersize=4, capsize=2.5,
-            elinewidth=1.2, label="mean ± sd" if place == 0 else None,
-        )  # fmt: skip
-        if group.paper is not None:
-            axes.plot(group.paper["accuracy"], place, label=None if "paper" in labelled else "paper", **mark)
-            labelled.add("paper")
-    _names_down(axes, [group.label for group in groups])
     percent_axis(axes.xaxis)
-    low = axes.get_xlim()[0]
-    axes.set_xlabel("test accuracy" + (" (axis cut)" if low > 0.0 else ""))
+    axes.set_xlabel("test accuracy" + (" (axis cut)" if axes.get_xlim()[0] > 0.0 else ""))
     figure.legend(loc="outside lower center", ncols=3)
     return figure
 
@@ -197,33 +176,41 @@ def _differences(comparison: Comparison) -> Figure | None:
     pairs = {names: pair for names, pair in comparison.pairs.items() if pair is not None}
     if not pairs:
         return None
-    several = len({reference for reference, _ in pairs}) > 1
-    labels = [f"{b} − {a}" if several else b for a, b in pairs]
-    figure = new_figure(PAGE if max(map(len, labels)) > 28 else COLUMN, 0.9 + 0.3 * len(pairs), "")
-    axes = figure.subplots()
-    axes.grid(True, axis="x")
-    axes.grid(False, axis="y")
-    axes.axvline(0.0, color="#888888", linewidth=0.9)
-    for place, pair in enumerate(pairs.values()):
-        points = 100 * np.asarray(pair.differences)
-        axes.scatter(
-            points, _jitter(place, len(points)), s=11, color=COLOURS[0], alpha=0.6, linewidths=0,
-            label="a seed" if place == 0 else None,
-        )  # fmt: skip
-        low, high = (
-            pair.mean if pair.low is None else pair.low,
-            pair.mean if pair.high is None else pair.high,
-        )
-        error = [[max(100 * (pair.mean - low), 0.0)], [max(100 * (high - pair.mean), 0.0)]]
-        axes.errorbar(
-            100 * pair.mean, place, xerr=error, fmt="D", color=COLOURS[1], markersize=4, capsize=2.5,
-            elinewidth=1.2, label="mean, 95 % interval" if place == 0 else None,
-        )  # fmt: skip
-    _names_down(axes, labels)
     reference = next(iter(pairs))[0]
+    several = any(other != reference for other, _ in pairs)
+    rows = []
+    for pair in pairs.values():
+        ends = [pair.mean if end is None else end for end in (pair.low, pair.high)]
+        error = [[max(100 * (pair.mean - ends[0]), 0.0)], [max(100 * (ends[1] - pair.mean), 0.0)]]
+        rows.append((100 * np.asarray(pair.differences), 100 * pair.mean, error))
+    labels = [f"{b} − {a}" if several else b for a, b in pairs]
+    figure, axes = _forest_plot(labels, rows, "mean, 95 % interval")
+    axes.axvline(0.0, color="#888888", linewidth=0.9, zorder=1.5)  # below the means
     axes.set_xlabel("points of test accuracy" + ("" if several else f"\nabove {reference}"))
     figure.legend(loc="outside lower center", ncols=2)
     return figure
+
+
+def _forest_plot(labels: Sequence[str], rows: Sequence[tuple[Any, float, Any]], mean: str) -> Any:
+    """Figure and axes with a row for each label: its values as points, their mean with its error."""
+    figure = new_figure(PAGE if _long(labels) else COLUMN, 0.9 + 0.3 * len(labels), "")
+    axes = figure.subplots()
+    axes.grid(True, axis="x")
+    axes.grid(False, axis="y")
+    for place, (values, centre, error) in enumerate(rows):
+        # around the row's height, so that equal values stay apart; the same each time
+        heights = place + 0.24 * (np.linspace(-0.5, 0.5, len(values)) if len(values) > 1 else np.zeros(1))
+        axes.scatter(
+            values, heights, s=11, color=COLOURS[0], alpha=0.6, linewidths=0,
+            label="a seed" if place == 0 else None,
+        )  # fmt: skip
+        axes.errorbar(
+            centre, place, xerr=error, fmt="D", color=COLOURS[1], markersize=4, capsize=2.5, elinewidth=1.2,
+            label=mean if place == 0 else None,
+        )  # fmt: skip
+    axes.set_yticks(range(len(labels)), list(labels))
+    axes.set_ylim(len(labels) - 0.5, -0.5)
+    return figure, axes
 
 
 @house_style()
@@ -241,7 +228,8 @@ def _curves(comparison: Comparison) -> Figure | None:
         of = [[group for group in groups if str(group.runs[0]["dataset"]) == name] for name in data]
         size = len(COLOURS)
         rows = [own[first : first + size] for own in of for first in range(0, len(own), size)]
-    below = 0.17 * math.ceil(len(groups) / (1 if _long(groups) else 2)) if fits else 0.0
+    columns = 1 if _long([group.label for group in groups]) else 2
+    below = 0.17 * math.ceil(len(groups) / columns)
     figure = new_figure(PAGE, 2.9 + below if fits else 2.1 * len(rows), "")
     ratios = [3.0, 3.0] if fits else [3.0, 3.0, 2.6]
     panels = figure.subplots(
@@ -259,11 +247,10 @@ def _curves(comparison: Comparison) -> Figure | None:
             for number, group in enumerate(row):
                 mean, sd, validated = _mean_curve(group, key, steps=steps)
                 held_out = held_out or validated
-                places = np.arange(1, len(mean) + 1)
-                style = line_style(number, marked=len(mean) <= 12)
-                axes.plot(places, mean, label=group.label if key == "loss" else None, **style)
-                low, high = mean - sd, mean + sd
-                axes.fill_between(places, low, high, color=style["color"], alpha=0.15, linewidth=0)
+                draw_band(
+                    axes, np.arange(1, len(mean) + 1), mean, mean - sd, mean + sd, number=number,
+                    label=group.label if key == "loss" else None, marked=len(mean) <= 12,
+                )  # fmt: skip
             if row is rows[0]:
                 words = "Loss (cross entropy)" if key == "loss" else "Accuracy"
                 axes.set_title(words + (", validation" if held_out else ", training"))
@@ -277,7 +264,7 @@ def _curves(comparison: Comparison) -> Figure | None:
         loss.set_ylim(0.0, loss.get_ylim()[1])
         accuracy_axis(accuracy, label="")
     if fits:
-        figure.legend(loc="outside lower center", ncols=1 if _long(groups) else 2)
+        figure.legend(loc="outside lower center", ncols=columns)
     return figure
 
 
@@ -320,17 +307,15 @@ def _sweeps(comparison: Comparison) -> Figure | None:
                     for point in points
                 ]
             )
-            style = line_style(labels.index(label), marked=True)
-            first = axes is panels[0]
-            axes.plot(strengths, mean, label=label if first else None, **style)
-            axes.fill_between(
-                strengths, mean - error, mean + error, color=style["color"], alpha=0.15, linewidth=0
-            )
+            draw_band(
+                axes, strengths, mean, mean - error, mean + error, number=labels.index(label),
+                label=label if axes is panels[0] else None,
+            )  # fmt: skip
         axes.set_title(channel)
         axes.set_xlabel("strength after each gate")
         percent_axis(axes.xaxis)
     accuracy_axis(panels[0])
-    figure.legend(loc="outside lower center", ncols=1 if max(map(len, labels)) > 28 else 2)
+    figure.legend(loc="outside lower center", ncols=1 if _long(labels) else 2)
     return figure
 
 
@@ -357,10 +342,8 @@ def _variance(comparison: Comparison) -> Figure | None:
         sizes = sorted(by_size)
         mean = np.array([np.mean(by_size[n]) for n in sizes])
         sd = np.array([np.std(by_size[n], ddof=1) if len(by_size[n]) > 1 else 0.0 for n in sizes])
-        style = line_style(number, marked=True)
-        axes.plot(sizes, mean, label=name, **style)
         low = np.maximum(mean - sd, mean / 10)
-        axes.fill_between(sizes, low, mean + sd, color=style["color"], alpha=0.15, linewidth=0)
+        draw_band(axes, sizes, mean, low, mean + sd, number=number, label=name)
     log_axis(axes)
     axes.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=7))
     axes.set_xlabel("qubits")
@@ -382,21 +365,9 @@ def _mean_rows(group: Group) -> list[dict[str, float]]:
     ]
 
 
-def _long(groups: Sequence[Group]) -> bool:
-    return max(len(group.label) for group in groups) > 28
-
-
-def _jitter(place: int, n: int) -> np.ndarray:
-    """Heights around a row's, so that equal values stay apart; the same each time."""
-    return place + 0.24 * (np.linspace(-0.5, 0.5, n) if n > 1 else np.zeros(1))
-
-
-def _names_down(axes: Any, names: Sequence[str]) -> None:
-    axes.set_yticks(range(len(names)), list(names))
-    axes.set_ylim(len(names) - 0.5, -0.5)
-    axes.yaxis.set_major_formatter(
-        FuncFormatter(lambda place, _: names[int(place)] if 0 <= place < len(names) else "")
-    )
+def _long(labels: Sequence[str]) -> bool:
+    """Whether they need the width of a page."""
+    return max(map(len, labels)) > 28
 
 
 def _history(run: Run) -> list[Mapping[str, Any]]:

@@ -1,4 +1,7 @@
-"""What was learnt of a device's noise, as one self-contained HTML page."""
+"""Pages about work on a device: a list of parts that was carried out there, and what was learnt of its noise.
+
+A list of parts: what was sent, what it cost, what came of it. Noise: the calibration beside what was learnt.
+"""
 
 from __future__ import annotations
 
@@ -7,9 +10,13 @@ from typing import Any, NamedTuple
 
 from sqdr_qiskit.reports.figures import learnt_figure
 from sqdr_qiskit.reports.page import figure_img, render
-from sqdr_qiskit.reports.tables import Table
+from sqdr_qiskit.reports.tables import NONE, Table
 
-__all__ = ["learnt_noise_page", "learnt_noise_text", "noise_verdict", "parts_markdown", "parts_page"]
+__all__ = ["learnt_noise_page", "learnt_noise_text", "parts_markdown", "parts_page"]
+
+Row = Mapping[str, Any]
+
+# ---- a list of parts ---------------------------------------------------------------------------------------
 
 
 _PARTS_NOTE = (
@@ -18,7 +25,7 @@ _PARTS_NOTE = (
 )
 
 
-def parts_page(record: Mapping[str, Any]) -> str:
+def parts_page(record: Row) -> str:
     """One HTML page that needs nothing else: no network, no script.
 
     Args:
@@ -45,7 +52,7 @@ def parts_page(record: Mapping[str, Any]) -> str:
     )
 
 
-def parts_markdown(record: Mapping[str, Any]) -> str:
+def parts_markdown(record: Row) -> str:
     """The same in Markdown; `record` as in `parts_page`."""
     sums = _sums(record)
     values, jobs = _values_table(record), _job_ids(record)
@@ -76,11 +83,11 @@ class _Sums(NamedTuple):
     used_s: float
 
 
-def _ran(record: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+def _ran(record: Row) -> list[Row]:
     return [row for row in record["parts"] if row["state"] == "done" and "learning" not in row]
 
 
-def _sums(record: Mapping[str, Any]) -> _Sums:
+def _sums(record: Row) -> _Sums:
     ran = _ran(record)
     planned, used = (sum(float(row.get(key) or 0.0) for row in ran) for key in ("planned_s", "used_s"))
     devices = ", ".join(
@@ -90,22 +97,31 @@ def _sums(record: Mapping[str, Any]) -> _Sums:
             for row in ran
         )
     )
-    n_jobs = sum(len(jobs) if isinstance(jobs := row.get("jobs"), list) else int(jobs or 0) for row in ran)
-    return _Sums(devices, n_jobs, sum(int(row.get("executions") or 0) for row in ran), planned, used)
+    n_jobs, executions = (
+        sum(_n_jobs(row) or 0 for row in ran),
+        sum(int(row.get("executions") or 0) for row in ran),
+    )
+    return _Sums(devices, n_jobs, executions, planned, used)
 
 
-def _job_ids(record: Mapping[str, Any]) -> list[tuple[str, str]]:
+def _n_jobs(row: Row) -> int | None:
+    """A rehearsal's jobs are counted, a device's named."""
+    jobs: list[str] | int | None = row.get("jobs")
+    return len(jobs) if isinstance(jobs, list) else jobs
+
+
+def _job_ids(record: Row) -> list[tuple[str, str]]:
     return [
         (row["part"], ", ".join(row["jobs"])) for row in _ran(record) if isinstance(row.get("jobs"), list)
     ]
 
 
-def _parts_table(record: Mapping[str, Any]) -> Table:
+def _parts_table(record: Row) -> Table:
     headers = ("part", "what", "state", "jobs", "planned s", "used s", "result")
     return Table(headers, tuple(map(_row, record["parts"])), frozenset({3, 4, 5}))
 
 
-def _values_table(record: Mapping[str, Any]) -> Table:
+def _values_table(record: Row) -> Table:
     headers = ("part", "layout", "error", "by shots", "slope", "mean z^2, calibration", "mean z^2, as learnt")
     cells = tuple(
         (
@@ -123,20 +139,20 @@ def _values_table(record: Mapping[str, Any]) -> Table:
     return Table(headers, cells, frozenset(range(2, 7)))
 
 
-def _row(row: Mapping[str, Any]) -> tuple[str, ...]:
-    jobs = row.get("jobs")
+def _row(row: Row) -> tuple[str, ...]:
+    n_jobs = _n_jobs(row)
     return (
         row["part"],
         row["title"],
         row["state"],
-        "" if jobs is None else str(len(jobs) if isinstance(jobs, list) else jobs),
+        "" if n_jobs is None else str(n_jobs),
         _figure(row.get("planned_s"), ".1f"),
         _figure(row.get("used_s"), ".1f"),
         _result(row),
     )
 
 
-def _result(row: Mapping[str, Any]) -> str:
+def _result(row: Row) -> str:
     if row["state"] != "done":
         return ""
     if "learning" in row:
@@ -155,6 +171,8 @@ def _figure(value: float | None, form: str) -> str:
     return "" if value is None else format(value, form)
 
 
+# ---- noise that was learnt ---------------------------------------------------------------------------------
+
 _PARAMETERS = {
     "T1": ("T1", 1e6, "µs"),
     "T2": ("T2", 1e6, "µs"),
@@ -171,15 +189,10 @@ _NOISE_NOTE = (
     "value, in units of shot noise; 1 is what shots alone would give. Its p-value counts in how uncertain "
     "the prediction itself is."
 )
-Row = Mapping[str, Any]
 
 
-def noise_verdict(found: Row) -> str:
-    """Whether what was learnt can be relied on, in a sentence or two.
-
-    Args:
-        found: `before`, `after` (chi-square per held-out value), `p_value` and `fits`.
-    """
+def _noise_verdict(found: Row) -> str:
+    """Whether what was learnt can be relied on, in a sentence or two."""
     squares = (
         f"Chi-square per value held out: {found['before']:.2f} by the calibration, {found['after']:.2f} as "
         f"learnt (p = {found['p_value']:.2g})."
@@ -198,7 +211,7 @@ def learnt_noise_text(found: Row) -> str:
     told = [one for one in found["estimates"] if one["told"]]
     return (
         f"{_samples(found)}: {found['n_fitted']} values fitted, {found['n_held_out']} held out.\n"
-        f"{noise_verdict(found)}\n"
+        f"{_noise_verdict(found)}\n"
         f"The data tell {len(told)} of {len(found['estimates'])} parameters; the others stay near the "
         f"calibration.\n{_estimates_table(told).text()}".rstrip()
     )
@@ -214,13 +227,14 @@ def learnt_noise_page(found: Row) -> str:
             by the calibration, as learnt, standard error); `made_by` (name -> value).
     """
     told = [one for one in found["estimates"] if one["told"]]
-    kinds = [
-        (_PARAMETERS[what][0], [one for one in found["estimates"] if one["what"] == what])
-        for what in _PARAMETERS
-    ]
+    moved = [one for one in told if not one["low"] <= one["calibrated"] <= one["high"]]
     counts = Table(
         ("parameter", "in these circuits", "told by the data"),
-        tuple((words, str(len(rows)), str(sum(r["told"] for r in rows))) for words, rows in kinds if rows),
+        tuple(
+            (words, str(len(own)), str(sum(one["told"] for one in own)))
+            for what, (words, _, _) in _PARAMETERS.items()
+            if (own := [one for one in found["estimates"] if one["what"] == what])
+        ),
         frozenset((1, 2)),
     )
     facts = [
@@ -235,14 +249,12 @@ def learnt_noise_page(found: Row) -> str:
         {
             "title": f"Noise of {found['backend']}, learnt",
             "subtitle": f"{_samples(found)}; {found['circuit']}, calibrated {found['calibrated']}.",
-            "verdict": noise_verdict(found),
+            "verdict": _noise_verdict(found),
             "fits": found["fits"],
             "facts": facts,
             "figure": None if figure is None else figure_img(figure, "Deviations from both predictions"),
-            "moved": _estimates_table(
-                [one for one in told if not one["low"] <= one["calibrated"] <= one["high"]]
-            ),
-            "kept": _estimates_table([one for one in told if one["low"] <= one["calibrated"] <= one["high"]]),
+            "moved": _estimates_table(moved),
+            "kept": _estimates_table([one for one in told if one not in moved]),
             "untold": _estimates_table([one for one in found["estimates"] if not one["told"]]),
             "counts": counts,
             "file": found["file"],
@@ -264,7 +276,7 @@ def _estimates_table(estimates: Sequence[Row]) -> Table:
 
         def number(value: float, factor: float = factor) -> str:
             if value >= 100.0:  # a time without an upper end
-                return "–"
+                return NONE
             return f"{factor * value if abs(value) > 1e-9 else 0.0:.3g}"  # below: rounding of a 0
 
         rows.append(

@@ -27,6 +27,7 @@ __all__ = [
     "accuracy_axis",
     "column",
     "confusion_figure",
+    "draw_band",
     "error_budget_figure",
     "expectation_figure",
     "learnt_figure",
@@ -184,14 +185,13 @@ def noise_sweep_figure(
     for number, channel in enumerate(dict.fromkeys(str(point["channel"]) for point in shown)):
         line = sorted((p for p in shown if p["channel"] == channel), key=lambda p: float(p["strength"]))
         strengths, heights = column(line, "strength"), column(line, "accuracy")
-        axes.plot(strengths, heights, label=channel_name(channel), **line_style(number, marked=True))
         error = column(line, "spread")
         if not np.isfinite(error).any():
             error = standard_error(heights, column(line, "n_images"))
-        if np.isfinite(error).any():
-            low, high = heights - np.nan_to_num(error), heights + np.nan_to_num(error)
-            colour = COLOURS[number % len(COLOURS)]
-            axes.fill_between(strengths, low, high, color=colour, alpha=0.18, linewidth=0)
+        draw_band(
+            axes, strengths, heights, heights - error, heights + error, number=number,
+            label=channel_name(channel),
+        )  # fmt: skip
     # In the legend and not beside their lines, where curves pass.
     for value, words, dashes in ((noiseless, "no noise", (4, 2)), (chance, "guessing", (1, 1.5))):
         if value is not None:
@@ -334,6 +334,16 @@ def line_style(number: int, *, marked: bool) -> dict[str, Any]:
         "linestyle": DASHES[(number + number // len(COLOURS)) % len(DASHES)],  # no pair twice among 49
         "marker": MARKERS[number % len(MARKERS)] if marked else "",
     }
+
+
+def draw_band(
+    axes: Axes, x: ArrayLike, heights: ArrayLike, low: ArrayLike, high: ArrayLike, *, number: int,
+    label: str | None, marked: bool = True,
+) -> None:  # fmt: skip
+    """The line of that number, over a band from low to high; no band where these are not numbers."""
+    style = line_style(number, marked=marked)
+    axes.plot(x, heights, label=label, **style)
+    axes.fill_between(x, low, high, color=style["color"], alpha=0.15, linewidth=0)
 
 
 def standard_error(accuracy: ArrayLike, n_images: ArrayLike) -> NDArray[np.float64]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -212,7 +213,7 @@ def _sweeps(record: Record) -> dict[str, Any]:
 
 def _jobs(record: Record) -> dict[str, Any]:
     jobs = record["hardware"]["jobs"]
-    states = [job["state"] for job in jobs]
+    states = Counter(job["state"] for job in jobs)
     rows = tuple(
         (
             job["request"],
@@ -229,7 +230,7 @@ def _jobs(record: Record) -> dict[str, Any]:
     return {
         "device": record["hardware"]["device"],
         "rehearsed": is_rehearsal(record),
-        "counts": ", ".join(f"{states.count(state)} {state}" for state in dict.fromkeys(states)),
+        "counts": ", ".join(f"{number} {state}" for state, number in states.items()),
         "sums": cost_of(jobs),
         "n": len(jobs),
         "table": Table(headers, rows, frozenset({2, 3, 5})),

@@ -1,4 +1,4 @@
-"""The transpilation report as one self-contained HTML page."""
+"""The report on a transpilation: one self-contained HTML page, the same in Markdown, the map of a device."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from scipy.spatial.distance import pdist
 
 from sqdr_qiskit.reports.figures import error_budget_figure
 from sqdr_qiskit.reports.page import circuit_drawing, figure_img, render, svg_drawing
-from sqdr_qiskit.reports.tables import Table, percent
+from sqdr_qiskit.reports.tables import NONE, Table, percent
 from sqdr_qiskit.reports.transpile_tables import (
     Row,
     Verdict,
@@ -71,14 +71,16 @@ def transpile_page(record: Mapping[str, Any]) -> str:
 
 def transpile_markdown(record: Mapping[str, Any]) -> str:
     """The same in Markdown, without drawings; `record` as in `transpile_page`."""
-    rows: Sequence[Row] = record["rows"]
     lines = [f"# {_TITLE}", "", record["subtitle"], ""]
-    for said in verdicts(rows, record["same"]):
-        own = [row for row in rows if (row["circuit"], row["device"]) == (said.circuit, said.device)]
+    for said in verdicts(record["rows"], record["same"]):
         chosen = _chosen(record, said)
-        lines += [f"## {said.circuit} on {said.device}", ""]
-        lines += [*(f"- {what}: {words}" for what, words in said.lines), "", transpile_table(own).markdown()]
-        lines += ["One change at a time:", "", changes_table(own).markdown()]
+        lines += [
+            f"## {said.circuit} on {said.device}",
+            "",
+            *(f"- {what}: {why}" for what, why in said.lines),
+        ]
+        lines += ["", transpile_table(said.rows).markdown()]
+        lines += ["One change at a time:", "", changes_table(said.rows).markdown()]
         if chosen["cost"]:
             lines += [_cost(chosen["cost"]).markdown()]
         if chosen.get("mitigation"):
@@ -100,10 +102,10 @@ def _chosen(record: Mapping[str, Any], said: Verdict) -> Mapping[str, Any]:
 
 def _part(said: Verdict, record: Mapping[str, Any]) -> dict[str, Any]:
     """All that the template shows of one circuit on one device."""
-    rows = [row for row in record["rows"] if (row["circuit"], row["device"]) == (said.circuit, said.device)]
-    device, chosen = record["devices"][said.device], _chosen(record, said)
+    rows, device, chosen = said.rows, record["devices"][said.device], _chosen(record, said)
+    mitigation, budget_s = chosen.get("mitigation"), float(chosen.get("mitigation_budget_s", 0.0))
     layouts = transpile_table(rows)
-    wins = tuple("–" if value is None else str(value) for value in _place(chosen))
+    wins = tuple(NONE if value is None else str(value) for value in _place(chosen))
     best = [row for layout in ("tiled", "whole", "as written") if (row := best_of(rows, layout)) is not None]
     budgets = {str(row["layout"]): _losses(row) for row in best}
     words = []
@@ -119,17 +121,11 @@ def _part(said: Verdict, record: Mapping[str, Any]) -> dict[str, Any]:
         "words": words,
         "layouts": layouts,
         "marked": [number for number, row in enumerate(layouts.rows) if row[:3] == wins],
-        "changes": changes_table(rows)
-        if any(row["layout"] in ("unfused", "as written") for row in rows)
-        else None,
+        "changes": changes_table(rows) if {"unfused", "as written"} & {r["layout"] for r in rows} else None,
         "gates": _gates(rows),
         "cost": _cost(chosen["cost"]) if chosen["cost"] else None,
-        "mitigation": mitigation_table(chosen["mitigation"], float(chosen["mitigation_budget_s"]))
-        if chosen.get("mitigation")
-        else None,
-        "mitigation_words": mitigation_words(chosen["mitigation"], float(chosen["mitigation_budget_s"]))
-        if chosen.get("mitigation")
-        else "",
+        "mitigation": mitigation_table(mitigation, budget_s) if mitigation else None,
+        "mitigation_words": mitigation_words(mitigation, budget_s) if mitigation else "",
         "shots": chosen["cost"][0]["shots"] // chosen["cost"][0]["circuits"] if chosen["cost"] else 0,
         "budget": figure_img(
             error_budget_figure(budgets),
@@ -192,7 +188,7 @@ def _gates(rows: Sequence[Row]) -> Table:
     cells = tuple(
         (
             ", ".join(word for word in (row["layout"], row["variation"]) if word),
-            "–" if row["level"] is None else str(row["level"]),
+            NONE if row["level"] is None else str(row["level"]),
             *(str(row["gates"].get(name, 0)) for name in names),
         )
         for row in best

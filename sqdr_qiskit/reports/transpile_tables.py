@@ -5,12 +5,12 @@ seeds, which choice wins, each separately, and by how much.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from statistics import median
 from typing import Any
 
-from sqdr_qiskit.reports.tables import Table
+from sqdr_qiskit.reports.tables import NONE, Table
 
 __all__ = [
     "Row",
@@ -72,28 +72,8 @@ def transpile_table(rows: Sequence[Row], *, title: str = "") -> Table:
         "layout", "level", "seed", "success", "success over seeds", "of all", "2q gates", "2q over seeds",
         "2q depth", "depth", "SWAPs", "pulses", "qubits", "µs", "time",
     )  # fmt: skip
-    cells = tuple(
-        (
-            str(row["layout"]),
-            "–" if row["level"] is None else str(row["level"]),
-            "–" if row["seed"] is None else str(row["seed"]),
-            percent_of(row["success"]),
-            _spread(rows, row, "success"),
-            percent_of(row["success_all"]),
-            str(row["two_qubit_gates"]),
-            _spread(rows, row, "two_qubit_gates"),
-            str(row["two_qubit_depth"]),
-            str(row["depth"]),
-            f"{row['swaps']:.3g}",
-            str(pulses(row)),
-            str(row["n_qubits"]),
-            f"{row['duration_us']:.2f}",
-            f"{1e3 * spread(rows, row, 'seconds')[1]:.0f} ms",
-        )
-        for row in best_rows(rows)
-        if not row["variation"] and row["layout"] in ("tiled", "whole")
-    )
-    return Table(headers, cells, frozenset(range(1, len(headers))), title)
+    shown = [r for r in best_rows(rows) if not r["variation"] and r["layout"] in ("tiled", "whole")]
+    return _table(headers, shown, rows, title)
 
 
 def changes_table(rows: Sequence[Row], *, title: str = "") -> Table:
@@ -102,24 +82,42 @@ def changes_table(rows: Sequence[Row], *, title: str = "") -> Table:
         "what", "seed", "success", "success over seeds", "2q gates", "2q over seeds", "2q depth", "pulses",
         "µs",
     )  # fmt: skip
-    levels = [row["level"] for row in rows if row["level"] is not None]
-    cells = tuple(
-        (
-            ", ".join(word for word in (_named(row["layout"]), row["variation"]) if word),
-            "–" if row["seed"] is None else str(row["seed"]),
-            percent_of(row["success"]),
-            _spread(rows, row, "success"),
-            str(row["two_qubit_gates"]),
-            _spread(rows, row, "two_qubit_gates"),
-            str(row["two_qubit_depth"]),
-            str(pulses(row)),
-            f"{row['duration_us']:.2f}",
-        )
+    highest = max((row["level"] for row in rows if row["level"] is not None), default=None)
+    shown = [
+        row
         for layout in ("tiled", "whole", "unfused", "as written")
         for row in best_rows(rows)
-        if row["layout"] == layout and row["level"] in (None, max(levels, default=None))
-    )
-    return Table(headers, cells, frozenset(range(1, len(headers))), title)
+        if row["layout"] == layout and row["level"] in (None, highest)
+    ]
+    return _table(headers, shown, rows, title)
+
+
+def _table(headers: Sequence[str], shown: Sequence[Row], rows: Sequence[Row], title: str) -> Table:
+    cells = tuple(tuple(_cells(row, rows)[header] for header in headers) for row in shown)
+    return Table(tuple(headers), cells, frozenset(range(1, len(headers))), title)
+
+
+def _cells(row: Row, rows: Sequence[Row]) -> dict[str, str]:
+    """Header -> what a table says of a row, among the rows of all seeds."""
+    what = {"unfused": "whole, Rots not fused"}.get(row["layout"], row["layout"])
+    return {
+        "what": ", ".join(word for word in (what, row["variation"]) if word),
+        "layout": str(row["layout"]),
+        "level": NONE if row["level"] is None else str(row["level"]),
+        "seed": NONE if row["seed"] is None else str(row["seed"]),
+        "success": percent_of(row["success"]),
+        "success over seeds": _spread(rows, row, "success"),
+        "of all": percent_of(row["success_all"]),
+        "2q gates": str(row["two_qubit_gates"]),
+        "2q over seeds": _spread(rows, row, "two_qubit_gates"),
+        "2q depth": str(row["two_qubit_depth"]),
+        "depth": str(row["depth"]),
+        "SWAPs": f"{row['swaps']:.3g}",
+        "pulses": str(pulses(row)),
+        "qubits": str(row["n_qubits"]),
+        "µs": f"{row['duration_us']:.2f}",
+        "time": f"{1e3 * spread(rows, row, 'seconds')[1]:.0f} ms",
+    }
 
 
 def percent_of(value: float) -> str:
@@ -131,13 +129,9 @@ def percent_of(value: float) -> str:
     return f"{100 * value:.2g} %"
 
 
-def _named(layout: str) -> str:
-    return {"unfused": "whole, Rots not fused"}.get(layout, layout)
-
-
 def _spread(rows: Sequence[Row], row: Row, what: str) -> str:
     if row["seed"] is None:
-        return "–"
+        return NONE
     values = spread(rows, row, what)
     if what == "success":
         return " / ".join(percent_of(value).removesuffix(" %") for value in values)
@@ -154,11 +148,13 @@ class Verdict:
     Attributes:
         circuit: The circuit.
         device: The device.
+        rows: The findings of both.
         lines: What was chosen between, and what wins by how much.
     """
 
     circuit: str
     device: str
+    rows: Sequence[Row]
     lines: tuple[tuple[str, str], ...]
 
 
@@ -170,17 +166,21 @@ def verdicts(rows: Sequence[Row], same: Mapping[str, Sequence[str]] | None = Non
         same: For each circuit the variations that come to the same gates as the circuit as given.
     """
     found = []
-    for circuit, device in _pairs(rows):
+    for circuit, device in dict.fromkeys((str(row["circuit"]), str(row["device"])) for row in rows):
         own = [row for row in rows if (row["circuit"], row["device"]) == (circuit, device)]
         level = max((row["level"] for row in own if row["level"] is not None), default=None)
-        lines = [
-            ("layout", _layout(own)),
-            ("fusing turns", _fusing(own, level)),
-            ("last entangling layer", _last(own, level, (same or {}).get(circuit, ()))),
-            ("entangler", _entangler(own, level)),
-            ("against Qiskit alone", _alone(own, level)),
-        ]
-        found.append(Verdict(circuit, device, tuple((what, words) for what, words in lines if words)))
+        whole, written = best_of(own, "whole", level=level), best_of(own, "as written")
+        lines = {
+            "layout": _layout(own),
+            "fusing turns": _against("Fused", whole, "not fused", best_of(own, "unfused")),
+            "last entangling layer": _last(own, level, (same or {}).get(circuit, ())),
+            "entangler": _entangler(own, level),
+            "against Qiskit alone": _against(
+                "Fusing and leaving dead gates out", whole, "Qiskit alone", written
+            ),
+        }
+        said = tuple((what, words) for what, words in lines.items() if words)
+        found.append(Verdict(circuit, device, own, said))
     return found
 
 
@@ -213,24 +213,16 @@ def _layout(rows: Sequence[Row]) -> str:
     return words
 
 
-def _fusing(rows: Sequence[Row], level: int | None) -> str:
-    return _against("Fused", best_of(rows, "whole", level=level), "not fused", best_of(rows, "unfused"))
-
-
 def _last(rows: Sequence[Row], level: int | None, same: Sequence[str]) -> str:
     name = next((n for n in (*same, *_variations(rows)) if n.startswith("last layer ")), None)
     if name is None:
         return ""
     one, other = ("On", "off") if name.endswith("off") else ("Off", "on")
-    written = _against(one, best_of(rows, "as written"), other, best_of(rows, "as written", name))
     if name in same:
         words = "It reaches no output: tiles and the whole circuit leave it out by themselves, on or off."
+        written = _against(one, best_of(rows, "as written"), other, best_of(rows, "as written", name))
         return f"{words} By Qiskit alone: {written}" if written else words
-    words = _against(
-        one, best_of(rows, "whole", level=level), other, best_of(rows, "whole", name, level=level)
-    )
-    tiles = _against(one, best_of(rows, "tiled"), other, best_of(rows, "tiled", name))
-    return _both(words, tiles)
+    return _both(*_varied(rows, level, name, one, other))
 
 
 def _entangler(rows: Sequence[Row], level: int | None) -> str:
@@ -238,18 +230,21 @@ def _entangler(rows: Sequence[Row], level: int | None) -> str:
     if name is None:
         return ""
     one, other = ("The ring", "the line") if name.endswith("line") else ("The line", "the ring")
-    words = _against(
-        one, best_of(rows, "whole", level=level), other, best_of(rows, "whole", name, level=level)
-    )
-    tiles = _against(one, best_of(rows, "tiled"), other, best_of(rows, "tiled", name))
+    words, tiles = _varied(rows, level, name, one, other)
     if tiles:
         tiles += " A line's two ends have one neighbour, so their tiles are smaller; all others are the same."
     return _both(words, tiles)
 
 
-def _alone(rows: Sequence[Row], level: int | None) -> str:
-    whole, written = best_of(rows, "whole", level=level), best_of(rows, "as written")
-    return _against("Fusing and leaving dead gates out", whole, "Qiskit alone", written)
+def _variations(rows: Sequence[Row]) -> list[str]:
+    return list(dict.fromkeys(str(row["variation"]) for row in rows if row["variation"]))
+
+
+def _varied(rows: Sequence[Row], level: int | None, name: str, one: str, other: str) -> tuple[str, str]:
+    """The circuit as given (`one`) against a variation of it, whole and in tiles."""
+    whole, changed = best_of(rows, "whole", level=level), best_of(rows, "whole", name, level=level)
+    tiles = _against(one, best_of(rows, "tiled"), other, best_of(rows, "tiled", name))
+    return _against(one, whole, other, changed), tiles
 
 
 def _both(whole: str, tiles: str) -> str:
@@ -259,10 +254,6 @@ def _both(whole: str, tiles: str) -> str:
         if words
     ]
     return " ".join((*parts, "It is another circuit, to be trained as such.")) if parts else ""
-
-
-def _variations(rows: Sequence[Row]) -> list[str]:
-    return list(dict.fromkeys(str(row["variation"]) for row in rows if row["variation"]))
 
 
 def _against(one: str, first: Row | None, other: str, second: Row | None) -> str:
@@ -311,23 +302,15 @@ def _chance(better: float, worse: float) -> str:
     return f"{words} ({100 * (1 - 1 / fewer):.0f} % fewer errors)"
 
 
-def _pairs(rows: Iterable[Row]) -> list[tuple[str, str]]:
-    """Circuits and devices, in order of appearance."""
-    return list(dict.fromkeys((str(row["circuit"]), str(row["device"])) for row in rows))
+# ---- error mitigation --------------------------------------------------------------------------------------
 
 
 def mitigation_table(rows: Sequence[Mapping[str, Any]], budget_s: float) -> Table:
     """Error mitigation compared: rows of `jobs.transpile_report.MitigationRow` as plain values."""
     headers = (
-        "mitigation",
-        "bias",
-        "by shots",
-        "error",
-        "executions",
-        "quantum time",
-        f"shots in {budget_s:g} s",
+        "mitigation", "bias", "by shots", "error", "executions", "quantum time", f"shots in {budget_s:g} s",
         "error then",
-    )
+    )  # fmt: skip
     cells = tuple(
         (
             _how(row),
@@ -336,8 +319,8 @@ def mitigation_table(rows: Sequence[Mapping[str, Any]], budget_s: float) -> Tabl
             f"{row['rms_error']:.4f}",
             f"{row['overhead']:.3g} x",
             f"{row['qpu_seconds']:,.1f} s",
-            "–" if row["shots_at_budget"] is None else f"{row['shots_at_budget']:,}",
-            "–" if row["rms_error_at_budget"] is None else f"{row['rms_error_at_budget']:.4f}",
+            NONE if row["shots_at_budget"] is None else f"{row['shots_at_budget']:,}",
+            NONE if row["rms_error_at_budget"] is None else f"{row['rms_error_at_budget']:.4f}",
         )
         for row in rows
     )
@@ -353,16 +336,13 @@ def mitigation_words(rows: Sequence[Mapping[str, Any]], budget_s: float) -> str:
     best = next((row for row in rows if row["wins"]), None)
     if best is None:
         return f"{budget_s:g} s allow no method as much as 64 shots a circuit."
-    first = rows[0]["rms_error_at_budget"]
-    gain = ""
+    first, gain = rows[0]["rms_error_at_budget"], ""
     if best is not rows[0] and rows[0]["method"] == "none" and first is not None:
         gain = f", {first / best['rms_error_at_budget']:.2f} times less than without"
-    return (
+    words = (
         f"{_how(best)} wins at {budget_s:g} s: error {best['rms_error_at_budget']:.4f} (root mean square "
         f"of an output){gain}. By the calibration, at random angles; what it does not hold is not in it."
-        + (
-            " RX: qubits turned with one pulse instead of two (--fractional)."
-            if any(row.get("fractional") for row in rows)
-            else ""
-        )
     )
+    if any(row.get("fractional") for row in rows):
+        words += " RX: qubits turned with one pulse instead of two (--fractional)."
+    return words

@@ -14,7 +14,8 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, MaxNLocator, NullFormatter
 
 from sqdr_qiskit.errors import ArgumentError
-from sqdr_qiskit.reports.page import COLOURS, COLUMN, DASHES, MARKERS, PAGE, house_style, new_figure
+from sqdr_qiskit.reports.figures import draw_band
+from sqdr_qiskit.reports.page import COLOURS, COLUMN, PAGE, house_style, new_figure
 from sqdr_qiskit.reports.tables import NONE, Table
 
 __all__ = [
@@ -72,13 +73,8 @@ def variance_figure(points: Sequence[Row], *, title: str = "", subtitle: str = "
             n = [int(point["n_qubits"]) for point in own]
             heights = np.array([point["variance_first"] for point in own])
             errors = np.array([point["standard_error"] for point in own])
-            colour = COLOURS[number % len(COLOURS)]
-            axes.plot(
-                n, heights, label=_NAMES.get(name, name), color=colour, marker=MARKERS[number],
-                linestyle=DASHES[number],
-            )  # fmt: skip
             low = np.maximum(heights - errors, heights / 10)
-            axes.fill_between(n, low, heights + errors, color=colour, alpha=0.15, linewidth=0)
+            draw_band(axes, n, heights, low, heights + errors, number=number, label=_NAMES.get(name, name))
         log_axis(axes)
         axes.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=7))
         axes.set_title(_PANELS.get(kind, kind))

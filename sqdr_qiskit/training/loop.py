@@ -145,6 +145,7 @@ class _Run:
         self.n_steps = self.steps_per_epoch * recipe.epochs
         self.events: EventLog | None = None
         self.stopwatch = Stopwatch()
+        self.first_step_s: float | None = None  # of this sitting; kernels are compiled or read in it
         self.validation_s = 0.0
 
     # ---- beginning -----------------------------------------------------------------------------------------
@@ -203,6 +204,9 @@ class _Run:
             self.stopwatch.start_step()
             self._step(epoch, step, order[step * size : (step + 1) * size])
             self.stopwatch.end_step()
+            if self.first_step_s is None and self.n_steps > 1:
+                self.first_step_s = sum(self.stopwatch.seconds.values())
+                self.stopwatch.reset()
             state.step = step + 1
             if progress is not None:
                 progress(self._progress(epoch, step))
@@ -309,17 +313,21 @@ class _Run:
     def write_state(self) -> None:
         """Note the time spent, and write the state."""
         self._require_finite(self.state.epoch)
-        for stage, spent in {**self.stopwatch.seconds, "validation": self.validation_s}.items():
-            self.state.seconds[stage] = self.state.seconds.get(stage, 0.0) + spent
+        spent = {"first_step": self.first_step_s or 0.0, "validation": self.validation_s}
+        for stage, seconds in {**self.stopwatch.seconds, **spent}.items():
+            self.state.seconds[stage] = self.state.seconds.get(stage, 0.0) + seconds
         self.stopwatch.reset()
-        self.validation_s = 0.0
+        self.first_step_s, self.validation_s = 0.0, 0.0
         self.files.write_state(self.state, self.model, self.average, self.optimiser)
 
     def outcome(self) -> Outcome:
         state = self.state
         staged = {stage: state.seconds.get(stage, 0.0) for stage in ("encoder", "circuit", "rest")}
-        spent = sum(staged.values())
+        spent, first = sum(staged.values()), state.seconds.get("first_step", 0.0)
         n_images = len(state.history) * len(self.labels)
+        n_timed = n_images - state.sittings * self.recipe.batch_size if first else n_images
+        if n_timed <= 0:  # each sitting had one step
+            n_timed, spent = n_images, spent + first
         return Outcome(
             best=self.files.checkpoint(state.best_weights, state.best),
             last=self.files.checkpoint(self.average.values, state.history[-1]),
@@ -327,7 +335,7 @@ class _Run:
             stopped_early=state.epoch < self.recipe.epochs,
             seconds=dict(state.seconds),
             shares={stage: value / spent if spent else 0.0 for stage, value in staged.items()},
-            samples_per_s=n_images / spent if spent else 0.0,
+            samples_per_s=n_timed / spent if spent else 0.0,
             sittings=state.sittings,
         )
 

@@ -140,6 +140,15 @@ def test_many_pictures_are_counted_in_a_label_not_listed() -> None:
     assert [group.label for group in compare_runs(asked).groups] == ["12 inputs", "3 inputs"]
 
 
+def test_an_inference_without_truths_is_not_compared(runs: list[dict[str, Any]]) -> None:
+    known = {**run(0, 0.9), "task": "infer"}
+    unknown = {**known, "folder": "runs/own", "accuracy": None}
+    with pytest.raises(ArgumentError, match="whose classes are known, but 'runs/own' is an inference on"):
+        compare_runs([*runs, unknown])
+    begun = {**unknown, "state": "unfinished"}
+    assert len(compare_runs([known, begun]).groups) == 1
+
+
 def test_controls_are_not_set_beside_the_paper_s_number() -> None:
     groups = compare_runs([run(0, 0.9, model=name) for name in ("circuit", "grouped-tanh")]).groups
     assert [group.paper is None for group in groups] == [False, True]

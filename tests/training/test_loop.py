@@ -124,7 +124,7 @@ def test_the_images_of_each_step_and_each_look_are_named_before_they_are_asked_a
     assert sorted(name for names, _ in asked for name in names) == sorted(pictures)
 
 
-def test_the_time_to_go_leaves_the_compilation_of_the_first_step_out(
+def test_rates_and_the_time_to_go_leave_the_compilation_of_the_first_step_out(
     model: SQDRCNN,
     settings: ModelSettings,
     data: DataSplits,
@@ -141,11 +141,17 @@ def test_the_time_to_go_leaves_the_compilation_of_the_first_step_out(
     monkeypatch.setattr(loop, "perf_counter", lambda: clock[0])
     monkeypatch.setattr(model, "encode", slow_once)
     seen: list[TrainingProgress] = []
-    train(
-        model, settings, data, recipe.changed(epochs=1, batch_size=8), folder=tmp_path, progress=seen.append
-    )
+    few = recipe.changed(epochs=1, batch_size=8)
+    outcome = train(model, settings, data, few, folder=tmp_path / "a", progress=seen.append)
     assert [now.seconds_left for now in seen[1:]] == list(range(len(seen) - 2, -1, -1))
     assert seen[-1].samples_per_s == 8.0
+    assert outcome.samples_per_s == 8.0
+    assert outcome.seconds["first_step"] == 100.0
+    assert outcome.shares["encoder"] == 1.0
+    clock[0] = 0.0
+    one = recipe.changed(epochs=1, batch_size=len(data.train))
+    outcome = train(model, settings, data, one, folder=tmp_path / "b")
+    assert outcome.samples_per_s == len(data.train) / 100  # there is no other step
 
 
 def test_a_long_run_notes_epochs_alone(
