@@ -19,10 +19,10 @@ from typing import Any
 
 import numpy as np
 from matplotlib.ticker import FuncFormatter, MaxNLocator
-from sqdr_qiskit.reports.drawings import example_ways, spike_strip
 
 from docs.results import SIZES, one_group
 from sqdr_qiskit.reports.page import COLOURS, PAGE, figure_svg, house_style, new_figure, pixels_img
+from sqdr_qiskit.reports.run_page import example_ways, spike_strip
 
 __all__ = ["accuracy_figure", "main", "one_image", "read_speeds", "speed_figure"]
 

@@ -85,8 +85,8 @@ class Outcome:
         history: One row for each epoch: epoch, loss, accuracy, validation accuracy and loss, learning rate,
             seconds.
         stopped_early: Whether patience ran out.
-        seconds: Wall time by stage: encoder, circuit, rest, validation; apart from them the first step of each
-            sitting, in which kernels are compiled.
+        seconds: Wall time by stage: encoder, circuit, rest, validation; and of each sitting's first step, in
+            which kernels are compiled.
         shares: Share of encoder, circuit and rest in the other training steps.
         samples_per_s: Training images per second of these, validation not counted.
         sittings: How often the run was started.
