@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pkgutil
 import re
 from pathlib import Path
 from xml.etree import ElementTree
@@ -63,6 +64,31 @@ def test_the_files_that_a_page_names_are_there(page: Path) -> None:
     """`rooms/of/code.py`, from the package or from the repository's root."""
     for named in re.findall(r"`([\w./-]+/[\w.-]+\.(?:py|md|toml))`", page.read_text(encoding="utf-8")):
         assert any((root / named).exists() for root in (_ROOT / "sqdr_qiskit", _ROOT)), named
+
+
+_ROOMS = {path.stem for path in (_ROOT / "sqdr_qiskit").iterdir() if path.suffix in ("", ".py")}
+
+
+def _resolves(name: str) -> bool:
+    try:
+        pkgutil.resolve_name(f"sqdr_qiskit.{name}")
+    except AttributeError:
+        parent, _, field = name.rpartition(".")
+        return field in getattr(pkgutil.resolve_name(f"sqdr_qiskit.{parent}"), "__annotations__", {})
+    except ImportError:
+        return False
+    return True
+
+
+def test_the_names_that_pages_and_docstrings_give_are_there() -> None:
+    """`room.module.name`, or `room.name` of what the room itself offers."""
+    missing = []
+    for path in (*_PAGES, *(_ROOT / "sqdr_qiskit").rglob("*.py")):
+        for name in re.findall(r"`(?:sqdr_qiskit\.)?([a-z_]+(?:\.\w+)+)`", path.read_text(encoding="utf-8")):
+            room, _, rest = name.partition(".")
+            if room in _ROOMS and rest not in ("py", "toml", "json", "csv") and not _resolves(name):
+                missing.append(f"{path.relative_to(_ROOT)}: {name}")
+    assert missing == []
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)

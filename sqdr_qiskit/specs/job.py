@@ -78,7 +78,7 @@ class JobSpec:
 
     A value of None leaves the choice to the recipe, the backend or the checkpoint. To add an option, add a
     field here, and use it where it acts: an option that `feeds` settings (`training.recipes.Recipe`,
-    `gradients.GradientOptions`, `runtime.RuntimeSettings`) overrules their field of the same name.
+    `gradients.GradientOptions`, `runtime.estimators.RuntimeSettings`) overrules their field of the same name.
 
     Raises:
         ArgumentError: A value is out of range.
