@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -226,26 +225,28 @@ def _device_facts(device: DeviceSnapshot) -> dict[str, Any]:
 
 
 def _page(spec: NoiseSpec, facts: dict[str, Any]) -> str:
-    lines = [f"{spec.name}: {spec.title}", f"Source: {spec.source}"]
-    if "device" in facts:
-        device = facts["device"]
-        lines += [
-            "",
-            f"{device['name']}: {device['n_qubits']} qubits, calibrated {device['calibrated']}",
-            "",
-            "Medians:",
-        ]
-        lines += [f"  {key:<10}{value:>12.5g}" for key, value in device["medians"].items()]
-        lines += ["", "Median gate errors (average infidelity):"]
-        for name, error in device["median_gate_errors"].items():
-            lines.append(f"  {name:<10}{'unknown' if error is None else format(error, '.4g'):>12}")
-        if device["learnt"]:
-            lines += ["", f"Learnt on qubits {', '.join(map(str, device['learnt']))}."]
-        for kind, turned in device["rotations"].items():
-            if turned:
-                lines += ["", f"Pairs that turn too far ({kind}, mrad):"]
-                lines += [f"  {f'{a}-{b}':<10}{1e3 * angle:>12.3g}" for a, b, angle in turned]
-        return "\n".join(lines)
+    lines = _device_lines(facts["device"]) if "device" in facts else _channel_lines(facts)
+    return "\n".join([f"{spec.name}: {spec.title}", f"Source: {spec.source}", *lines])
+
+
+def _device_lines(device: dict[str, Any]) -> list[str]:
+    head = f"{device['name']}: {device['n_qubits']} qubits, calibrated {device['calibrated']}"
+    lines = ["", head, "", "Medians:"]
+    lines += [f"  {key:<10}{value:>12.5g}" for key, value in device["medians"].items()]
+    lines += ["", "Median gate errors (average infidelity):"]
+    for name, error in device["median_gate_errors"].items():
+        lines.append(f"  {name:<10}{'unknown' if error is None else format(error, '.4g'):>12}")
+    if device["learnt"]:
+        lines += ["", f"Learnt on qubits {', '.join(map(str, device['learnt']))}."]
+    for kind, turned in device["rotations"].items():
+        if turned:
+            lines += ["", f"Pairs that turn too far ({kind}, mrad):"]
+            lines += [f"  {f'{a}-{b}':<10}{1e3 * angle:>12.3g}" for a, b, angle in turned]
+    return lines
+
+
+def _channel_lines(facts: dict[str, Any]) -> list[str]:
+    lines = []
     for channel in facts["channels"]:
         lines += ["", f"{channel['description']} after {', '.join(channel['after'])}{_where(channel)}"]
         for number, operator in enumerate(channel["kraus"]):
@@ -255,28 +256,23 @@ def _page(spec: NoiseSpec, facts: dict[str, Any]) -> str:
         lines.append(f"  average gate fidelity = {channel['average_gate_fidelity']:.6f}")
     for readout in facts["readout"]:
         qubits = "all qubits" if readout["qubits"] is None else f"qubits {readout['qubits']}"
-        lines += [
-            "",
-            f"Readout of {qubits}: 1 for |0> with {readout['p01']:g}, 0 for |1> with {readout['p10']:g}",
-        ]
+        told = f"1 for |0> with {readout['p01']:g}, 0 for |1> with {readout['p10']:g}"
+        lines += ["", f"Readout of {qubits}: {told}"]
     if "does_not_fit" in facts:
         lines += ["", f"Not on {facts['circuit']}: {facts['does_not_fit']}"]
     for gate in facts.get("gates", []):
-        places = ", ".join("-".join(str(q) for q in qubits) for qubits in gate["qubits"])
+        places = ", ".join("-".join(map(str, qubits)) for qubits in gate["qubits"])
         lines += ["", f"All that follows `{gate['gate']}` of {facts['circuit']} (qubits {places}):"]
         for number, matrix in enumerate(gate.get("on_each_qubit", [gate["pauli_transfer_matrix"]])):
             which = f" on its qubit {number}" if "on_each_qubit" in gate else ""
             lines += _labelled(f"  Pauli transfer matrix{which} = ", matrix)
         lines.append(f"  average gate fidelity = {gate['average_gate_fidelity']:.6f}")
-    return "\n".join(lines)
+    return lines
 
 
 def _where(channel: dict[str, Any]) -> str:
-    if channel["qubits"] is not None:
-        return f", on qubits {json.dumps(channel['qubits'])}"
-    if channel["pairs"] is not None:
-        return f", on pairs {json.dumps(channel['pairs'])}"
-    return ""
+    places = (f", on {kind} {channel[kind]}" for kind in ("qubits", "pairs") if channel[kind] is not None)
+    return next(places, "")
 
 
 def _labelled(label: str, matrix: list[list[complex]] | list[list[float]]) -> list[str]:

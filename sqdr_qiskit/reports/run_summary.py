@@ -38,10 +38,9 @@ def headline(record: Record) -> str:
     """How well the run did, in one line."""
     right, of = _score(record)
     if of:
-        what = "images" if record["kind"] == "infer" else "test images"
         if of < 100:
-            return f"{right} of {of} {what} right"
-        return f"{percent(right / of)} of {of:,} {what} right"
+            return f"{right} of {of} {_images(record)} right"
+        return f"{percent(right / of)} of {of:,} {_images(record)} right"
     if record["kind"] == "train":
         done, wanted = _epochs(record)
         best = (record.get("best") or {}).get("validation_accuracy")
@@ -86,6 +85,10 @@ def _score(record: Record) -> tuple[int, int]:
     return sum(a["truth"] == a["class"] for a in answers), len(answers)
 
 
+def _images(record: Record) -> str:
+    return "images" if record["kind"] == "infer" else "test images"
+
+
 def _well(record: Record) -> str:
     right, of = _score(record)
     if of:
@@ -102,10 +105,9 @@ def _well_lines(record: Record) -> list[str]:
     right, of = _score(record)
     lines = []
     if of:
-        what = "images" if record["kind"] == "infer" else "test images"
         error = math.sqrt(right / of * (1 - right / of) / of)
         spread = f", standard error {percent(error, 1)}" if error else ""  # of all or none it says nothing
-        lines.append(f"{right:,} of {of:,} {what} right{spread}")
+        lines.append(f"{right:,} of {of:,} {_images(record)} right{spread}")
     lines += [f"{source}: {percent(accuracy)}" for source, accuracy in promises(record)]
     names = record.get("class_names") or ()
     if names:
