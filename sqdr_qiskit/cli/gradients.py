@@ -18,8 +18,8 @@ from sqdr_qiskit.cli.options import job_option, out_option, typed_command
 from sqdr_qiskit.errors import ArgumentError
 
 if TYPE_CHECKING:
-    from sqdr_qiskit.jobs.gradient_check import GradientCheck
     from sqdr_qiskit.reports.tables import Table
+    from sqdr_qiskit.training.gradient_studies import GradientCheck
 
 __all__ = ["gradient_check", "gradient_variance"]
 
@@ -37,7 +37,7 @@ def gradient_check(
 ) -> None:
     """Exact, packed, stock, finite-difference and SPSA gradients: values, errors, executions."""
     print_note("loading PyTorch and Qiskit")
-    from sqdr_qiskit.jobs.gradient_check import check_gradients
+    from sqdr_qiskit.training.gradient_studies import check_gradients
 
     found = check_gradients(
         circuit or "2b-9q",

@@ -128,7 +128,8 @@ def doctor(
     ledger of its own: cut short at any moment, --resume FOLDER goes on.
     """
     print_note("loading Qiskit")
-    from sqdr_qiskit.jobs.doctor import compare_with_twin, examine, smoke_job
+    from sqdr_qiskit.jobs.doctor import examine, smoke_job
+    from sqdr_qiskit.jobs.noise_learning import compare_with_twin
     from sqdr_qiskit.jobs.settings import choose_checkpoint
 
     if not send and resume is None and out is not None:

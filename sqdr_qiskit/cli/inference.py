@@ -261,8 +261,7 @@ def perform_inference(
     """
     print_note("loading PyTorch and Qiskit")
     from sqdr_qiskit.jobs.hardware import has_ledger
-    from sqdr_qiskit.jobs.inference import carry_out_inference
-    from sqdr_qiskit.jobs.inference import infer as classify
+    from sqdr_qiskit.jobs.inference import carry_out_inference, classify
     from sqdr_qiskit.jobs.settings import choose_checkpoint, settled
 
     chosen = choose_checkpoint(job.checkpoint, dataset=job.dataset or None, pictures=bool(job.input))

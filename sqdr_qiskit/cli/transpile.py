@@ -199,8 +199,8 @@ def cost(
 ) -> None:
     """Executions, shots, jobs and quantum seconds of a plan, beside what stock EstimatorQNN would need."""
     print_note("loading Qiskit")
-    from sqdr_qiskit.jobs.cost import OPEN_PLAN_S, plan_cost, within
-    from sqdr_qiskit.jobs.mitigation import methods_named, mitigation_of
+    from sqdr_qiskit.jobs.cost import OPEN_PLAN_S, plan_cost
+    from sqdr_qiskit.jobs.transpile_report import methods_named, mitigation_of
     from sqdr_qiskit.runtime.budget import Ceiling
 
     if freeze not in (None, "encoder"):
@@ -226,7 +226,7 @@ def cost(
         device=device,
         freeze=freeze is not None,
     )
-    reason = within(plan, Ceiling(max_qpu_seconds=max_qpu_seconds, max_executions=max_executions))
+    reason = plan.packed.above(Ceiling(max_qpu_seconds=max_qpu_seconds, max_executions=max_executions))
     budget = max_qpu_seconds or OPEN_PLAN_S
     rows = None if mitigation is None else mitigation_of(plan, circuit, mitigation, budget_s=budget)
     if as_json and reason is None:

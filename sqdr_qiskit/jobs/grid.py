@@ -63,7 +63,7 @@ _QUICK = {
     "averaging",
     "patience",
 }
-_STAGES = ("encoder", "circuit", "rest", "validation")
+_STAGES = ("first_step", "encoder", "circuit", "rest", "validation")
 # A Dask worker may have several threads, and a training sets torch as a whole.
 _IN_THIS_PROCESS = threading.Lock()
 
@@ -448,7 +448,3 @@ def _row(file: JobFile, job: JobSpec, folder: Path) -> dict[str, Any]:
             "seconds": round(math.fsum(record["timings_s"].get(k, 0.0) for k in _STAGES), 1),
             "folder": folder.name,
         }
-    return row
-
-
-_STAGES = ("first_step", "encoder", "circuit", "rest", "validation")

@@ -358,7 +358,7 @@ def example_ways(example: Mapping[str, Any], where: str) -> Markup:
     """Spikes of the features, their rates, and the expectation values they lead to, qubit by qubit.
 
     Args:
-        example: See `jobs.examples.examples`.
+        example: See `jobs.run_report.examples`.
         where: What the run ran on.
     """
     exact, ran = example["exact"]["expectations"], (example["ran"] or {}).get("expectations")
