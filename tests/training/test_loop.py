@@ -138,7 +138,8 @@ def test_rates_and_the_time_to_go_leave_the_compilation_of_the_first_step_out(
         clock[0] += 1.0 if clock[0] else 100.0
         return encode(images)
 
-    monkeypatch.setattr(loop, "perf_counter", lambda: clock[0])
+    for module in (loop, metrics):
+        monkeypatch.setattr(module, "perf_counter", lambda: clock[0])
     monkeypatch.setattr(model, "encode", slow_once)
     seen: list[TrainingProgress] = []
     few = recipe.changed(epochs=1, batch_size=8)
