@@ -20,12 +20,12 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeAlias
 import typer
 
 from sqdr_qiskit import records
-from sqdr_qiskit.errors import Interrupted
+from sqdr_qiskit.errors import Interrupted, printable
 from sqdr_qiskit.parallel import kernels_are_kept
 
 if TYPE_CHECKING:
     from sqdr_qiskit.jobs.hardware import Hardware
-    from sqdr_qiskit.runtime.waiting import Attention, Waiting
+    from sqdr_qiskit.runtime import Attention, Waiting
     from sqdr_qiskit.training.state import TrainingProgress
 
 __all__ = [

@@ -23,7 +23,7 @@ from sqdr_qiskit.cli.options import HelpCommand, OutOption, ResumeOption, resume
 from sqdr_qiskit.errors import ArgumentError, CatalogError, SqdrError
 
 if TYPE_CHECKING:
-    from sqdr_qiskit.backends.listing import Listed
+    from sqdr_qiskit.devices.names import Listed
     from sqdr_qiskit.devices.twin import Comparison
     from sqdr_qiskit.jobs.doctor import Finding
     from sqdr_qiskit.jobs.hardware import Collected
@@ -46,12 +46,14 @@ def backends(
     """
     print_note("loading Qiskit")
     from sqdr_qiskit.backends import BACKENDS
-    from sqdr_qiskit.backends.listing import account_devices, snapshots
+    from sqdr_qiskit.devices.names import snapshots
 
     simulators = [name for name in BACKENDS if "<" not in name]
     devices: list[Listed] = []
     why_none = "not asked for" if offline else None
     if not offline:
+        from sqdr_qiskit.runtime.accounts import account_devices
+
         try:
             devices = account_devices()
         except SqdrError as error:
@@ -258,7 +260,7 @@ def show(
 def collect(folder: _Run, *, as_json: JsonOption = False) -> int:
     """Wait for a run's jobs and keep their results; `--resume` of the run then uses them. Sends nothing."""
     from sqdr_qiskit.jobs.hardware import collect_jobs
-    from sqdr_qiskit.runtime.waiting import Attention
+    from sqdr_qiskit.runtime import Attention
 
     attention = Attention()
     with leaving_allowed(attention):

@@ -149,7 +149,16 @@ _ROTATION_SLOTS: dict[str, tuple[int | None, ...]] = {
 
 @dataclass(frozen=True, eq=False)
 class Block:
-    """A tile as it was written; its fields are those of `tiles.tiles.Tile`."""
+    """A tile as it was written.
+
+    Attributes:
+        wires: The tiled circuit's qubits it stands on, ascending.
+        qubits: For each of them the qubit of the original circuit (the normal form's name) that it stands
+            for.
+        operations: The normal form's operations on it, by number, ascending.
+        rotations: For each of the normal form's rotations on it (by the number of the operation), its number
+            among the tiled circuit's rotations.
+    """
 
     wires: tuple[int, ...]
     qubits: tuple[int, ...]

@@ -25,7 +25,7 @@ from sqdr_qiskit.errors import ArgumentError, BackendError, CheckpointError, Spe
 from sqdr_qiskit.jobs.hardware import Hardware
 from sqdr_qiskit.jobs.parts import PARTS_RECORD, carry_out_parts, on_backend
 from sqdr_qiskit.reports.device_pages import parts_markdown
-from sqdr_qiskit.runtime.waiting import Waiting
+from sqdr_qiskit.runtime import Waiting
 from sqdr_qiskit.specs.job_file import JobFile, read_job
 from tests.stub.fixtures import stub
 from tests.stub.server import StubServer
