@@ -63,12 +63,12 @@ def _check_text(found: GradientCheck, n_derivatives: int) -> str:
         f"{found.circuit} on {found.backend}, {shots}, one random sample; errors against `{found.reference}`"
     )
     methods = tuple(
-        (m.name, f"{m.executions:,}", f"{m.largest_error:.2e}", f"{m.mean_square_error:.2e}")
+        (m.name, f"{m.executions:,}", f"{m.largest_error:.2e}", f"{m.root_mean_square_error:.2e}")
         for m in found.methods
     )
     right = frozenset(range(1, len(methods) + 1))
     text = Table(("", "executions", "largest error", "rms error"), methods, right, f"{head}\n").text()
-    text += "".join(f"{name}: left out. {reason}\n" for name, reason in found.skipped)
+    text += "".join(f"{one['name']}: left out. {one['reason']}\n" for one in found.skipped)
     exact = found.methods[0].jacobian
     largest = np.argsort(-np.abs(exact), axis=None, kind="stable")[: min(n_derivatives, exact.size)]
     derivatives = []
