@@ -45,8 +45,7 @@ from sqdr_qiskit.devices.programs import (
 )
 from sqdr_qiskit.devices.transpilation import compile_for_device
 from sqdr_qiskit.errors import ArgumentError, BackendError
-from sqdr_qiskit.simulators import CircuitCache
-from sqdr_qiskit.simulators.exact import distinct_observables
+from sqdr_qiskit.simulators import CircuitCache, distinct_observables, in_shape
 
 __all__ = [
     "DEFAULT_SHOTS",
@@ -351,10 +350,9 @@ class _Work:
             for table, name in ((means, "evs"), (errors, "stds")):
                 together = np.concatenate([np.asarray(result[name]) for result in results], axis=1)
                 table[:, list(of.terms)] = of.unfold(together, self.batch)
-        # Observables broadcast against parameters by index: every pair was measured anyway.
-        rows = np.arange(self.batch).reshape(self.pub.parameter_values.shape)
-        chosen = self.program.observables(means)[rows, self.which]
-        spread = self.program.spread(errors)[rows, self.which]
+        # Every observable was measured at every row anyway.
+        chosen = in_shape(self.pub, self.program.observables(means), self.which)
+        spread = in_shape(self.pub, self.program.spread(errors), self.which)
         metadata = {
             "target_precision": self.precision,
             "shots": shots_of(self.precision),

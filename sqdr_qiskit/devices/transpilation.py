@@ -41,7 +41,7 @@ from sqdr_qiskit.devices.programs import (
 )
 from sqdr_qiskit.errors import UnsupportedError
 from sqdr_qiskit.lightcone.angles import prepared
-from sqdr_qiskit.lightcone.cones import pauli_terms, pull
+from sqdr_qiskit.lightcone.cones import common_cone, pauli_terms
 from sqdr_qiskit.lightcone.operations import CZ, NormalForm, Operation, PairChannel, normal_form
 from sqdr_qiskit.specs.device import LayoutSpec
 from sqdr_qiskit.tiles import TiledCircuit, tile_circuit
@@ -341,7 +341,7 @@ def route(
     words = tuple(on_qubits(term, dict(enumerate(final)), chip.n_qubits) for term in logical.terms)
     form = normal_form(routed)
     # Routing puts nothing new on a cone, but Qiskit keeps what no reading depends on.
-    alive = _alive(form, words)
+    _, alive = common_cone(form, [term for word in words for term in pauli_terms(word, form)])
     column = {parameter: i for i, parameter in enumerate(logical.circuit.parameters)}
     coefficients = np.zeros((len(form.coefficients), len(column)))
     coefficients[:, [column[p] for p in routed.parameters]] = form.coefficients
@@ -394,17 +394,6 @@ def _pulses(circuit: QuantumCircuit) -> tuple[QuantumCircuit, NDArray[np.float64
             if number < 2:
                 written.sx(item.qubits)
     return written, shift
-
-
-def _alive(form: NormalForm, words: Sequence[SparsePauliOp]) -> list[int]:
-    """Numbers of the operations that any of the words depends on: all cones in one walk back."""
-    sets = dict.fromkeys(range(form.n_qubits), 1)  # bits 1, 2, 4, 8: I, X, Y, Z can stand there
-    for word in words:
-        for term in pauli_terms(word, form):
-            for qubit, letter in term.paulis:
-                sets[qubit] |= 1 << letter
-    numbers = range(len(form.operations) - 1, -1, -1)
-    return sorted(number for number in numbers if pull(form.operations[number], sets))
 
 
 def _cost(part: Round, chip: Chip) -> float:

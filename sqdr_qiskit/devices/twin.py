@@ -33,9 +33,8 @@ from sqdr_qiskit.devices.estimator import DeviceEstimator, Handle, Request, shot
 from sqdr_qiskit.devices.programs import DeviceProgram, Round
 from sqdr_qiskit.errors import ArgumentError
 from sqdr_qiskit.lightcone.engine import ExactEngine
-from sqdr_qiskit.simulators import CircuitCache
+from sqdr_qiskit.simulators import CircuitCache, TermSums, distinct_observables, in_shape, parameter_rows
 from sqdr_qiskit.simulators.aer import AerConeEstimator
-from sqdr_qiskit.simulators.exact import distinct_observables
 from sqdr_qiskit.tiles.turns import Turns
 
 __all__ = [
@@ -166,34 +165,19 @@ class _Exact:
 
     def __init__(self, pub: EstimatorPub, chip: Chip) -> None:
         observables, self._which = distinct_observables(pub.observables)
-        words: dict[str, int] = {}
-        entries = []
-        self._constants = np.zeros(len(observables))
-        for row, observable in enumerate(observables):
-            for word, coefficient in observable.to_list():
-                if word.strip("I"):
-                    entries.append((row, words.setdefault(word, len(words)), coefficient.real))
-                else:
-                    self._constants[row] += coefficient.real
-        self._weights = np.zeros((len(observables), len(words)))
-        for row, column, coefficient in entries:
-            self._weights[row, column] += coefficient
+        self._sums = TermSums(
+            [[(word if word.strip("I") else "", c.real) for word, c in o.to_list()] for o in observables]
+        )
         # Word by word, since shots are drawn of words: a sum of several has no readings of its own.
-        self._engine = chip_engine(pub.circuit, [SparsePauliOp([word]) for word in words], chip)
+        self._engine = chip_engine(pub.circuit, [SparsePauliOp([word]) for word in self._sums.terms], chip)
 
     def run(self, pub: EstimatorPub, shots: int | None, seeds: ShotSeeds) -> tuple[_Float, _Float]:
-        parameters = pub.parameter_values.as_array(pub.circuit.parameters)
-        parameters = parameters.reshape(pub.parameter_values.size, pub.circuit.num_parameters)
-        terms = self._engine.values(parameters)
-        errors = np.zeros_like(terms)
+        parameters = parameter_rows(pub)
+        means = self._engine.values(parameters)
         if shots is not None:
-            terms = draw(terms, shots, seeds.next(parameters, pub.circuit, shots))
-            # Of readings of +-1; rounding may put an expectation a little beyond 1.
-            errors = np.sqrt(np.maximum(0.0, 1.0 - terms**2) / shots)
-        values = terms @ self._weights.T + self._constants
-        spread = np.sqrt(errors**2 @ self._weights.T**2)
-        rows = np.arange(len(values)).reshape(pub.parameter_values.shape)
-        return np.asarray(values[rows, self._which]), np.asarray(spread[rows, self._which])
+            means = draw(means, shots, seeds.next(parameters, pub.circuit, shots))
+        values, errors = self._sums.values(means), self._sums.errors(means, shots)
+        return in_shape(pub, values, self._which), in_shape(pub, errors, self._which)
 
 
 class _Aer:

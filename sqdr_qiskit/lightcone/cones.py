@@ -35,7 +35,6 @@ __all__ = [
     "ONLY_IZ",
     "pauli_terms",
     "PauliTerm",
-    "pull",
     "tight_cone",
 ]
 
@@ -144,7 +143,7 @@ def tight_cone(form: NormalForm, term: PauliTerm) -> Cone:
     while True:
         kept = _lively(form, operations)
         sets = _measured(form, term)
-        alive = tuple(number for number in reversed(kept) if pull(form.operations[number], sets))[::-1]
+        alive = tuple(number for number in reversed(kept) if _pull(form.operations[number], sets))[::-1]
         if alive == operations:
             return _cone(form, term, operations)
         operations = alive
@@ -184,7 +183,7 @@ def nested(cones: Sequence[Cone]) -> list[list[int]]:
 def _lively(form: NormalForm, operations: Collection[int]) -> list[int]:
     """Those of a circuit's operations that do something to |0...0>; the others may be left out together."""
     sets = dict.fromkeys(range(form.n_qubits), ONLY_IZ)
-    return [number for number in sorted(operations) if pull(form.operations[number], sets, forward=True)]
+    return [number for number in sorted(operations) if _pull(form.operations[number], sets, forward=True)]
 
 
 @dataclass(frozen=True)
@@ -215,7 +214,7 @@ def flow(form: NormalForm, operations: Sequence[int], terms: Sequence[PauliTerm]
         op = form.operations[number]
         if isinstance(op, Rotation | Fixed):
             before[number] = sets[op.qubit]
-        pull(op, sets, forward=True)
+        _pull(op, sets, forward=True)
     # Term by term: the sets of all terms at once would allow pairs of Paulis that no term has.
     for term in terms:
         sets = _measured(form, term)
@@ -223,7 +222,7 @@ def flow(form: NormalForm, operations: Sequence[int], terms: Sequence[PauliTerm]
             op = form.operations[number]
             if isinstance(op, Rotation | Fixed):
                 after[number] = after.get(number, 0) | sets[op.qubit]
-            pull(op, sets)
+            _pull(op, sets)
     return Flow(before, after)
 
 
@@ -240,7 +239,7 @@ def _pulled_back(form: NormalForm, sets: dict[int, int], pairs: Sequence[PairRot
     while index >= 0:
         pair = whole.get(index)
         begin = index if pair is None else pair.begin
-        if pull(form.operations[index], sets) if pair is None else _pull_pair(pair, sets):
+        if _pull(form.operations[index], sets) if pair is None else _pull_pair(pair, sets):
             alive += range(index, begin - 1, -1)
         index = begin - 1
     alive.reverse()
@@ -248,7 +247,7 @@ def _pulled_back(form: NormalForm, sets: dict[int, int], pairs: Sequence[PairRot
 
 
 def _pull_pair(pair: PairRotation, sets: dict[int, int]) -> bool:
-    """`pull` for a rotation about P Q: what commutes stays, all else becomes itself and its product."""
+    """`_pull` for a rotation about P Q: what commutes stays, all else becomes itself and its product."""
     (first, second), (p, q) = pair.qubits, pair.letters
     reached_first = reached_second = 0
     for a in range(4):
@@ -263,7 +262,7 @@ def _pull_pair(pair: PairRotation, sets: dict[int, int]) -> bool:
     return bool(reached_first)
 
 
-def pull(op: Operation, sets: dict[int, int], *, forward: bool = False) -> bool:
+def _pull(op: Operation, sets: dict[int, int], *, forward: bool = False) -> bool:
     """Pull the sets of an observable back through `op`, or push those of a state `forward`; whether that
     changes any Pauli of theirs.
     """

@@ -90,7 +90,7 @@ class Fixed:
 
     @cached_property
     def pulled(self) -> dict[int, int]:
-        """What `cones.pull` found for each set of Paulis so far; -1 where it changes none of them."""
+        """What `cones._pull` found for each set of Paulis so far; -1 where it changes none of them."""
         return {}
 
     @cached_property

@@ -48,10 +48,10 @@ from sqdr_qiskit.noise_models.aer_model import (
 )
 from sqdr_qiskit.noise_models.build import build_noise_model, with_places
 from sqdr_qiskit.parallel import free_memory, n_threads, readable
-from sqdr_qiskit.simulators import CircuitCache
+from sqdr_qiskit.simulators import CircuitCache, TermSums, distinct_observables, in_shape, parameter_rows
 from sqdr_qiskit.simulators.aer_runner import AerRunner, Measurement, measurements_for
-from sqdr_qiskit.simulators.cone_programs import ConeProgram, NoiseLabels, build_programs
-from sqdr_qiskit.simulators.exact import EngineMaker, distinct_observables
+from sqdr_qiskit.simulators.cone_programs import ConeProgram, NoiseLabels, Pauli, build_programs
+from sqdr_qiskit.simulators.exact import EngineMaker
 from sqdr_qiskit.specs.noise import NoiseSpec
 
 __all__ = [
@@ -231,26 +231,17 @@ class AerConeEstimator(BaseEstimatorV2):
     def _pub(self, pub: EstimatorPub) -> PubResult:
         observables, which = distinct_observables(pub.observables)
         plan = self._plan(pub.circuit, observables)
-        parameters = pub.parameter_values.as_array(pub.circuit.parameters)
-        batch = math.prod(pub.parameter_values.shape)
-        parameters = np.ascontiguousarray(
-            parameters.reshape(batch, pub.circuit.num_parameters), dtype=np.float64
-        )
+        parameters = parameter_rows(pub)
         check_finite(parameters)
         if plan.stage is not None:
             parameters = plan.stage.values(parameters)
         shots = self._shots(pub.precision)
         if shots is None:
-            terms = plan.expectations(parameters)
-            values = terms @ plan.weights.T + plan.constants
-            errors = np.zeros_like(values)
+            means = plan.expectations(parameters)
         else:
-            terms = plan.samples(parameters, shots, self._seed_for(parameters, pub.circuit, shots))
-            values = terms @ plan.weights.T + plan.constants
-            # A mean of readings +1 and -1 has the variance (1 - mean^2) / shots; terms count as independent.
-            errors = np.sqrt(np.maximum(0.0, 1.0 - terms**2) @ (plan.weights.T**2) / shots)
-        rows = np.arange(len(values)).reshape(pub.parameter_values.shape)
-        evs, stds = np.asarray(values[rows, which]), np.asarray(errors[rows, which])
+            means = plan.samples(parameters, shots, self._seed_for(parameters, pub.circuit, shots))
+        evs = in_shape(pub, plan.sums.values(means), which)
+        stds = in_shape(pub, plan.sums.errors(means, shots), which)
         metadata = {
             "target_precision": pub.precision,
             "shots": shots,
@@ -296,18 +287,17 @@ class AerConeEstimator(BaseEstimatorV2):
 
 @dataclass(frozen=True)
 class _Plan:
-    """Programs for one circuit; observable o is sum_t weights[o, t] * term t + constants[o]."""
+    """Programs for one circuit, and the observables as sums of the terms that they give."""
 
     programs: tuple[ConeProgram, ...]
     measurements: tuple[tuple[Measurement, ...], ...]
-    weights: NDArray[np.float64]
-    constants: NDArray[np.float64]
+    sums: TermSums[Pauli]
     runner: AerRunner
     stage: AngleStage | None
 
     def expectations(self, parameters: NDArray[np.float64]) -> NDArray[np.float64]:
         """Exact expectation of every term, shape (batch, n_terms)."""
-        terms = np.zeros((len(parameters), self.weights.shape[1]))
+        terms = np.zeros((len(parameters), len(self.sums.terms)))
         if self.programs and len(parameters):
             for program, values in zip(
                 self.programs, self.runner.expectations(self.programs, parameters), strict=True
@@ -317,7 +307,7 @@ class _Plan:
 
     def samples(self, parameters: NDArray[np.float64], shots: int, seed: int) -> NDArray[np.float64]:
         """Sampled mean of every term, shape (batch, n_terms)."""
-        terms = np.zeros((len(parameters), self.weights.shape[1]))
+        terms = np.zeros((len(parameters), len(self.sums.terms)))
         runs = [
             (program, measurement)
             for program, together in zip(self.programs, self.measurements, strict=True)
@@ -342,21 +332,9 @@ def _make_plan(
     form = normal_form(bound.circuit, bound.channels)
     if not sampled:  # samples get their readout error from Aer, exact values from the observable
         observables = [bound.read(observable) for observable in observables]
-    # Each Pauli string is computed once, whichever observables have it.
-    numbers: dict[tuple[tuple[int, int], ...], int] = {}
-    entries: list[tuple[int, int, float]] = []
-    constants = np.zeros(len(observables))
-    for row, observable in enumerate(observables):
-        for term in pauli_terms(observable, form):
-            if term.paulis:
-                entries.append((row, numbers.setdefault(term.paulis, len(numbers)), term.coefficient))
-            else:
-                constants[row] += term.coefficient
-    weights = np.zeros((len(observables), len(numbers)))
-    for row, column, coefficient in entries:
-        weights[row, column] += coefficient
+    sums = TermSums([[(term.paulis, term.coefficient) for term in pauli_terms(o, form)] for o in observables])
     labels = NoiseLabels()
-    cones = [cone(form, PauliTerm(1.0, paulis), whole=True) for paulis in numbers]
+    cones = [cone(form, PauliTerm(1.0, paulis), whole=True) for paulis in sums.terms]
     programs = build_programs(bound.circuit, form, cones, bound.model, labels)
     widest = max((program.n_qubits for program in programs), default=1)
     resets = any(kind_of(item.operation) == "reset" for item in bound.circuit.data)
@@ -372,8 +350,7 @@ def _make_plan(
     return _Plan(
         programs,
         measurements,
-        weights,
-        constants,
+        sums,
         AerRunner(labels.model, method=method, device=device),
         bound.stage,
     )

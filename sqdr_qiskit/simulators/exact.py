@@ -24,9 +24,9 @@ from qiskit.quantum_info import SparsePauliOp
 
 from sqdr_qiskit.errors import ArgumentError
 from sqdr_qiskit.lightcone.engine import ExactEngine
-from sqdr_qiskit.simulators import CircuitCache
+from sqdr_qiskit.simulators import CircuitCache, distinct_observables, in_shape, parameter_rows
 
-__all__ = ["distinct_observables", "EngineMaker", "ExactEstimator", "FinishedJob"]
+__all__ = ["EngineMaker", "ExactEstimator", "FinishedJob"]
 
 
 class FinishedJob(BasePrimitiveJob[PrimitiveResult[PubResult], JobStatus]):
@@ -139,10 +139,7 @@ class ExactEstimator(BaseEstimatorV2):
         if last is None or last[0] is not pub.observables:
             last = self._last = (pub.observables, *distinct_observables(pub.observables))
         engine = self.engine(pub.circuit, last[1])
-        parameters = pub.parameter_values.as_array(pub.circuit.parameters)
-        values = engine.values(parameters.reshape(pub.parameter_values.size, pub.circuit.num_parameters))
-        rows = np.arange(len(values)).reshape(pub.parameter_values.shape)
-        evs = np.asarray(values[rows, last[2]])
+        evs = in_shape(pub, engine.values(parameter_rows(pub)), last[2])
         stds = np.zeros_like(evs)
         if self.default_precision > 0.0 and pub.precision:
             evs = np.asarray(np.random.default_rng(self.seed).normal(evs, pub.precision))
@@ -151,18 +148,3 @@ class ExactEstimator(BaseEstimatorV2):
             DataBin(evs=evs, stds=stds, shape=evs.shape),
             metadata={"target_precision": pub.precision, "circuit_metadata": pub.circuit.metadata},
         )
-
-
-def distinct_observables(observables: ObservablesArray) -> tuple[list[SparsePauliOp], NDArray[np.int64]]:
-    """The distinct observables of an array, and for each of its places the number of its observable."""
-    numbers: dict[tuple[tuple[str, float], ...], int] = {}
-    which = np.zeros(observables.shape, dtype=np.int64)
-    operators = observables.sparse_observables_array()
-    found: list[SparsePauliOp] = []
-    for index in np.ndindex(*observables.shape):
-        key = tuple(observables[index].items())
-        if key not in numbers:
-            numbers[key] = len(found)
-            found.append(SparsePauliOp.from_sparse_observable(operators[index]))
-        which[index] = numbers[key]
-    return found, which
