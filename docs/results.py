@@ -126,8 +126,7 @@ def _mean(group: Group) -> str:
     spread = group.spread
     if spread is None:
         return _NOT_RUN
-    sd = "" if spread.sd is None else f" ± {100 * spread.sd:.2f}"
-    return f"{100 * spread.mean:.2f}{sd} ({spread.n})"
+    return f"{spread.text()} ({spread.n})"
 
 
 def _chosen(group: Group) -> str:
@@ -249,9 +248,7 @@ def _controls(circuit: str, dataset: str) -> Callable[[], Rows]:
 def _difference(pair: Paired | None) -> list[str]:
     if pair is None:
         return ["–"] * 3
-    known = pair.low is not None and pair.high is not None
-    interval = f"{100 * (pair.low or 0):+.2f} to {100 * (pair.high or 0):+.2f}" if known else "–"
-    return [f"{100 * pair.mean:+.2f}", interval, "–" if pair.p_holm is None else f"{pair.p_holm:.2g}"]
+    return [f"{100 * pair.mean:+.2f}", pair.interval(), "–" if pair.p_holm is None else f"{pair.p_holm:.2g}"]
 
 
 def _pretrained() -> Rows:

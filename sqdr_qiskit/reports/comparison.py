@@ -128,9 +128,9 @@ class Comparison:
                     group.label,
                     NONE if parameters is None else f"{parameters:,}",
                     str(len(values)) + (f" of {len(group.runs)}" if len(values) < len(group.runs) else ""),
-                    _with_spread(found),
+                    NONE if found is None else found.text(),
                     f"{100 * min(values):.2f} to {100 * max(values):.2f}" if len(values) > 1 else NONE,
-                    _with_spread(group.validation),
+                    NONE if group.validation is None else group.validation.text(),
                     NONE if paper is None else f"{100 * paper['accuracy']:.2f}",
                     above,
                     duration(median(seconds)) if seconds else NONE,
@@ -149,12 +149,9 @@ class Comparison:
             if pair is None:
                 rows.append((other, reference, "0", NONE, NONE, NONE, NONE))
                 continue
-            known = pair.low is not None and pair.high is not None
-            interval = f"{100 * (pair.low or 0):+.2f} to {100 * (pair.high or 0):+.2f}" if known else NONE
             numbers = [NONE if p is None else f"{p:.3g}" for p in (pair.p, pair.p_holm)]
-            rows.append(
-                (other, reference, str(len(pair.seeds)), f"{100 * pair.mean:+.2f}", interval, *numbers)
-            )
+            points = f"{100 * pair.mean:+.2f}"
+            rows.append((other, reference, str(len(pair.seeds)), points, pair.interval(), *numbers))
         headers = ("run", "against", "pairs", "points", "95 % interval", "Wilcoxon p", "after Holm")
         return Table(headers, tuple(rows), frozenset(range(2, len(headers))))
 
@@ -240,7 +237,7 @@ def _label(settings: Mapping[str, Any]) -> str:
 def _said(key: str, value: Any) -> str:
     words = key.replace("_", " ")
     if value is None:
-        return f"no {words}" if key in ("noise", "control", "shots") else ""
+        return f"no {words}" if key in ("noise", "shots") else ""
     if isinstance(value, bool):
         return words if value else f"no {words}"
     if key in _PLAIN:
@@ -259,19 +256,12 @@ def _paper(run: Run) -> Mapping[str, Any] | None:
 
 
 def _pairs(groups: Sequence[Group], reference: str | None) -> dict[tuple[str, str], Paired | None]:
-    chosen: Group | None = None
-    if reference is not None:
-        chosen = next(
-            (
-                g
-                for g in groups
-                if reference == g.label or any(reference in (r["run"], r["folder"]) for r in g.runs)
-            ),
-            None,
-        )
-        if chosen is None:
-            names = "; ".join(group.label for group in groups)
-            raise ArgumentError(f"Argument `reference` must be one of {names}, but is {reference!r}.")
+    named = [
+        g for g in groups if reference in (g.label, *(r[key] for r in g.runs for key in ("run", "folder")))
+    ]
+    if reference is not None and not named:
+        names = "; ".join(group.label for group in groups)
+        raise ArgumentError(f"Argument `reference` must be one of {names}, but is {reference!r}.")
     by_data: dict[tuple[str, ...], list[Group]] = {}
     for group in groups:
         if group.by_seed:
@@ -281,17 +271,10 @@ def _pairs(groups: Sequence[Group], reference: str | None) -> dict[tuple[str, st
             by_data.setdefault(tuple(str(group.runs[0][key]) for key in of), []).append(group)
     found: dict[tuple[str, str], Paired | None] = {}
     for own in by_data.values():
-        first = chosen if chosen in own else own[0]
-        assert first is not None
+        first = next((group for group in named if group in own), own[0])
         others = {group.label: group.by_seed for group in own if group is not first}
         found |= {(first.label, name): pair for name, pair in compare_pairs(first.by_seed, others).items()}
     return found
-
-
-def _with_spread(found: Spread | None) -> str:
-    if found is None:
-        return NONE
-    return f"{100 * found.mean:.2f}" + ("" if found.sd is None else f" ± {100 * found.sd:.2f}")
 
 
 # ---- statistics of paired seeds ----------------------------------------------------------------------------
@@ -307,6 +290,10 @@ class Spread:
     n: int
     mean: float
     sd: float | None
+
+    def text(self) -> str:
+        """In per cent, `92.98 ± 0.70`."""
+        return f"{100 * self.mean:.2f}" + ("" if self.sd is None else f" ± {100 * self.sd:.2f}")
 
 
 @dataclass(frozen=True)
@@ -332,6 +319,12 @@ class Paired:
     high: float | None
     p: float | None
     p_holm: float | None = None
+
+    def interval(self) -> str:
+        """In points, `-0.10 to +0.42`; a dash for one pair."""
+        if self.low is None or self.high is None:
+            return NONE
+        return f"{100 * self.low:+.2f} to {100 * self.high:+.2f}"
 
 
 def spread_of(values: Sequence[float]) -> Spread:
@@ -407,20 +400,16 @@ def verdict(reference: str, other: str, pair: Paired | None) -> str:
     """One sentence that says what these pairs establish, and no more."""
     if pair is None:
         return f"{other} and {reference} share no seed: nothing can be said of their difference."
-    points = f"{abs(100 * pair.mean):.2f} points"
-    n = len(pair.seeds)
-    if pair.low is None or pair.high is None or pair.p_holm is None:
-        return f"{other} is {points} {_side(pair.mean)} {reference} in the one seed they share: no evidence."
-    interval = f"95 % interval {100 * pair.low:+.2f} to {100 * pair.high:+.2f}"
-    tested = f"{n} paired seeds, Wilcoxon p = {pair.p_holm:.3g} after Holm"
+    n, side = len(pair.seeds), "above" if pair.mean >= 0 else "below"
+    told = f"{other} is {abs(100 * pair.mean):.2f} points {side} {reference}"
+    if pair.p_holm is None:
+        return f"{told} in the one seed they share: no evidence."
+    found = f"95 % interval {pair.interval()}; {n} paired seeds, Wilcoxon p = {pair.p_holm:.3g} after Holm"
     if pair.p_holm <= _LEVEL:
-        return f"{other} is {points} {_side(pair.mean)} {reference} ({interval}; {tested}): established."
+        return f"{told} ({found}): established."
     if 2.0 ** (1 - n) > _LEVEL:
-        return (
-            f"{other} is {points} {_side(pair.mean)} {reference} on average ({interval}; {tested}): so few "
-            "seeds cannot establish a difference by this test."
-        )
-    return f"No difference between {other} and {reference} is established ({interval}; {tested})."
+        return f"{told} on average ({found}): so few seeds cannot establish a difference by this test."
+    return f"No difference between {other} and {reference} is established ({found})."
 
 
 def _paired(seeds: tuple[int, ...], differences: Sequence[float]) -> Paired:
@@ -434,7 +423,3 @@ def _paired(seeds: tuple[int, ...], differences: Sequence[float]) -> Paired:
     if rounded.any():
         p = float(stats.wilcoxon(rounded, zero_method="pratt", method="auto").pvalue)
     return Paired(seeds, tuple(differences), found.mean, found.sd, low, high, p)
-
-
-def _side(mean: float) -> str:
-    return "above" if mean >= 0 else "below"
