@@ -18,7 +18,8 @@ from sqdr_qiskit.devices.programs import layout_options
 from sqdr_qiskit.devices.transpilation import compile_for_device
 from sqdr_qiskit.errors import ArgumentError, SqdrError
 from sqdr_qiskit.jobs.cost import OPEN_PLAN_S, place_of, plan_cost
-from sqdr_qiskit.jobs.hardware import Watch, unwatched
+from sqdr_qiskit.jobs.hardware import Watch
+from sqdr_qiskit.runtime import nobody
 from sqdr_qiskit.specs.job import JobSpec
 
 if TYPE_CHECKING:
@@ -75,7 +76,7 @@ class Examination:
         return all(finding.state != BAD for finding in self.findings)
 
 
-def examine(device: str, *, watch: Watch = unwatched, now: datetime | None = None) -> Examination:
+def examine(device: str, *, watch: Watch = nobody, now: datetime | None = None) -> Examination:
     """Look at everything that a job on a device needs; nothing is sent.
 
     Args:

@@ -13,12 +13,12 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 from sqdr_qiskit.backends import Backend
 from sqdr_qiskit.devices.names import is_hardware
 from sqdr_qiskit.errors import ArgumentError, RunError, SqdrError, StorageError
+from sqdr_qiskit.runtime import Attention, Detached, Leaving, Waiting, nobody
 from sqdr_qiskit.runtime.ledger import UNDER_WAY, Entry, Ledger
 from sqdr_qiskit.specs.job import JOB_OPTIONS, JobSpec
 
 if TYPE_CHECKING:  # the runtime's client takes a second to import
     from sqdr_qiskit.devices.chip import Chip
-    from sqdr_qiskit.runtime import Attention, Detached, Waiting
     from sqdr_qiskit.runtime.accounts import Connection
     from sqdr_qiskit.runtime.budget import Ceiling
     from sqdr_qiskit.runtime.sender import RuntimeSender
@@ -37,7 +37,6 @@ __all__ = [
     "left",
     "rehearsal_facts",
     "runtime_settings",
-    "unwatched",
     "Watch",
 ]
 
@@ -45,11 +44,7 @@ CEILINGS = tuple(name for name, one in JOB_OPTIONS.items() if one.may_change and
 """Options of a job that bound what a run may spend; they may change when it is taken up again."""
 
 
-Watch: TypeAlias = "Callable[[Waiting], None]"
-
-
-def unwatched(now: Waiting) -> None:
-    """Watch, and say nothing."""
+Watch: TypeAlias = Callable[[Waiting], None]
 
 
 def has_ledger(job: JobSpec) -> bool:
@@ -69,7 +64,7 @@ class Hardware:
         ledger: Opened when the run's folder is known.
     """
 
-    watch: Watch = unwatched
+    watch: Watch = nobody
     attention: Attention | None = None
     ledger: Ledger = field(default_factory=Ledger)
     _connection: Connection | None = None
@@ -168,8 +163,6 @@ class Hardware:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        from sqdr_qiskit.runtime import Leaving
-
         try:
             if isinstance(error, Leaving) and self.attention is not None and self.ledger.is_open:
                 jobs = None
@@ -274,7 +267,7 @@ class Collected:
 def collect_jobs(
     folder: str | os.PathLike[str],
     *,
-    watch: Watch = unwatched,
+    watch: Watch = nobody,
     attention: Attention | None = None,
 ) -> Collected:
     """Wait for every job of a run that is under way, and put the results on its ledger.
@@ -285,7 +278,6 @@ def collect_jobs(
         CheckpointError: The folder has no ledger.
         SqdrError: The account does not work, or the user left.
     """
-    from sqdr_qiskit.runtime import Leaving
     from sqdr_qiskit.runtime.sender import wait_for_result
 
     failed: list[tuple[Entry, str]] = []
@@ -316,7 +308,7 @@ def collect_jobs(
         return Collected(tuple(ledger.entries()), tuple(failed))
 
 
-def cancel_jobs(folder: str | os.PathLike[str], *, watch: Watch = unwatched) -> Collected:
+def cancel_jobs(folder: str | os.PathLike[str], *, watch: Watch = nobody) -> Collected:
     """Cancel every job of a run that is under way.
 
     Raises:
@@ -336,8 +328,6 @@ def left(ledger: Ledger, jobs: JobService | None, attention: Attention) -> Detac
         jobs: Its jobs; None if nothing was sent in this sitting.
         attention: Counts the wishes.
     """
-    from sqdr_qiskit.runtime import Detached
-
     entries = _under_way(ledger)
     if not entries:
         return Detached(f"Left; no job is under way. --resume {ledger.title} goes on from here.")
