@@ -296,7 +296,7 @@ class DeviceEstimator(BaseEstimatorV2):
         # All before the first: a ceiling that would be exceeded stops the whole, not what is left of it.
         self.sender.announce(
             [
-                Request([part.pub for part in request], request[0].precision, number)
+                Request([part.pub for part in request], request[0].pub.precision, number)
                 for request, number in zip(requests, executions, strict=True)
             ]
         )
@@ -305,7 +305,7 @@ class DeviceEstimator(BaseEstimatorV2):
         for number, request in enumerate(requests, start=1):
             pubs_of = [part.pub for part in request]
             label = f"{number}/{len(requests)}"
-            sent.append((self.sender.send(pubs_of, precision=request[0].precision, label=label), request))
+            sent.append((self.sender.send(pubs_of, precision=request[0].pub.precision, label=label), request))
         return DeviceJob(self.sender, works, sent)
 
     def _work(self, pub: EstimatorPub) -> _Work:
@@ -325,7 +325,6 @@ class _Part:
     """A PUB that is sent as one."""
 
     pub: EstimatorPub
-    precision: float
     executions: int
     instructions: int
 
@@ -436,7 +435,7 @@ def _parts(of: Round, rows: _Float, precision: float) -> list[_Part]:
     executions = executions_of([one], precision)
     most = max(1, min(MOST_EXECUTIONS // executions, MOST_INSTRUCTIONS // of.instructions))
     cuts = [rows[start : start + most] for start in range(0, len(rows), most)]
-    return [_Part(pub(some), precision, executions * len(some), of.instructions * len(some)) for some in cuts]
+    return [_Part(pub(some), executions * len(some), of.instructions * len(some)) for some in cuts]
 
 
 def _pack(parts: Sequence[_Part]) -> list[list[_Part]]:
@@ -447,7 +446,7 @@ def _pack(parts: Sequence[_Part]) -> list[list[_Part]]:
         # Only with the last one: packed in order, a run that is resumed makes the same requests again.
         if (
             last
-            and last[0].precision == part.precision
+            and last[0].pub.precision == part.pub.precision
             and sum(other.executions for other in last) + part.executions <= MOST_EXECUTIONS
             and sum(other.instructions for other in last) + part.instructions <= MOST_INSTRUCTIONS
         ):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import time
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass, field
@@ -126,41 +127,32 @@ def count(program: DeviceProgram, chip: Chip, task: Task, *, seconds: float, n_s
         seconds: Time it took.
         n_source: Two-qubit gates of the source.
     """
-    gates: dict[str, int] = {}
-    losses: dict[str, float] = {}
-    two_qubit = depth = two_qubit_depth = n_qubits = n_tiles = 0
-    duration = cost = 0.0
-    for part in program.rounds:
-        first = part.copies[0].circuit
-        measured = [qubit for qubit in part.measured if any(qubit in tile for tile in part.tiles[0])]
-        success = estimate_success(first, chip, measured)
-        for name, times in first.count_ops().items():
-            gates[name] = gates.get(name, 0) + int(times)
-        for name, loss in success.parts.items():
-            losses[name] = losses.get(name, 0.0) + loss
-        number, deep = two_qubit_gates(first)
-        two_qubit += number
-        two_qubit_depth = max(two_qubit_depth, deep)
-        depth = max(depth, first.depth(lambda item: item.operation.name != "rz"))
-        n_qubits = max(n_qubits, len({qubit for tile in part.tiles[0] for qubit in tile}))
-        n_tiles += len(part.tiles[0])
-        duration = max(duration, success.duration)
-        cost += success.cost
+    circuits = [part.copies[0].circuit for part in program.rounds]
+    counted = [two_qubit_gates(circuit) for circuit in circuits]
+    two_qubit = sum(number for number, _ in counted)
+    successes = [
+        # Of one copy: the others read the same on qubits of their own.
+        estimate_success(
+            circuit, chip, [q for q in part.measured if any(q in tile for tile in part.tiles[0])]
+        )
+        for circuit, part in zip(circuits, program.rounds, strict=True)
+    ]
+    cost = sum(success.cost for success in successes)
     return Finding(
         task=task,
-        tiles=tuple(part.tiles for part in program.rounds),
-        gates=dict(sorted(gates.items())),
+        tiles=program.tiles,
+        gates=dict(sorted(sum((Counter(circuit.count_ops()) for circuit in circuits), Counter()).items())),
         two_qubit_gates=two_qubit,
-        two_qubit_depth=two_qubit_depth,
-        depth=depth,
+        two_qubit_depth=max(deep for _, deep in counted),
+        depth=max(circuit.depth(lambda item: item.operation.name != "rz") for circuit in circuits),
         swaps=0.0 if task.layout == "tiled" else max(0, two_qubit - n_source) / 3,
-        n_qubits=n_qubits,
+        n_qubits=max(len({qubit for tile in part.tiles[0] for qubit in tile}) for part in program.rounds),
         copies=max(len(part.copies) for part in program.rounds),
         rounds=len(program.rounds),
-        duration_us=1e6 * duration,
-        success=float(np.exp(-cost / n_tiles)),
+        duration_us=1e6 * max(success.duration for success in successes),
+        success=float(np.exp(-cost / sum(len(part.tiles[0]) for part in program.rounds))),
         success_all=float(np.exp(-cost)),
-        losses=losses,
+        losses={name: sum(one.parts[name] for one in successes) for name in successes[0].parts},
         seconds=seconds,
     )
 

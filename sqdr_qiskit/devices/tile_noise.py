@@ -70,13 +70,10 @@ def tiles_of(program: DeviceProgram, chip: Chip, inner: _Float, places: _Int) ->
 
         def beside(tile: NoisyTile, copy: int, n: int = n_copies) -> _Int:
             """The sample that stands on another place while one of the tile's is run."""
-            return np.array(
-                [
-                    at.get((int(pubs[s]), int(places[s]) // n * n + copy), last[int(pubs[s])])
-                    for s in tile.samples
-                ],
-                dtype=np.int64,
-            )
+            rows = [(int(pubs[s]), int(places[s])) for s in tile.samples]
+            # The last row is filled up with the last sample.
+            found = [at.get((pub, place // n * n + copy), last[pub]) for pub, place in rows]
+            return np.array(found, dtype=np.int64)
 
         near = {
             qubit: [(other, 0.0) for other in chip.neighbours.get(qubit, ()) if other in owner]
@@ -120,10 +117,8 @@ def require_tiles(program: DeviceProgram) -> None:
             raise UnsupportedError("Noise can be learnt where each output is read on one qubit.")
         widest = max(len(tile) for copy in part.tiles for tile in copy)
         if widest > _WIDEST:
-            raise UnsupportedError(
-                f"Noise can be learnt on tiles of at most {_WIDEST} qubits (four blocks), but one has "
-                f"{widest}."
-            )
+            limit = f"at most {_WIDEST} qubits (four blocks)"
+            raise UnsupportedError(f"Noise can be learnt on tiles of {limit}, but one has {widest}.")
 
 
 def _pair_key(what: str, pair: tuple[int, int]) -> Key:

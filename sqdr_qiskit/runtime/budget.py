@@ -109,14 +109,11 @@ class Budget:
         self._settle()
         executions = [request.executions for request in requests]
         cost = sum(planned_seconds(number) for number in executions)
-        self._watch(
-            Waiting(
-                f"{len(executions)} job{'s' * (len(executions) != 1)} for {self._device()}, "
-                f"{sum(executions):,} executions: about {cost:.1f} s of quantum time; {self._so_far()}",
-                "cost",
-                total=len(executions),
-            )
+        text = (
+            f"{len(executions)} job{'s' * (len(executions) != 1)} for {self._device()}, "
+            f"{sum(executions):,} executions: about {cost:.1f} s of quantum time; {self._so_far()}"
         )
+        self._watch(Waiting(text, "cost", total=len(executions)))
         # On a copy: requests are counted when they are sent, and this group may be refused.
         counted, new = self._counted.copy(), []
         for request in requests:

@@ -236,25 +236,19 @@ class Question(threading.Thread):
         Raises:
             Timeout: It took longer than `longest_s`.
         """
-        begun, pause = time.monotonic(), silence_s
+        begun = time.monotonic()
         self.start()
         try:
             while True:
                 waited = time.monotonic() - begun
-                self.join(min(pause, max(longest_s - waited, 0.0)))
+                self.join(min(silence_s, max(longest_s - waited, 0.0)))
                 if not self.is_alive():
                     break
                 waited = time.monotonic() - begun
                 if waited >= longest_s:
                     raise Timeout(f"no answer for {longest_s:.0f} s")
-                watch(
-                    Waiting(
-                        f"No answer from IBM Quantum for {waited:.0f} s while {doing}; waiting for up to "
-                        f"{longest_s:.0f} s (Ctrl-C leaves)",
-                        "outage",
-                        waited_s=waited,
-                    )
-                )
+                text = f"No answer from IBM Quantum for {waited:.0f} s while {doing}; waiting for up to"
+                watch(Waiting(f"{text} {longest_s:.0f} s (Ctrl-C leaves)", "outage", waited_s=waited))
         finally:
             self.abandoned = True
         if self.error is not None:

@@ -368,15 +368,8 @@ def wait_for_result(jobs: JobService, entry: Entry, *, done: int = 0, total: int
         jobs.look_for_twins(entry)
     entry = jobs.ledger.done(entry.row, result, used_s=jobs.usage(entry))
     used = "" if entry.used_s is None else f", {entry.used_s:.1f} s used of {entry.planned_s:.1f} s planned"
-    jobs.watch(
-        Waiting(
-            f"collected {entry.label} (job {entry.job_id}{used})",
-            "collected",
-            entry.job_id,
-            done=done + 1,
-            total=total,
-        )
-    )
+    text = f"collected {entry.label} (job {entry.job_id}{used})"
+    jobs.watch(Waiting(text, "collected", entry.job_id, done=done + 1, total=total))
     return entry
 
 

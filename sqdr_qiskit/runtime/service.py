@@ -47,13 +47,7 @@ _T = TypeVar("_T")
 _U = TypeVar("_U")
 
 # How a state begins that is a job's end, in the service's spelling -> what it is to the ledger.
-_ENDS = (
-    ("completed", "done"),
-    ("done", "done"),
-    ("failed", "failed"),
-    ("error", "failed"),
-    ("cancel", "cancelled"),
-)
+_ENDS = {"completed": "done", "done": "done", "failed": "failed", "error": "failed", "cancel": "cancelled"}
 _OVER_TIME = 1305  # the service's reason code
 _JOB_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,99}")
 _OUR_TAG = re.compile(r"sqdr-[0-9a-f]{32}")
@@ -247,9 +241,7 @@ class JobService:
         since = 0.0  # a POST whose end nobody saw may have ended just now
         if entry.posted is not None:
             since = (datetime.now(UTC) - datetime.fromisoformat(entry.posted)).total_seconds()
-        until = (
-            time.monotonic() + settle_s - max(since, 0.0)
-        )  # a clock that was put back must not lengthen it
+        until = time.monotonic() + settle_s - max(since, 0.0)  # a clock put back must not lengthen it
         pause = settle_s / 16
         while True:
             found = self._tagged(entry)
@@ -363,14 +355,12 @@ class JobService:
 
 def expected_answer(pubs: Sequence[EstimatorPub]) -> dict[str, Any]:
     """What the answer to a request must be like, for the ledger: shape and largest value of every PUB."""
-    bounds = [
-        max(
-            (sum(abs(value) for value in terms.values()) for terms in pub.observables.ravel().tolist()),
-            default=0.0,
-        )
-        for pub in pubs
-    ]
-    return {"shapes": [list(pub.shape) for pub in pubs], "bounds": [float(bound) for bound in bounds]}
+
+    def bound(pub: EstimatorPub) -> float:
+        sums = (sum(abs(value) for value in terms.values()) for terms in pub.observables.ravel().tolist())
+        return float(max(sums, default=0.0))
+
+    return {"shapes": [list(pub.shape) for pub in pubs], "bounds": [bound(pub) for pub in pubs]}
 
 
 def request_tag(digest: str) -> str:
@@ -423,7 +413,7 @@ def _judged(answer: Any) -> JobState:
     if not isinstance(state, Mapping) or not isinstance(word, str) or not word.strip():
         raise Unreadable("it does not say the job's state")
     word = clean(word).strip()[:80]
-    end = next((end for begin, end in _ENDS if word.lower().startswith(begin)), None)
+    end = next((end for begin, end in _ENDS.items() if word.lower().startswith(begin)), None)
     reason = clean(str(state.get("reason") or "")).strip()
     code = state.get("reason_code") or state.get("reasonCode")
     if end == "cancelled" and (code == _OVER_TIME or "ran too long" in word.lower()):
@@ -466,12 +456,9 @@ def _used(metrics: Any) -> float | None:
     if str(usage.get("status", "final")).lower() == "pending":
         return None
     found = [usage.get(name) for name in ("quantum_seconds", "qpu_charge_time_seconds", "seconds")]
-    seconds = [
-        float(value)
-        for value in found
-        if isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value < math.inf
-    ]
-    return max(seconds, default=None)
+    # The largest of them, as a ceiling counts; True is an int to Python, and no number of seconds.
+    numbers = [value for value in found if isinstance(value, int | float) and not isinstance(value, bool)]
+    return max((float(value) for value in numbers if 0 <= value < math.inf), default=None)
 
 
 def _decoded(raw: Any, program: str) -> Any:
