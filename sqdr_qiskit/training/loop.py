@@ -427,14 +427,15 @@ def _deterministic(device: str) -> Iterator[None]:
     The compiled kernels of encoder and circuit have threads of their own; what is left to torch is so small
     that its threads only wait for each other (measured: 2 threads make a step ten times longer on 2 cores).
     """
-    before, threads = torch.are_deterministic_algorithms_enabled(), torch.get_num_threads()
+    before, threads = torch.get_deterministic_debug_mode(), torch.get_num_threads()
     if device == "cpu":
         torch.set_num_threads(1)
     else:
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # cuBLAS is repeatable only with it
-    torch.use_deterministic_algorithms(True, warn_only=device != "cpu")
+    # `use_deterministic_algorithms` says the same to `torch.compile` too, and imports it for that.
+    torch.set_deterministic_debug_mode("error" if device == "cpu" else "warn")
     try:
         yield
     finally:
-        torch.use_deterministic_algorithms(before)
+        torch.set_deterministic_debug_mode(before)
         torch.set_num_threads(threads)

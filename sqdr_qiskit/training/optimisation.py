@@ -8,6 +8,7 @@ leaves the others alone. Likewise a schedule is a pure function of the place in 
 
 from __future__ import annotations
 
+import inspect
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -168,8 +169,25 @@ def _start(
 
 # ---- optimisers and schedules ------------------------------------------------------------------------------
 
+
+def _eager(kind: type[Optimizer]) -> type[Optimizer]:
+    """The same optimiser without the guards that `torch.compile` needs around its methods.
+
+    Nothing is compiled here, and the guards import the compiler: a second or two before the first step.
+    """
+    guarded = ("add_param_group", "load_state_dict", "state_dict", "zero_grad")
+    plain = {name: inspect.unwrap(getattr(kind, name)) for name in guarded}
+    return type(kind.__name__, (kind,), {**plain, "step": torch.no_grad()(inspect.unwrap(kind.step))})
+
+
 OPTIMISERS: Mapping[str, Callable[..., Optimizer]] = MappingProxyType(
-    {"adam": Adam, "adamw": AdamW, "sgd": SGD, "sgdr": SGD, "adagrad": Adagrad}
+    {
+        "adam": _eager(Adam),
+        "adamw": _eager(AdamW),
+        "sgd": _eager(SGD),
+        "sgdr": _eager(SGD),
+        "adagrad": _eager(Adagrad),
+    }
 )
 """The paper's Table 5; `sgdr` is SGD with `warm_restarts`."""
 
