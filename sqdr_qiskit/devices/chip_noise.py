@@ -30,7 +30,7 @@ from sqdr_qiskit.lightcone.angles import prepared
 from sqdr_qiskit.lightcone.cones import cone, pauli_terms
 from sqdr_qiskit.lightcone.engine import ExactEngine
 from sqdr_qiskit.lightcone.operations import normal_form
-from sqdr_qiskit.noise_models import Channel, kraus_operators, kraus_to_ptm, without_rounding
+from sqdr_qiskit.noise_models import Channel, kraus_operators, kraus_to_ptm
 from sqdr_qiskit.noise_models.aer_model import read_terms
 from sqdr_qiskit.specs.channels import ChannelSpec
 
@@ -327,7 +327,7 @@ def _channels_of(chip: Chip, label: str, qubits: tuple[int, ...]) -> PlacedChann
 
 @lru_cache(maxsize=4096)  # the gates of a chip share their kinds of noise, and programs share gates
 def _ptm(channel: ChannelSpec) -> _Float:
-    return without_rounding(kraus_to_ptm(kraus_operators(channel)))
+    return kraus_to_ptm(kraus_operators(channel))
 
 
 @lru_cache(maxsize=4096)

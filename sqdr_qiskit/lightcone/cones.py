@@ -13,8 +13,9 @@ either set as they are changes no expectation value: RZ before a measurement of 
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Hashable, Iterable, Sequence
 from dataclasses import dataclass
+from typing import Generic, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -34,7 +35,10 @@ __all__ = [
     "nested",
     "ONLY_IZ",
     "pauli_terms",
+    "Paulis",
     "PauliTerm",
+    "term_sums",
+    "TermSums",
     "tight_cone",
 ]
 
@@ -44,12 +48,17 @@ ONLY_IZ = _I | _Z
 """The set {I, Z}; I, X, Y, Z are the bits 1, 2, 4, 8."""
 
 
+Paulis = tuple[tuple[int, int], ...]
+"""A Pauli string: qubits, by the normal form's names, each with 1 = X, 2 = Y, 3 = Z."""
+Term = TypeVar("Term", bound=Hashable)
+
+
 @dataclass(frozen=True)
 class PauliTerm:
-    """coefficient * P_1 P_2 ...; `paulis` pairs the normal form's qubit names with 1 = X, 2 = Y, 3 = Z."""
+    """coefficient * P_1 P_2 ..."""
 
     coefficient: float
-    paulis: tuple[tuple[int, int], ...]
+    paulis: Paulis
 
 
 @dataclass(frozen=True)
@@ -86,6 +95,51 @@ def pauli_terms(observable: SparsePauliOp, form: NormalForm) -> tuple[PauliTerm,
         if coefficient != 0.0:
             terms.append(PauliTerm(float(coefficient), tuple(placed)))
     return tuple(terms)
+
+
+class TermSums(Generic[Term]):
+    """Observables as sums of terms, each of which is computed once, whichever observables have it.
+
+    Args:
+        sums: For each observable its terms with their coefficients; an empty term is 1.
+
+    Attributes:
+        terms: The distinct terms.
+        weights: Shape (n_observables, n_terms).
+        constants: Shape (n_observables,).
+    """
+
+    def __init__(self, sums: Sequence[Iterable[tuple[Term, float]]]) -> None:
+        numbers: dict[Term, int] = {}
+        entries: list[tuple[int, int, float]] = []
+        self.constants = np.zeros(len(sums))
+        for row, terms in enumerate(sums):
+            for term, coefficient in terms:
+                if term:
+                    entries.append((row, numbers.setdefault(term, len(numbers)), coefficient))
+                else:
+                    self.constants[row] += coefficient
+        self.terms = tuple(numbers)
+        self.weights = np.zeros((len(sums), len(numbers)))
+        for row, column, coefficient in entries:
+            self.weights[row, column] += coefficient
+
+    def values(self, means: RealArray) -> RealArray:
+        """Observables, shape (batch, n_observables), of the terms' means, shape (batch, n_terms)."""
+        return np.asarray(means @ self.weights.T + self.constants)
+
+    def errors(self, means: RealArray, shots: int | None) -> RealArray:
+        """Standard errors of `values` where each mean is of `shots` readings; 0 where it is exact (None)."""
+        if shots is None:
+            return np.zeros((len(means), len(self.weights)))
+        # A mean of readings +1 and -1 has the variance (1 - mean^2) / shots; terms count as independent.
+        # Rounding may put an expectation a little beyond 1.
+        return np.asarray(np.sqrt(np.maximum(0.0, 1.0 - means**2) @ (self.weights.T**2) / shots))
+
+
+def term_sums(observables: Sequence[SparsePauliOp], form: NormalForm) -> TermSums[Paulis]:
+    """Observables as sums of their Pauli strings, which are in the order of their first appearance."""
+    return TermSums([[(term.paulis, term.coefficient) for term in pauli_terms(o, form)] for o in observables])
 
 
 def cone(form: NormalForm, term: PauliTerm, *, whole: bool = False) -> Cone:

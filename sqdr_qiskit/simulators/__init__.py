@@ -1,4 +1,4 @@
-"""What all estimators share: a cache of what is made once for a circuit; terms and shape of a request.
+"""What all estimators share: a cache of what is made once for a circuit, and the shape of a request.
 
 Qiskit's `==` tolerates rounding (unitaries 1e-7 apart are equal, say), looks neither at the order of
 instructions that commute by their qubits nor at all labels; but noise hangs on labels, places of noise on the
@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import pickle
 from collections import OrderedDict
-from collections.abc import Callable, Hashable, Iterable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from threading import Lock
 from typing import Generic, TypeVar
 
@@ -40,11 +40,9 @@ __all__ = [
     "in_shape",
     "observables_key",
     "parameter_rows",
-    "TermSums",
 ]
 
 Made = TypeVar("Made")
-Term = TypeVar("Term", bound=Hashable)
 
 
 def circuit_key(circuit: QuantumCircuit) -> Hashable:
@@ -201,43 +199,3 @@ def in_shape(pub: EstimatorPub, values: NDArray[np.float64], which: NDArray[np.i
     # Observables broadcast against parameters by index.
     rows = np.arange(len(values)).reshape(pub.parameter_values.shape)
     return np.asarray(values[rows, which])
-
-
-class TermSums(Generic[Term]):
-    """Observables as sums of terms, each of which is computed once, whichever observables have it.
-
-    Args:
-        sums: For each observable its terms with their coefficients; an empty term is 1.
-
-    Attributes:
-        terms: The distinct terms.
-        weights: Shape (n_observables, n_terms).
-        constants: Shape (n_observables,).
-    """
-
-    def __init__(self, sums: Sequence[Iterable[tuple[Term, float]]]) -> None:
-        numbers: dict[Term, int] = {}
-        entries: list[tuple[int, int, float]] = []
-        self.constants = np.zeros(len(sums))
-        for row, terms in enumerate(sums):
-            for term, coefficient in terms:
-                if term:
-                    entries.append((row, numbers.setdefault(term, len(numbers)), coefficient))
-                else:
-                    self.constants[row] += coefficient
-        self.terms = tuple(numbers)
-        self.weights = np.zeros((len(sums), len(numbers)))
-        for row, column, coefficient in entries:
-            self.weights[row, column] += coefficient
-
-    def values(self, means: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Observables, shape (batch, n_observables), of the terms' means, shape (batch, n_terms)."""
-        return np.asarray(means @ self.weights.T + self.constants)
-
-    def errors(self, means: NDArray[np.float64], shots: int | None) -> NDArray[np.float64]:
-        """Standard errors of `values` where each mean is of `shots` readings; 0 where it is exact (None)."""
-        if shots is None:
-            return np.zeros((len(means), len(self.weights)))
-        # A mean of readings +1 and -1 has the variance (1 - mean^2) / shots; terms count as independent.
-        # Rounding may put an expectation a little beyond 1.
-        return np.asarray(np.sqrt(np.maximum(0.0, 1.0 - means**2) @ (self.weights.T**2) / shots))

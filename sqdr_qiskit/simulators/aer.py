@@ -35,7 +35,7 @@ from qiskit_aer.noise import NoiseModel
 
 from sqdr_qiskit.errors import ArgumentError, BackendError, UnsupportedError
 from sqdr_qiskit.lightcone.angles import AngleStage, check_finite, prepared
-from sqdr_qiskit.lightcone.cones import PauliTerm, cone, pauli_terms
+from sqdr_qiskit.lightcone.cones import Paulis, PauliTerm, TermSums, cone, term_sums
 from sqdr_qiskit.lightcone.engine import ExactEngine
 from sqdr_qiskit.lightcone.instructions import kind_of, written_out
 from sqdr_qiskit.lightcone.operations import ChannelModel, noiseless, normal_form
@@ -48,9 +48,9 @@ from sqdr_qiskit.noise_models.aer_model import (
 )
 from sqdr_qiskit.noise_models.build import build_noise_model, with_places
 from sqdr_qiskit.parallel import free_memory, n_threads, readable
-from sqdr_qiskit.simulators import CircuitCache, TermSums, distinct_observables, in_shape, parameter_rows
+from sqdr_qiskit.simulators import CircuitCache, distinct_observables, in_shape, parameter_rows
 from sqdr_qiskit.simulators.aer_runner import AerRunner, Measurement, measurements_for
-from sqdr_qiskit.simulators.cone_programs import ConeProgram, NoiseLabels, Pauli, build_programs
+from sqdr_qiskit.simulators.cone_programs import ConeProgram, NoiseLabels, build_programs
 from sqdr_qiskit.simulators.exact import EngineMaker
 from sqdr_qiskit.specs.noise import NoiseSpec
 
@@ -291,7 +291,7 @@ class _Plan:
 
     programs: tuple[ConeProgram, ...]
     measurements: tuple[tuple[Measurement, ...], ...]
-    sums: TermSums[Pauli]
+    sums: TermSums[Paulis]
     runner: AerRunner
     stage: AngleStage | None
 
@@ -332,7 +332,7 @@ def _make_plan(
     form = normal_form(bound.circuit, bound.channels)
     if not sampled:  # samples get their readout error from Aer, exact values from the observable
         observables = [bound.read(observable) for observable in observables]
-    sums = TermSums([[(term.paulis, term.coefficient) for term in pauli_terms(o, form)] for o in observables])
+    sums = term_sums(observables, form)
     labels = NoiseLabels()
     cones = [cone(form, PauliTerm(1.0, paulis), whole=True) for paulis in sums.terms]
     programs = build_programs(bound.circuit, form, cones, bound.model, labels)

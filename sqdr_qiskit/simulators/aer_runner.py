@@ -15,14 +15,15 @@ import numpy as np
 from numpy.typing import NDArray
 from qiskit.circuit import Parameter, ParameterVector, QuantumCircuit
 from qiskit.circuit.library import IGate
-from qiskit.quantum_info import Pauli as PauliWord
+from qiskit.quantum_info import Pauli
 from qiskit.result import Result
 from qiskit_aer import AerError, AerSimulator
 from qiskit_aer.noise import NoiseModel
 
 from sqdr_qiskit.errors import BackendError
+from sqdr_qiskit.lightcone.cones import Paulis
 from sqdr_qiskit.parallel import n_threads
-from sqdr_qiskit.simulators.cone_programs import ConeProgram, Pauli
+from sqdr_qiskit.simulators.cone_programs import ConeProgram
 
 __all__ = ["AerRunner", "Measurement", "measurements_for"]
 
@@ -41,7 +42,7 @@ class Measurement:
         readout: For each entry of `basis`, the label of its readout error, or None.
     """
 
-    basis: Pauli
+    basis: Paulis
     outputs: tuple[int, ...]
     masks: tuple[int, ...]
     readout: tuple[str | None, ...]
@@ -70,7 +71,7 @@ class Measurement:
 
 
 def measurements_for(
-    outputs: Sequence[Pauli], readout: Callable[[int], str | None]
+    outputs: Sequence[Paulis], readout: Callable[[int], str | None]
 ) -> tuple[Measurement, ...]:
     """Measurements, found greedily, that give all outputs: Paulis that agree on every qubit share one.
 
@@ -217,7 +218,7 @@ class AerRunner:
                 for number, output in enumerate(program.outputs):
                     word = "".join("IXYZ"[letter] for _, letter in reversed(output))
                     circuit.save_expectation_value(
-                        PauliWord(word), [qubit for qubit, _ in output], label=f"{copy}.{number}"
+                        Pauli(word), [qubit for qubit, _ in output], label=f"{copy}.{number}"
                     )
             _check_binding(circuit, columns)
             self._circuits[key] = (circuit, columns)

@@ -20,7 +20,7 @@ from qiskit.quantum_info import Kraus
 from qiskit_aer.noise import NoiseModel, QuantumError
 
 from sqdr_qiskit.lightcone.angles import affine
-from sqdr_qiskit.lightcone.cones import Cone, nested
+from sqdr_qiskit.lightcone.cones import Cone, Paulis, nested
 from sqdr_qiskit.lightcone.instructions import is_free, kind_of, labelled
 from sqdr_qiskit.lightcone.operations import Fixed, NormalForm, Operation, Rotation
 from sqdr_qiskit.noise_models import ptm_to_kraus
@@ -33,7 +33,7 @@ from sqdr_qiskit.noise_models.aer_model import (
     qubit_maps,
 )
 
-__all__ = ["build_programs", "ConeProgram", "NoiseLabels", "Pauli", "Step"]
+__all__ = ["build_programs", "ConeProgram", "NoiseLabels", "Step"]
 
 
 class NoiseLabels:
@@ -105,10 +105,6 @@ class NoiseLabels:
         return label
 
 
-Pauli = tuple[tuple[int, int], ...]
-"""(qubit, letter) pairs, 1 = X, 2 = Y, 3 = Z."""
-
-
 @dataclass(frozen=True)
 class Step:
     """One instruction of a program.
@@ -142,7 +138,7 @@ class ConeProgram:
 
     n_qubits: int
     steps: tuple[Step, ...]
-    outputs: tuple[Pauli, ...]
+    outputs: tuple[Paulis, ...]
     qubits: tuple[int, ...] = field(compare=False)
     terms: tuple[int, ...] = field(compare=False)
     coefficients: NDArray[np.float64] = field(compare=False)
@@ -289,7 +285,7 @@ def _is_identity(operation: Instruction) -> bool:
     return np.array_equal(operation.params[0], np.eye(2**operation.num_qubits))
 
 
-def _local_numbers(terms: Sequence[Pauli], drafts: Sequence[_Draft]) -> dict[int, int]:
+def _local_numbers(terms: Sequence[Paulis], drafts: Sequence[_Draft]) -> dict[int, int]:
     """New numbers for the qubits by their place in the cone, so that equal cones look equal.
 
     The measured qubits first, then the others in the order in which a walk back through the gates meets them.

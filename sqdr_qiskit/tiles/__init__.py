@@ -17,7 +17,17 @@ from qiskit.quantum_info import SparsePauliOp
 
 from sqdr_qiskit.errors import ArgumentError, UnsupportedError
 from sqdr_qiskit.lightcone.angles import AngleStage, prepared
-from sqdr_qiskit.lightcone.cones import Cone, PauliTerm, cone, cones_together, pauli_terms, tight_cone
+from sqdr_qiskit.lightcone.cones import (
+    Cone,
+    Paulis,
+    PauliTerm,
+    TermSums,
+    cone,
+    cones_together,
+    pauli_terms,
+    term_sums,
+    tight_cone,
+)
 from sqdr_qiskit.lightcone.operations import ChannelModel, NormalForm, Rotation, normal_form
 from sqdr_qiskit.noise_models import RealArray
 from sqdr_qiskit.tiles.turns import Turns
@@ -164,7 +174,6 @@ def write_run(run: Run, gate: RealArray, values: RealArray) -> None:
             values[..., column] = angle
 
 
-_Pauli = tuple[tuple[int, int], ...]
 _MOST_WIRES = 8  # times the circuit's qubits, for tiles on a simulator
 
 
@@ -203,7 +212,8 @@ def tile_circuit(
         raise UnsupportedError(
             "Instruction `reset` must stand at the beginning of a circuit whose cones lie side by side."
         )
-    terms = _distinct(observables, form)
+    asked = term_sums(observables, form)
+    terms = asked.terms
     # Tight: what does nothing to |0...0> would take a chip's time and its noise.
     cones = [tight_cone(form, PauliTerm(1.0, paulis)) for paulis in terms]
     if groups is None:
@@ -222,12 +232,11 @@ def tile_circuit(
         # cones here.
         whole = [cone(form, member.term) for member in cones]
         written = write_plain(flat, form, [[whole[i] for i in group] for group in chosen])
-    weights, constants = _weights(observables, form, terms)
     tiles = tuple(
         Tile(
             **vars(block),
             terms=group,
-            outputs=tuple(int(number) for number in np.flatnonzero(weights[:, group].any(axis=1))),
+            outputs=tuple(int(number) for number in np.flatnonzero(asked.weights[:, group].any(axis=1))),
             cones=tuple((cones[i],) for i in group),
         )
         for block, group in zip(written.blocks, chosen, strict=True)
@@ -244,13 +253,13 @@ def tile_circuit(
         for where, i in wire
     }
     sums = []
-    for row, constant in zip(weights, constants, strict=True):
+    for row, constant in zip(asked.weights, asked.constants, strict=True):
         entries = [(*strings[i], row[i]) for i in range(len(terms)) if row[i] != 0.0]
         if constant != 0.0 or not entries:
             entries.append(("", [], constant))
         sums.append(SparsePauliOp.from_sparse_list(entries, n_wires))
     single = [SparsePauliOp.from_sparse_list([(*strings[i], 1.0)], n_wires) for i in range(len(terms))]
-    return _assemble(written, form, tiles, sums, single, weights, constants, stage)
+    return _assemble(written, form, tiles, sums, single, asked, stage)
 
 
 def whole_register(
@@ -274,7 +283,8 @@ def whole_register(
     flat, stage = prepared(circuit)
     ideal = normal_form(flat)
     form = ideal if noise is None else normal_form(*noise(flat))
-    terms = _distinct(observables, ideal)
+    asked = term_sums(observables, ideal)
+    terms = asked.terms
     single = []
     # The normal form renames qubits instead of swapping them; terms are read where the circuit leaves them.
     back = {name: wire for wire, name in enumerate(ideal.names)}
@@ -294,8 +304,7 @@ def whole_register(
         outputs=tuple(range(len(observables))),
         cones=cones,
     )
-    weights, constants = _weights(observables, ideal, terms)
-    return _assemble(written, form, (tile,), list(observables), single, weights, constants, stage)
+    return _assemble(written, form, (tile,), list(observables), single, asked, stage)
 
 
 def _assemble(
@@ -304,8 +313,7 @@ def _assemble(
     tiles: tuple[Tile, ...],
     observables: Sequence[SparsePauliOp],
     terms: Sequence[SparsePauliOp],
-    weights: RealArray,
-    constants: RealArray,
+    asked: TermSums[Paulis],
     stage: AngleStage | None,
 ) -> TiledCircuit:
     # Counted tile by tile: a rotation that several cones need stands in several rows, with an angle for each.
@@ -315,8 +323,8 @@ def _assemble(
         circuit=written.circuit,
         observables=tuple(observables),
         terms=tuple(terms),
-        weights=weights,
-        constants=constants,
+        weights=asked.weights,
+        constants=asked.constants,
         tiles=tiles,
         form=form,
         stage=stage,
@@ -325,32 +333,6 @@ def _assemble(
         runs=written.runs,
         columns=written.columns,
     )
-
-
-def _distinct(observables: Sequence[SparsePauliOp], form: NormalForm) -> list[_Pauli]:
-    """The Pauli strings of all observables, each once, in order of appearance, without the identity."""
-    # As an ordered set: the order of appearance numbers the terms.
-    found: dict[_Pauli, None] = {}
-    for observable in observables:
-        for term in pauli_terms(observable, form):
-            if term.paulis:
-                found.setdefault(term.paulis)
-    return list(found)
-
-
-def _weights(
-    observables: Sequence[SparsePauliOp], form: NormalForm, terms: Sequence[_Pauli]
-) -> tuple[RealArray, RealArray]:
-    """Observables as sums of terms: weights (n_observables, n_terms) and constants (n_observables,)."""
-    number = {paulis: i for i, paulis in enumerate(terms)}
-    weights, constants = np.zeros((len(observables), len(terms))), np.zeros(len(observables))
-    for row, observable in enumerate(observables):
-        for term in pauli_terms(observable, form):
-            if term.paulis:
-                weights[row, number[term.paulis]] += term.coefficient
-            else:
-                constants[row] += term.coefficient
-    return weights, constants
 
 
 def _joined(cones: Sequence[Cone], *, one_basis: bool, limit: int) -> list[tuple[int, ...]]:
@@ -390,13 +372,13 @@ def _within(cones: Sequence[Cone], *, one_basis: bool, whole: bool) -> list[list
     return groups
 
 
-def _agree(first: _Pauli, second: _Pauli) -> bool:
+def _agree(first: Paulis, second: Paulis) -> bool:
     """Whether two Pauli strings commute qubit by qubit."""
     letters = dict(first)
     return all(letters.get(qubit, letter) == letter for qubit, letter in second)
 
 
-def _check_groups(groups: Sequence[tuple[int, ...]], terms: Sequence[_Pauli], *, one_basis: bool) -> None:
+def _check_groups(groups: Sequence[tuple[int, ...]], terms: Sequence[Paulis], *, one_basis: bool) -> None:
     # A term that stands twice would be counted twice, one that is missing read as 0.
     if sorted(i for group in groups for i in group) != list(range(len(terms))):
         raise ArgumentError(
