@@ -239,7 +239,7 @@ def _run_grid(
 ) -> None:
     print_note("loading PyTorch and Qiskit")
     from sqdr_qiskit.jobs.grid import carry_out_grid
-    from sqdr_qiskit.jobs.workers import Outcome
+    from sqdr_qiskit.jobs.workers import RunOutcome
 
     done, place = 0, folder
 
@@ -259,7 +259,7 @@ def _run_grid(
         def started(number: int, n_runs: int, name: str) -> None:
             print_note(f"run {number}/{n_runs}: {name}")
 
-        def ended(number: int, outcome: Outcome) -> None:
+        def ended(number: int, outcome: RunOutcome) -> None:
             nonlocal done
             done += 1
             if outcome.error is not None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from typing import Any, Literal, TypeAlias, get_args
+from typing import Any
 
 from sqdr_qiskit.circuits import CircuitModel, build_circuit
 from sqdr_qiskit.devices.chip import Chip
@@ -18,7 +18,7 @@ from sqdr_qiskit.gradients.packing import ShiftPlan, Unit, pack
 from sqdr_qiskit.jobs.hardware import ceiling_of, runtime_settings
 from sqdr_qiskit.runtime.budget import Ceiling
 from sqdr_qiskit.specs.circuit import CircuitSpec
-from sqdr_qiskit.specs.job import JobSpec
+from sqdr_qiskit.specs.job import JobSpec, Task
 from sqdr_qiskit.tiles import TiledCircuit, tile_circuit
 from sqdr_qiskit.training.metrics import BATCH_SIZE
 
@@ -34,8 +34,6 @@ __all__ = [
     "place_on",
     "plan_cost",
 ]
-
-Task: TypeAlias = Literal["train", "infer"]
 
 OPEN_PLAN_S = 600.0
 """Quantum seconds in 28 days on IBM's Open plan."""
@@ -211,7 +209,7 @@ def plan_cost(
     for name, value in (("samples", samples), ("steps", steps), ("shots", shots), ("averages", averages)):
         if value < 1:
             raise ArgumentError(f"Argument `{name}` must be at least 1, but is {value}.")
-    if task not in get_args(Task):
+    if task not in ("train", "infer"):
         raise ArgumentError(f"Argument `task` must be train or infer, but is {task!r}.")
     if gradient not in COST_GRADIENTS:
         raise ArgumentError(

@@ -38,7 +38,7 @@ __all__ = [
     "evaluate_checkpoint",
     "Evaluation",
     "keep_expectations",
-    "MOST",
+    "MOST_KEPT",
     "NoiseSweep",
     "NOISY_BACKENDS",
     "read_expectations",
@@ -256,7 +256,7 @@ def carry_out_sweep(
 
 # ---- expectation values ------------------------------------------------------------------------------------
 
-MOST = 1000  # samples that are kept of a run
+MOST_KEPT = 1000  # samples that are kept of a run
 
 
 @dataclass(eq=False)
@@ -296,7 +296,7 @@ def keep_expectations(
     images: Sequence[str],
     truths: Sequence[str] | None,
 ) -> Path | None:
-    """Write the first `MOST` samples' angles and expectations into a run's folder.
+    """Write the first `MOST_KEPT` samples' angles and expectations into a run's folder.
 
     Args:
         folder: The folder.
@@ -310,13 +310,13 @@ def keep_expectations(
     """
     if backend.name == "exact":
         return None
-    angles, expectations = torch.cat(values.angles)[:MOST], torch.cat(values.expectations)[:MOST]
+    angles, expectations = torch.cat(values.angles)[:MOST_KEPT], torch.cat(values.expectations)[:MOST_KEPT]
     kept = {
         "schema": 1,
         "backend": backend.name,
         "shots": backend.shots,
-        "images": list(images[:MOST]),
-        "truths": None if truths is None else list(truths[:MOST]),
+        "images": list(images[:MOST_KEPT]),
+        "truths": None if truths is None else list(truths[:MOST_KEPT]),
         "angles": angles,
         "expectations": expectations,
     }

@@ -29,7 +29,7 @@ from sqdr_qiskit.errors import ArgumentError, BusyError, CheckpointError, SqdrEr
 from sqdr_qiskit.jobs.folders import is_finished, job_of_run, locked, make_folder, read_record
 from sqdr_qiskit.jobs.settings import backend_of, data_of, fitted_recipe, model_settings_of, recipe_of
 from sqdr_qiskit.jobs.training import carry_out_training
-from sqdr_qiskit.jobs.workers import Outcome, on_dask, on_processes
+from sqdr_qiskit.jobs.workers import RunOutcome, on_dask, on_processes
 from sqdr_qiskit.records import GRID, RECORD, RESULTS
 from sqdr_qiskit.specs.circuit import circuit_spec
 from sqdr_qiskit.specs.job import JOB_OPTIONS, JobSpec
@@ -179,7 +179,7 @@ def carry_out_grid(
     command: Sequence[str] = (),
     grid_started: Callable[[Path], None] | None = None,
     run_started: Callable[[int, int, str], None] | None = None,
-    run_ended: Callable[[int, Outcome], None] | None = None,
+    run_ended: Callable[[int, RunOutcome], None] | None = None,
     progress: Callable[[TrainingProgress], None] | None = None,
     download_progress: DownloadProgress | None = None,
 ) -> GridResult:
@@ -223,7 +223,7 @@ def carry_out_grid(
 
     failed: dict[str, str] = {}
 
-    def ended(number: int, outcome: Outcome) -> None:
+    def ended(number: int, outcome: RunOutcome) -> None:
         if outcome.error is not None and not outcome.elsewhere:
             failed[names[number - 1]] = outcome.error
         if run_ended is not None:
@@ -247,7 +247,7 @@ def carry_out_one(
     command: Sequence[str] = (),
     *,
     progress: Callable[[TrainingProgress], None] | None = None,
-) -> Outcome:
+) -> RunOutcome:
     """One run of a grid, begun or gone on with, at most twice if it fails; the unit of work of every runner.
 
     Args:
@@ -264,7 +264,7 @@ def carry_out_one(
             with _IN_THIS_PROCESS, locked(path, inside=True):
                 # Looked at under the lock only: until then another runner may finish it, or begin.
                 if is_finished(path):
-                    return Outcome(attempts=attempt)
+                    return RunOutcome(attempts=attempt)
                 begun = (path / RECORD).is_file()
                 if begun and job_of_run(path).defining() != spec.defining():
                     raise CheckpointError(f"{path.name}: its record describes another job than the grid.")
@@ -273,16 +273,16 @@ def carry_out_one(
                         if file.is_file():
                             file.unlink()
                 carry_out_training(spec, folder=path, resume=begun, command=command, progress=progress)
-                return Outcome(attempts=attempt + 1)
+                return RunOutcome(attempts=attempt + 1)
         except BusyError as caught:
-            return Outcome(error=str(caught), elsewhere=True, attempts=attempt)
+            return RunOutcome(error=str(caught), elsewhere=True, attempts=attempt)
         except SqdrError as caught:
             error = str(caught)
         except OSError as caught:
             error = f"{caught.strerror or caught}"
         except MemoryError:
             error = "there is not enough memory for it"
-    return Outcome(error=error, attempts=_ATTEMPTS)
+    return RunOutcome(error=error, attempts=_ATTEMPTS)
 
 
 def collect_grid(file: JobFile, folder: str | os.PathLike[str]) -> GridResult:
@@ -302,7 +302,7 @@ def one_of_grid(
     command: Sequence[str] = (),
     progress: Callable[[TrainingProgress], None] | None = None,
     download_progress: DownloadProgress | None = None,
-) -> tuple[Path, Outcome]:
+) -> tuple[Path, RunOutcome]:
     """Carry out one run of a grid, as one task of many that share the folder.
 
     Args:

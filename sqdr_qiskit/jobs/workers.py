@@ -15,16 +15,16 @@ from typing import Any
 from sqdr_qiskit.errors import ArgumentError, BackendError
 from sqdr_qiskit.parallel import deaf_to_interrupts, n_threads
 
-__all__ = ["Outcome", "Task", "on_dask", "on_processes"]
+__all__ = ["RunOutcome", "WorkItem", "on_dask", "on_processes"]
 
-Task = tuple[int, tuple[Any, ...]]
+WorkItem = tuple[int, tuple[Any, ...]]
 """Number of a run, and the arguments that carry it out."""
 
 _CONNECT_S = 10.0  # that a Dask scheduler has to answer
 
 
 @dataclass(frozen=True)
-class Outcome:
+class RunOutcome:
     """How a run of a grid ended.
 
     Attributes:
@@ -38,9 +38,9 @@ class Outcome:
     attempts: int = 1
 
 
-Work = Callable[..., Outcome]
+Work = Callable[..., RunOutcome]
 Started = Callable[[int], None]
-Ended = Callable[[int, Outcome], None]
+Ended = Callable[[int, RunOutcome], None]
 
 
 class _Worker:
@@ -59,9 +59,9 @@ class _Worker:
         with deaf_to_interrupts():
             self.process.start()
         theirs.close()
-        self.task: Task | None = None
+        self.task: WorkItem | None = None
 
-    def give(self, task: Task) -> None:
+    def give(self, task: WorkItem) -> None:
         self.task = task
         self.connection.send(task)
 
@@ -102,7 +102,13 @@ def _end_with_parent() -> None:
 
 
 def on_processes(
-    n_workers: int, work: Work, tasks: Sequence[Task], *, started: Started, ended: Ended, attempts: int = 2
+    n_workers: int,
+    work: Work,
+    tasks: Sequence[WorkItem],
+    *,
+    started: Started,
+    ended: Ended,
+    attempts: int = 2,
 ) -> None:
     """Carry out tasks on processes of this machine, each with its share of the threads.
 
@@ -155,7 +161,7 @@ def on_processes(
                 if tried[task[0]] < attempts:
                     left.append(task)
                 else:
-                    ended(task[0], Outcome(error=f"its process ended with code {code}", attempts=attempts))
+                    ended(task[0], RunOutcome(error=f"its process ended with code {code}", attempts=attempts))
                 place = workers.index(worker)
                 workers[place] = _Worker(work, threads)
                 supply(workers[place])
@@ -169,7 +175,7 @@ def on_processes(
         worker.end()
 
 
-def on_dask(address: str, work: Work, tasks: Sequence[Task], *, started: Started, ended: Ended) -> None:
+def on_dask(address: str, work: Work, tasks: Sequence[WorkItem], *, started: Started, ended: Ended) -> None:
     """Carry out tasks on a Dask cluster, one future for each; only outcomes come back.
 
     A worker that is lost gives its run to another, which goes on where it was.
@@ -208,5 +214,5 @@ def on_dask(address: str, work: Work, tasks: Sequence[Task], *, started: Started
             try:
                 outcome = future.result()
             except Exception as error:  # whatever a worker or the cluster died of
-                outcome = Outcome(error=f"{type(error).__name__}: {error}")
+                outcome = RunOutcome(error=f"{type(error).__name__}: {error}")
             ended(futures[future], outcome)

@@ -45,7 +45,6 @@ __all__ = [
     "Document",
     "Group",
     "GROUPS",
-    "MOST",
     "Option",
     "option",
     "options_of",
@@ -360,8 +359,7 @@ Group: TypeAlias = Literal["data", "circuit", "training", "noise and shots", "gr
 GROUPS: tuple[Group, ...] = get_args(Group)
 """Titles of the panels of `--help`, in order."""
 
-MOST = 10**9
-"""Bound of whole numbers that have no other."""
+_MOST = 10**9  # bound of whole numbers that have no other: more is a slip of the pen
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -455,6 +453,6 @@ def options_of(owner: type) -> Mapping[str, Option]:
             name=item.name,
             kind=kind,
             metavar=one.metavar or {int: "N", float: "X", bool: ""}.get(kind, "NAME"),
-            at_most=MOST if kind is int and one.at_most is None else one.at_most,  # more is a slip of the pen
+            at_most=_MOST if kind is int and one.at_most is None else one.at_most,
         )
     return found

@@ -11,6 +11,7 @@ import math
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from time import perf_counter
 from typing import Any
@@ -101,15 +102,7 @@ def train(
     check_run(settings, data, recipe, device=device)
     files = RunFiles(Path(folder), settings, recipe, seed, context or {})
     run = _Run(
-        model,
-        data,
-        recipe,
-        files,
-        seed,
-        torch.device(device),
-        frozen=freeze_encoder,
-        measure=measure,
-        about=about,
+        model, data, recipe, files, seed, torch.device(device), freeze_encoder, measure=measure, about=about
     )
     run.prepare(resume, initial)
     run.events = EventLog(Path(folder), run.state.history) if tensorboard else None
@@ -122,27 +115,25 @@ def train(
     return run.outcome()
 
 
+@dataclass(eq=False)
 class _Run:
     """What the loop's three parts share: the objects, the state and the clock."""
 
-    def __init__(
-        self,
-        model: SQDRCNN,
-        data: DataSplits,
-        recipe: Recipe,
-        files: RunFiles,
-        seed: int,
-        device: torch.device,
-        *,
-        frozen: bool,
-        measure: Callable[[SQDRCNN], Mapping[str, Any]] | None,
-        about: Callable[[Sequence[str]], Callable[[slice], None]] | None,
-    ) -> None:
-        self.model, self.data, self.recipe, self.files = model, data, recipe, files
-        self.seed, self.device, self.frozen, self.measure, self.about = seed, device, frozen, measure, about
-        self.images, self.labels = torch.from_numpy(data.train.images), torch.from_numpy(data.train.labels)
-        self.steps_per_epoch = math.ceil(len(self.labels) / recipe.batch_size)
-        self.n_steps = self.steps_per_epoch * recipe.epochs
+    model: SQDRCNN
+    data: DataSplits
+    recipe: Recipe
+    files: RunFiles
+    seed: int
+    device: torch.device
+    frozen: bool
+    measure: Callable[[SQDRCNN], Mapping[str, Any]] | None
+    about: Callable[[Sequence[str]], Callable[[slice], None]] | None
+
+    def __post_init__(self) -> None:
+        train = self.data.train
+        self.images, self.labels = torch.from_numpy(train.images), torch.from_numpy(train.labels)
+        self.steps_per_epoch = math.ceil(len(self.labels) / self.recipe.batch_size)
+        self.n_steps = self.steps_per_epoch * self.recipe.epochs
         self.events: EventLog | None = None
         self.stopwatch = Stopwatch()
         self.first_step_s: float | None = None  # of this sitting; kernels are compiled or read in it

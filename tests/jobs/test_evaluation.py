@@ -11,7 +11,7 @@ import torch
 from sqdr_qiskit.backends import make_backend
 from sqdr_qiskit.errors import ArgumentError, CheckpointError
 from sqdr_qiskit.jobs.evaluation import (
-    MOST,
+    MOST_KEPT,
     CircuitValues,
     carry_out_evaluation,
     carry_out_sweep,
@@ -109,7 +109,7 @@ def test_what_goes_through_the_circuit_is_noted_while_it_is_watched(
 
 
 def test_they_are_kept_and_read_back(tmp_path: Path, rng: np.random.Generator) -> None:
-    n_samples = MOST + 5
+    n_samples = MOST_KEPT + 5
     angles, values = (torch.from_numpy(rng.uniform(-1, 1, (n_samples, width))) for width in (9, 3))
     seen = CircuitValues([angles[:600], angles[600:]], [values[:600], values[600:]])
     names = [f"digits[{number}]" for number in range(n_samples)]
@@ -118,9 +118,9 @@ def test_they_are_kept_and_read_back(tmp_path: Path, rng: np.random.Generator) -
     assert path == tmp_path / EXPECTATIONS
     kept = read_expectations(tmp_path)
     assert kept is not None
-    assert (kept["backend"], kept["shots"], kept["images"][-1]) == ("aer", 32, f"digits[{MOST - 1}]")
-    assert kept["expectations"] == values[:MOST].tolist()
-    assert kept["angles"] == angles[:MOST].tolist()
+    assert (kept["backend"], kept["shots"], kept["images"][-1]) == ("aer", 32, f"digits[{MOST_KEPT - 1}]")
+    assert kept["expectations"] == values[:MOST_KEPT].tolist()
+    assert kept["angles"] == angles[:MOST_KEPT].tolist()
 
 
 def test_exact_values_are_not_kept_since_they_can_be_had_again(tmp_path: Path) -> None:

@@ -29,7 +29,7 @@ from sqdr_qiskit.jobs.grid import (
     smoke,
 )
 from sqdr_qiskit.jobs.training import carry_out_training
-from sqdr_qiskit.jobs.workers import Outcome
+from sqdr_qiskit.jobs.workers import RunOutcome
 from sqdr_qiskit.records import GRID
 from sqdr_qiskit.specs.job import JobSpec
 from sqdr_qiskit.specs.job_file import JobFile, read_job
@@ -200,7 +200,7 @@ def test_a_run_that_fails_is_tried_once_more_and_does_not_stop_the_others(
 
 def test_tasks_of_an_array_share_a_folder_and_are_gathered(grid: JobFile, tmp_path: Path) -> None:
     place, outcome = one_of_grid(grid, 2, folder=tmp_path / "grid")
-    assert (outcome, is_finished(place)) == (Outcome(), True)
+    assert (outcome, is_finished(place)) == (RunOutcome(), True)
     assert collect_grid(grid, tmp_path / "grid").missing == (run_folders(grid)[0],)
     one_of_grid(grid, 1, folder=tmp_path / "grid")
     assert len(collect_grid(grid, tmp_path / "grid").rows) == 2
@@ -304,7 +304,7 @@ def test_a_dask_cluster_of_two_workers_loses_one(
     ) as cluster:
         killed: list[int] = []
 
-        def kill_one(number: int, outcome: Outcome) -> None:
+        def kill_one(number: int, outcome: RunOutcome) -> None:
             if not killed:
                 worker = next(iter(cluster.workers.values()))
                 killed.append(worker.pid)
