@@ -51,7 +51,6 @@ JsonOption: TypeAlias = Annotated[
 """Type of every command's `as_json` argument."""
 
 _LINE_EVERY_S = 10.0  # where stderr is a file or a pipe
-_TICK_S = 0.5
 _RATE_AFTER_S = 0.5  # a rate from less is noise
 _NOTE_EVERY_S = 5.0  # epochs above a bar
 _SAME_LINE_EVERY_S = 30.0  # of a queue that does not move
@@ -196,7 +195,7 @@ class Progress:
         parts = [f"{self._done:,}" + (f"/{self._total:,}" if self._total else "") + f" {self._unit}"]
         elapsed = time.monotonic() - self._started
         fresh = self._done - self._first_done
-        if fresh > 0 and elapsed >= _RATE_AFTER_S and self._unit != "s":  # seconds have no rate
+        if fresh > 0 and elapsed >= _RATE_AFTER_S:
             rate = fresh / elapsed
             parts.append(f"{rate:,.0f}/s" if rate >= 10 else f"{rate:.2g}/s")
             if self._total and self._done < self._total:
@@ -237,27 +236,19 @@ def compiling() -> Iterator[Callable[[], None]]:
     if kernels_are_kept():
         yield lambda: None
         return
-    over = threading.Event()
-    began = time.monotonic()
-
-    def tick() -> None:
-        with Progress("compiling kernels (once, about 15 s)", unit="s") as progress:
-            while not over.wait(_TICK_S):
-                progress.update(round(time.monotonic() - began))
-
+    words = "compiling kernels (once, about 15 s)"
     if not sys.stderr.isatty():
-        print_note("compiling kernels (once, about 15 s)")
-    ticker = threading.Thread(target=tick, daemon=True)
-    ticker.start()
+        print_note(words)
+        yield lambda: None
+        return
+    from rich.console import Console
+    from rich.progress import Progress as RichProgress
+    from rich.progress import TextColumn, TimeElapsedColumn
 
-    def end() -> None:
-        over.set()
-        ticker.join()
-
-    try:
-        yield end
-    finally:
-        end()
+    columns = TextColumn("{task.description}"), TimeElapsedColumn()
+    with RichProgress(*columns, console=Console(stderr=True)) as clock:
+        clock.add_task(words, total=None)
+        yield clock.stop
 
 
 @contextmanager

@@ -36,12 +36,13 @@ class _Clock:
         return self.now
 
 
-def test_a_bar_survives_sixty_columns(monkeypatch: pytest.MonkeyPatch) -> None:
-    class Terminal(io.StringIO):
-        def isatty(self) -> bool:
-            return True
+class _Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
 
-    terminal = Terminal()
+
+def test_a_bar_survives_sixty_columns(monkeypatch: pytest.MonkeyPatch) -> None:
+    terminal = _Terminal()
     monkeypatch.setattr(sys, "stderr", terminal)
     monkeypatch.setenv("COLUMNS", "60")
     monkeypatch.setenv("TERM", "xterm")
@@ -92,11 +93,7 @@ def test_an_unknown_total_has_no_time_to_go(clock: _Clock, capsys: pytest.Captur
 
 
 def test_a_terminal_gets_a_bar(monkeypatch: pytest.MonkeyPatch) -> None:
-    class Terminal(io.StringIO):
-        def isatty(self) -> bool:
-            return True
-
-    terminal = Terminal()
+    terminal = _Terminal()
     monkeypatch.setattr(sys, "stderr", terminal)
     monkeypatch.setenv("COLUMNS", "100")
     monkeypatch.setenv("TERM", "xterm")
@@ -230,3 +227,15 @@ def test_ctrl_c_twice_cancels_what_can_be_cancelled(
         assert said == "Cancelled 1 job; what was collected before is kept."
         assert [one.state for one in ledger.entries()] == ["cancelled"]
         assert "no job is under way" in str(left(ledger, jobs, Attention(grace_s=0.0)))
+
+
+def test_a_terminal_sees_for_how_long_kernels_have_been_compiled(monkeypatch: pytest.MonkeyPatch) -> None:
+    terminal = _Terminal()
+    monkeypatch.setattr(sys, "stderr", terminal)
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setattr(console, "kernels_are_kept", lambda: False)
+    with console.compiling() as over:
+        over()
+        said = terminal.getvalue()
+        assert re.search(r"compiling kernels \(once, about 15 s\).*0:00:00", said)
+    assert terminal.getvalue() == said  # it is over once

@@ -14,6 +14,7 @@ from sqdr_qiskit.cli import COMMANDS, main
 from sqdr_qiskit.errors import DataError, StorageError
 
 _HEAVY = (
+    "numpy",
     "torch",
     "qiskit",
     "qiskit_aer",
