@@ -14,7 +14,7 @@ from sqdr_qiskit.devices.mitigation import Mitigation, gamma_of, overhead_of
 from sqdr_qiskit.devices.names import fake_name
 from sqdr_qiskit.devices.programs import DeviceProgram
 from sqdr_qiskit.errors import ArgumentError, CatalogError
-from sqdr_qiskit.gradients.packing import ShiftPlan, Unit, pack
+from sqdr_qiskit.gradients.packing import Unit, pack
 from sqdr_qiskit.jobs.hardware import ceiling_of, runtime_settings
 from sqdr_qiskit.runtime.budget import Ceiling
 from sqdr_qiskit.specs.circuit import CircuitSpec
@@ -225,7 +225,10 @@ def plan_cost(
     if not training:
         steps = 1
     elif gradient in _UNITS:
-        shifts = _shifts(model, _UNITS[gradient], freeze)
+        column = {parameter: i for i, parameter in enumerate(model.circuit.parameters)}
+        trained = [column[parameter] for parameter in model.w] if freeze else None
+        tiled = tile_circuit(model.circuit, model.observables)
+        shifts = pack(tiled, assume="virtual-rz", unit=_UNITS[gradient], wanted=trained)
         turned, why = shifts.n_executions, shifts.describe()
     elif gradient == "spsa":
         turned = 2 * averages
@@ -273,12 +276,6 @@ def _with_mitigation(rows: int, jobs: int, place: Place, mitigation: Mitigation 
         )
     gammas = place.gammas or (1.0,)
     return jobs + sum(math.ceil(rows / len(gammas) * overhead_of(gamma, mitigation)) for gamma in gammas)
-
-
-def _shifts(model: CircuitModel, unit: Unit, freeze: bool) -> ShiftPlan:
-    column = {parameter: i for i, parameter in enumerate(model.circuit.parameters)}
-    wanted = [column[parameter] for parameter in model.w] if freeze else None
-    return pack(tile_circuit(model.circuit, model.observables), assume="virtual-rz", unit=unit, wanted=wanted)
 
 
 def _n_shifted(model: CircuitModel, freeze: bool) -> int:

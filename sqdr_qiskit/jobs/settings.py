@@ -255,7 +255,9 @@ def settled(job: JobSpec, chosen: Chosen) -> JobSpec:
     if job.input:
         return replace(job, input=_expanded(job.input))
     few = job.task == "infer" and not job.dataset and job.limit is None
-    return replace(job, dataset=job.dataset or _data_of_checkpoint(chosen), limit=A_FEW if few else job.limit)
+    facts = chosen.checkpoint.dataset
+    own = str(facts.get("path") or facts.get("name", "digits"))
+    return replace(job, dataset=job.dataset or own, limit=A_FEW if few else job.limit)
 
 
 def _expanded(inputs: tuple[str, ...]) -> tuple[str, ...]:
@@ -274,11 +276,6 @@ def _expanded(inputs: tuple[str, ...]) -> tuple[str, ...]:
         else:
             found.append(given)
     return tuple(found)
-
-
-def _data_of_checkpoint(chosen: Chosen) -> str:
-    facts = chosen.checkpoint.dataset
-    return str(facts.get("path") or facts.get("name", "digits"))
 
 
 def fitting_data(chosen: Chosen, job: JobSpec, progress: DownloadProgress | None) -> DataSplits:
