@@ -86,40 +86,26 @@ class LayerGradients:
     norm: NormGradients
 
 
-@dataclass(frozen=True)
 class FoldedNorm:
-    """A convolution and its batch norm as one.
+    """A convolution and its batch norm as one; updates the running statistics if the batch's are given.
 
-    `weights` and `biases` are what the kernels take; `raw` has shape (n_out, n_in, 9); `inputs` and `moments`
-    are the inputs' sums and sums of products for the taps, None where running statistics are used.
+    Args:
+        conv: Convolution with weights (n_out, n_in, 3, 3).
+        norm: Its batch norm.
+        inputs: Array of shape (9 n_in,): sum of the input at each tap, over all outputs; None where running
+            statistics are used, as `moments`.
+        moments: Array of shape (9 n_in, 9 n_in): sums of products of inputs.
+        n_values: Number of outputs of a channel in the batch.
+
+    Attributes:
+        weights: What the kernels take, float32.
+        biases: The same.
     """
 
-    weights: Floats
-    biases: Floats
-    raw: Doubles
-    gamma: Doubles
-    beta: Doubles
-    mean: Doubles
-    scale: Doubles
-    inputs: Doubles | None
-    moments: Doubles | None
-    n_values: int
-
-    @staticmethod
-    def of(
-        conv: nn.Module, norm: nn.Module, inputs: Doubles | None, moments: Doubles | None, n_values: int
-    ) -> FoldedNorm:
-        """Fold a convolution with its batch norm; update the running statistics if the batch's are given.
-
-        Args:
-            conv: Convolution with weights (n_out, n_in, 3, 3).
-            norm: Its batch norm.
-            inputs: Array of shape (9 n_in,): sum of the input at each tap, over all outputs.
-            moments: Array of shape (9 n_in, 9 n_in): sums of products of inputs.
-            n_values: Number of outputs of a channel in the batch.
-        """
+    def __init__(
+        self, conv: nn.Module, norm: nn.Module, inputs: Doubles | None, moments: Doubles | None, n_values: int
+    ) -> None:
         weight = _double(conv.weight)
-        raw = weight.reshape(*weight.shape[:2], 9)
         flat = weight.reshape(len(weight), -1)
         if inputs is None or moments is None:
             mean, variance = _double(norm.running_mean), _double(norm.running_var)
@@ -130,21 +116,13 @@ class FoldedNorm:
             variance = np.maximum((flat @ moments * flat).sum(axis=1) / n_values - mean**2, 0.0)
             # torch normalises by the biased variance, and keeps the unbiased one.
             _update(norm, mean, variance * (n_values / (n_values - 1)))
-        scale = 1.0 / np.sqrt(variance + float(cast("float", norm.eps)))
-        gamma, beta = _double(norm.weight), _double(norm.bias)
-        gain = gamma * scale
-        return FoldedNorm(
-            weights=_in_pairs(raw * gain[:, None, None]),
-            biases=(beta - gain * mean).astype(np.float32),
-            raw=raw,
-            gamma=gamma,
-            beta=beta,
-            mean=mean,
-            scale=scale,
-            inputs=inputs,
-            moments=moments,
-            n_values=n_values,
-        )
+        self._raw, self._mean = weight.reshape(*weight.shape[:2], 9), mean
+        self._inputs, self._moments, self._n_values = inputs, moments, n_values
+        self._scale = 1.0 / np.sqrt(variance + float(cast("float", norm.eps)))
+        self._gamma, self._beta = _double(norm.weight), _double(norm.bias)
+        gain = self._gamma * self._scale
+        self.weights = _in_pairs(self._raw * gain[:, None, None])
+        self.biases = (self._beta - gain * mean).astype(np.float32)
 
     def backward(self, n_groups: int, tap_sums: Doubles, current_sums: Doubles) -> LayerGradients:
         """Gradients from the sums of `parameter_gradients`.
@@ -154,23 +132,23 @@ class FoldedNorm:
             tap_sums: [group][pair][n_in][18], flat.
             current_sums: [group][n_out], flat.
         """
-        n_out, n_in, _ = self.raw.shape
+        n_out, n_in, _ = self._raw.shape
         # [group][pair][input][channel of the pair][tap] -> (n_out, 9 n_in), groups added in their order
         taps = tap_sums.reshape(n_groups, n_out // 2, n_in, 2, 9).sum(axis=0)
         taps = taps.transpose(0, 2, 1, 3).reshape(n_out, n_in * 9)
-        flat = self.raw.reshape(n_out, n_in * 9)
+        flat = self._raw.reshape(n_out, n_in * 9)
         total = current_sums.reshape(n_groups, n_out).sum(axis=0)
-        total_hat = self.scale * ((flat * taps).sum(axis=1) - self.mean * total)
-        gain = self.gamma * self.scale
+        total_hat = self._scale * ((flat * taps).sum(axis=1) - self._mean * total)
+        gain = self._gamma * self._scale
         weight = taps
         m1, m2 = np.zeros(n_out), np.zeros(n_out)
-        if self.inputs is not None and self.moments is not None:
-            m1, m2 = total / self.n_values, total_hat / self.n_values
-            input_hat = self.scale[:, None] * (flat @ self.moments - self.mean[:, None] * self.inputs)
-            weight = taps - m1[:, None] * self.inputs - m2[:, None] * input_hat
-        slope = -m2 * self.scale
+        if self._inputs is not None and self._moments is not None:
+            m1, m2 = total / self._n_values, total_hat / self._n_values
+            input_hat = self._scale[:, None] * (flat @ self._moments - self._mean[:, None] * self._inputs)
+            weight = taps - m1[:, None] * self._inputs - m2[:, None] * input_hat
+        slope = -m2 * self._scale
         turned = (
-            _in_pairs(self.raw[:, :, ::-1].transpose(1, 0, 2)) if n_in % 2 == 0 else np.empty(0, np.float32)
+            _in_pairs(self._raw[:, :, ::-1].transpose(1, 0, 2)) if n_in % 2 == 0 else np.empty(0, np.float32)
         )
         return LayerGradients(
             weight=(gain[:, None] * weight).reshape(n_out, n_in, 3, 3),
@@ -179,7 +157,7 @@ class FoldedNorm:
             norm=NormGradients(
                 gains=gain.astype(np.float32),
                 slopes=slope.astype(np.float32),
-                levels=(-slope * self.beta - gain * m1).astype(np.float32),
+                levels=(-slope * self._beta - gain * m1).astype(np.float32),
                 turned=turned,
             ),
         )

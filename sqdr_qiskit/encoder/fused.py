@@ -232,7 +232,7 @@ def _forward(
             else:
                 inputs = np.diagonal(moments).copy()  # a bit is its own square
         n_values = n_images * layer.n_steps * layer.height * layer.width
-        norm = FoldedNorm.of(convs[i], norms[i], inputs, moments, n_values)
+        norm = FoldedNorm(convs[i], norms[i], inputs, moments, n_values)
         source = LayerInput(words[i], plan.planes[i], norm.weights, norm.biases, valid)
         folded.append(norm)
         sources.append(source)
