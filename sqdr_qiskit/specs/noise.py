@@ -120,7 +120,7 @@ class NoiseSpec:
     device: DeviceSnapshot | None = None
 
     def to_dict(self) -> dict[str, Any]:
-        """All that the file says, as JSON values in the file's own keys; `from_dict` reads them back."""
+        """All that the file says, as JSON values in the file's own keys."""
         values: dict[str, Any] = {"name": self.name, "title": self.title, "source": self.source}
         if self.device is not None:
             return {**values, "device": device_to_dict(self.device)}
@@ -130,27 +130,6 @@ class NoiseSpec:
             for r in self.readout
         ]
         return values
-
-    @classmethod
-    def from_dict(cls, values: Mapping[str, Any], *, where: str = "noise") -> NoiseSpec:
-        """The noise that `to_dict` wrote.
-
-        Args:
-            values: Its fields.
-            where: What to call their home in errors.
-
-        Raises:
-            SpecError: A field is missing, unknown or out of range.
-        """
-        table = Table(values, file=where)
-        words = (table.text("name"), table.text("title"), table.text("source"))
-        if "device" in table:
-            spec = cls(*words, device=read_device(table.table("device")))
-        else:
-            errors, readout = _read_body(table)
-            spec = cls(*words, errors, readout)
-        table.finish()
-        return spec
 
     @property
     def places(self) -> tuple[str, ...]:
@@ -179,13 +158,13 @@ def read_noise(path: str | os.PathLike[str]) -> NoiseSpec:
         SpecError: The file says something that cannot be; names file, table and key.
     """
     document = read_document(path, kinds=("noise", "device"))
+    words = (document.path.stem, document.title, document.source)
     if document.kind == "device":
-        device = read_device(document.table("device"))
-        spec = NoiseSpec(document.path.stem, document.title, document.source, device=device)
+        spec = NoiseSpec(*words, device=read_device(document.table("device")))
     else:
-        errors, readout = _read_body(document.top)
-        spec = NoiseSpec(document.path.stem, document.title, document.source, errors, readout)
-        if not errors and not readout:
+        errors = tuple(_read_error(table) for table in document.top.tables("error", optional=True))
+        spec = NoiseSpec(*words, errors, _read_readouts(document.top))
+        if not errors and not spec.readout:
             document.top.refuse("error", "or key `readout` must be given: a file without noise says nothing")
     document.finish()
     return spec
@@ -207,11 +186,6 @@ def single_channel_noise(channel: str, strength: float) -> NoiseSpec:
     error = ErrorSpec(spec, ("all_gates",))
     title = f"{spec.describe()} after all_gates"
     return NoiseSpec(f"{channel}-{strength:g}", title, "made for a sweep", (error,))
-
-
-def _read_body(top: Table) -> tuple[tuple[ErrorSpec, ...], tuple[ReadoutSpec, ...]]:
-    errors = tuple(_read_error(table) for table in top.tables("error", optional=True))
-    return errors, _read_readouts(top)
 
 
 def _error_to_dict(error: ErrorSpec) -> dict[str, Any]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import pytest
@@ -15,6 +14,7 @@ from sqdr_qiskit.specs.noise import (
     NoiseSpec,
     ReadoutSpec,
     noise_spec,
+    noise_text,
     read_noise,
     single_channel_noise,
 )
@@ -33,12 +33,19 @@ def read(path: Path, body: str) -> NoiseSpec:
     return read_noise(path)
 
 
+def written(spec: NoiseSpec, folder: Path) -> NoiseSpec:
+    """The noise, read back from what is written of it."""
+    path = folder / f"{spec.name}.toml"
+    path.write_text(noise_text(spec), encoding="utf-8")
+    return read_noise(path)
+
+
 @pytest.mark.parametrize("name", list_names("noise_models"))
-def test_every_shipped_file_reads_and_survives_the_way_through_json(name: str) -> None:
+def test_every_shipped_file_reads_and_survives_the_way_through_toml(name: str, tmp_path: Path) -> None:
     spec = noise_spec(name)
     assert spec.name == name
     assert spec.title
-    assert NoiseSpec.from_dict(json.loads(json.dumps(spec.to_dict()))) == spec
+    assert written(spec, tmp_path) == spec
 
 
 def test_the_papers_noise_is_three_channels_after_every_gate() -> None:
@@ -105,7 +112,7 @@ def test_every_channel_and_key(noise_file: Path) -> None:
     assert (pair.channel.n_qubits, pair.pairs) == (2, ((0, 1), (3, 2)))
     assert spec.readout == (ReadoutSpec(0.01, 0.03), ReadoutSpec(0.2, 0.0, (1, 2)))
     assert spec.places == ("idle",)
-    assert NoiseSpec.from_dict(spec.to_dict()) == spec
+    assert written(spec, noise_file.parent) == spec
 
 
 KRAUS_1 = '[[error]]\nchannel = "kraus"\nafter = ["rot"]\n'
