@@ -7,7 +7,7 @@ belong to. What cannot be said in these words is refused by name.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property, lru_cache
 from typing import Protocol, TypeAlias
 
@@ -82,21 +82,14 @@ class Fixed:
     ptm: RealArray
     unitary: ComplexArray | None
     instruction: int
+    # What `cones` found for each set of Paulis so far, of observables and of states; -1: it stays as it is.
+    pulled: dict[int, int] = field(default_factory=dict, init=False, repr=False)
+    pushed: dict[int, int] = field(default_factory=dict, init=False, repr=False)
 
     @property
     def qubits(self) -> tuple[int]:
         """The qubit, as for operations on two."""
         return (self.qubit,)
-
-    @cached_property
-    def pulled(self) -> dict[int, int]:
-        """What `cones._pull` found for each set of Paulis so far; -1 where it changes none of them."""
-        return {}
-
-    @cached_property
-    def pushed(self) -> dict[int, int]:
-        """The same for pushing a state's set forward."""
-        return {}
 
 
 @dataclass(frozen=True)

@@ -19,8 +19,6 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -81,7 +79,6 @@ def attach(model: NoiseModel, error: QuantumError, gate: str, qubits: tuple[int,
     model.add_basis_gates([gate])
 
 
-@dataclass(frozen=True)
 class GateChannels:
     """A noise model as a table of channels after gates.
 
@@ -92,7 +89,10 @@ class GateChannels:
         UnsupportedError: An error on more than two qubits together; names the gate.
     """
 
-    model: NoiseModel
+    def __init__(self, model: NoiseModel) -> None:
+        self._model = model
+        # Of each error object: the model keeps them alive.
+        self._maps: dict[int, tuple[tuple[tuple[int, ...], RealArray], ...]] = {}
 
     def after(self, gate: str, qubits: tuple[int, ...]) -> tuple[Channel, ...]:
         """Channels that follow a gate, in the order in which they act.
@@ -101,12 +101,12 @@ class GateChannels:
             gate: The instruction's name, or its label if it has one.
             qubits: Its qubits.
         """
-        if gate == "delay" and self.model._custom_noise_passes:
+        if gate == "delay" and self._model._custom_noise_passes:
             raise UnsupportedError(
                 "Noise on `delay` that depends on its duration cannot follow a light cone; mark idle qubits "
                 'in the noise file instead (`after = ["idle"]`).'
             )
-        error = error_after(self.model, gate, qubits)
+        error = error_after(self._model, gate, qubits)
         if error is None:
             return ()
         if error.num_qubits != len(qubits):
@@ -120,11 +120,6 @@ class GateChannels:
             Channel(tuple(qubits[position] for position in operands), ptm)
             for operands, ptm in self._maps[id(error)]
         )
-
-    @cached_property
-    def _maps(self) -> dict[int, tuple[tuple[tuple[int, ...], RealArray], ...]]:
-        """Maps of each error object (the model keeps the objects alive)."""
-        return {}
 
 
 def error_after(model: NoiseModel, gate: str, qubits: tuple[int, ...]) -> QuantumError | None:
