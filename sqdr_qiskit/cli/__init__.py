@@ -76,27 +76,25 @@ def main(arguments: Sequence[str] | None = None) -> int:
     as_json = "--json" in words
     console.prepare_streams()
     command = typer.main.get_command(build_app())
+    line: str | None = None
     try:
         result = command.main(words, prog_name="sqdr-qiskit", standalone_mode=False)
+        code = result if isinstance(result, int) else 0
     except ArgumentError as error:
-        console.print_error(_as_typed(str(error), command, words), as_json=as_json)
-        return error.exit_code
+        code, line = error.exit_code, _as_typed(str(error), command, words)
     except SqdrError as error:
-        console.print_error(str(error), as_json=as_json)
-        return error.exit_code
+        code, line = error.exit_code, str(error)
     except (KeyboardInterrupt, typer.Abort):
-        result = _INTERRUPTED
+        code = _INTERRUPTED
     except Exception as error:
-        usage = _usage_error(error)
-        if usage is None:  # a fault of ours: the traceback is the best report
+        code, line = 2, _usage_error(error)
+        if line is None:  # a fault of ours: the traceback is the best report
             console.print_note(traceback.format_exc().rstrip())
-            console.print_error(f"{type(error).__name__}: {error}", as_json=as_json)
-            return 1
-        console.print_error(usage, as_json=as_json)
-        return 2
-    code = result if isinstance(result, int) else 0
-    if code == _INTERRUPTED:
-        console.print_error("interrupted.", as_json=as_json)
+            code, line = 1, f"{type(error).__name__}: {error}"
+    if line is None and code == _INTERRUPTED:
+        line = "interrupted."
+    if line is not None:
+        console.print_error(line, as_json=as_json)
     return code
 
 

@@ -307,7 +307,7 @@ def show_waiting() -> Callable[[Waiting], None]:
 
 
 @contextmanager
-def going_on(command: Callable[[], str | None]) -> Iterator[None]:
+def going_on(command: Callable[[], str | None] = lambda: None) -> Iterator[None]:
     """Turn Ctrl-C into one line that says how to go on.
 
     Args:

@@ -65,16 +65,12 @@ def evaluate(
     perform_evaluation(JobSpec(task="evaluate", **given), folder=out, figure=figure, as_json=as_json)
 
 
+@going_on()
 def perform_evaluation(
     job: JobSpec, *, folder: Path | None, as_json: bool, figure: Path | None = None
 ) -> None:
     """Evaluate with progress on stderr, and print what was found."""
     print_note("loading PyTorch and Qiskit")
-    with going_on(lambda: None):
-        _evaluate(job, folder=folder, as_json=as_json, figure=figure)
-
-
-def _evaluate(job: JobSpec, *, folder: Path | None, as_json: bool, figure: Path | None) -> None:
     from sqdr_qiskit.jobs.evaluation import carry_out_evaluation, evaluate_checkpoint
     from sqdr_qiskit.jobs.settings import choose_checkpoint, settled
     from sqdr_qiskit.reports.figures import MANY_CLASSES, confusion_figure
@@ -274,7 +270,7 @@ def perform_inference(
         answers, folder = list(run.answers), run.folder
         print_note(_cost_text(job, run))
     else:
-        with going_on(lambda: None), Progress("classifying", unit="images") as bar:
+        with going_on(), Progress("classifying", unit="images") as bar:
             shown: Any = {"progress": bar.update, "download_progress": download_progress()}
             if folder is None:
                 answers = classify(chosen, job, **shown)

@@ -83,7 +83,7 @@ def transpile(
                 f"{n_circuits} and {len(devices)}."
             )
     sources = [*map(catalogue_source, names), *map(qasm_source, qasm or [])]
-    with going_on(lambda: None), Progress("transpiling", unit="circuits") as bar:
+    with going_on(), Progress("transpiling", unit="circuits") as bar:
         studied = study_circuits(
             sources, devices, seeds=range(n_seeds), progress=lambda done, total: bar.update(done, total=total)
         )

@@ -298,7 +298,7 @@ def write_isa(program: DeviceProgram, folder: Path, stem: str) -> list[Path]:
 
     Args:
         program: The program.
-        folder: Where to; it exists.
+        folder: Where to; made if it is missing.
         stem: Of the files' names: STEM.qpy with all rounds, STEM.qasm, or STEM-1.qasm and so on for rounds.
 
     Raises:

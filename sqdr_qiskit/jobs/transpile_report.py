@@ -95,7 +95,7 @@ class Studied:
         """All of it as plain values, and the winners' circuits as files.
 
         Args:
-            folder: Where the files go; it exists.
+            folder: Where the files go; made if it is missing.
             mitigation: Whether error mitigation is rehearsed for the winners.
 
         Returns:

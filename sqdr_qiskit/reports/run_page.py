@@ -35,7 +35,7 @@ from sqdr_qiskit.reports.run_summary import (
     settings,
     subtitle,
 )
-from sqdr_qiskit.reports.tables import Table, channel_name, per_class_table, percent
+from sqdr_qiskit.reports.tables import NONE, Table, channel_name, per_class_table, percent
 
 __all__ = ["example_ways", "run_page", "spike_strip"]
 
@@ -106,7 +106,7 @@ def _test(record: Record) -> dict[str, Any]:
         total = sum(counts)
         # the square root lets rare mistakes show
         cells = [{"count": count, "shade": round((count / max(total, 1)) ** 0.5, 2)} for count in counts]
-        right = percent(counts[number] / total, 0) if total else "–"
+        right = percent(counts[number] / total, 0) if total else NONE
         rows.append({"name": name, "cells": cells, "right": right})
     whole = per_class_table(confusion, names)
     shown = [number for number, word in enumerate(whole.headers) if word != "right"]  # the matrix has it
@@ -141,8 +141,8 @@ def _answers(record: Record) -> dict[str, Any]:
                 "picture": None if pixels is None else _pixels(pixels, answer["image"], "thumb"),
                 "label": answer["class"],
                 "probability": percent(answer["probability"], 1) + (" ?" if answer.get("uncertain") else ""),
-                "truth": answer.get("truth") or "–",
-                "exact": exact["exact_labels"][number] if exact and number < exact["n_samples"] else "–",
+                "truth": answer.get("truth") or NONE,
+                "exact": exact["exact_labels"][number] if exact and number < exact["n_samples"] else NONE,
                 "wrong": known and answer.get("truth") != answer["class"],
             }
         )
@@ -160,31 +160,23 @@ def _answers(record: Record) -> dict[str, Any]:
 
 def _agreement(record: Record) -> dict[str, Any]:
     found = record["agreement"]
-    scatter = figure_img(
-        expectation_figure(found),
-        f"{found['n_samples']} samples' expectation values from {found['backend']} against exact ones, slope "
-        f"{found['slope']:.3f}",
-    )
-    bars = figure_img(
-        output_error_figure(found),
-        "mean error of each output: " + ", ".join(f"{e:.3f}" for e in found["per_output"]),
-    )
+    against = f"expectation values from {found['backend']} against exact ones, slope {found['slope']:.3f}"
+    scatter = figure_img(expectation_figure(found), f"{found['n_samples']} samples' {against}")
+    errors = ", ".join(f"{error:.3f}" for error in found["per_output"])
+    bars = figure_img(output_error_figure(found), f"mean error of each output: {errors}")
     odd = [i for i in range(found["n_samples"]) if found["labels"][i] != found["exact_labels"][i]]
     truths = found["truths"]
-    headers = ["image", *(["truth"] if truths else []), str(found["backend"]), "exact engine"]
-    rows = [
-        (
-            found["images"][i],
-            *([truths[i]] if truths else []),
-            found["labels"][i],
-            found["exact_labels"][i],
-        )
-        for i in odd[:_MOST_ODD]
-    ]
+    columns = {
+        "image": found["images"],
+        **({"truth": truths} if truths else {}),
+        str(found["backend"]): found["labels"],
+        "exact engine": found["exact_labels"],
+    }
+    rows = tuple(tuple(column[i] for column in columns.values()) for i in odd[:_MOST_ODD])
     return {
         "lines": agreement_words(found),
         "figures": [scatter, bars],
-        "odd": Table(tuple(headers), tuple(rows)) if odd else None,
+        "odd": Table(tuple(columns), rows) if odd else None,
         "n_odd": len(odd),
     }
 
@@ -219,9 +211,9 @@ def _jobs(record: Record) -> dict[str, Any]:
             job["request"],
             job["state"],
             f"{job['planned_s']:.1f}",
-            "–" if job["used_s"] is None else f"{job['used_s']:.1f}",
-            job["job"] or "–",
-            "–" if job["executions"] is None else f"{job['executions']:,}",
+            NONE if job["used_s"] is None else f"{job['used_s']:.1f}",
+            job["job"] or NONE,
+            NONE if job["executions"] is None else f"{job['executions']:,}",
             job["made"][:16].replace("T", " "),
         )
         for job in jobs[:_MOST_ROWS]
@@ -234,11 +226,7 @@ def _jobs(record: Record) -> dict[str, Any]:
         "sums": cost_of(jobs),
         "n": len(jobs),
         "table": Table(headers, rows, frozenset({2, 3, 5})),
-        "wrong": [
-            number
-            for number, job in enumerate(jobs[:_MOST_ROWS])
-            if job["state"] in ("failed", "refused", "cancelled")
-        ],
+        "wrong": [n for n, job in enumerate(jobs) if job["state"] in ("failed", "refused", "cancelled")],
         "reasons": list(dict.fromkeys(f"{job['request']}: {job['reason']}" for job in jobs if job["reason"])),
         "most": _MOST_ROWS,
     }
