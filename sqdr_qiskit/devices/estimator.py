@@ -12,7 +12,6 @@ Below it a `Sender`: this machine (`twin`), or IBM Runtime with accounts, queues
 from __future__ import annotations
 
 import logging
-import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
@@ -45,7 +44,14 @@ from sqdr_qiskit.devices.programs import (
 )
 from sqdr_qiskit.devices.transpilation import compile_for_device
 from sqdr_qiskit.errors import ArgumentError, BackendError
-from sqdr_qiskit.simulators import CircuitCache, distinct_observables, in_shape
+from sqdr_qiskit.simulators import (
+    CircuitCache,
+    distinct_observables,
+    in_shape,
+    parameter_rows,
+    precision_of,
+    shots_of,
+)
 
 __all__ = [
     "DEFAULT_SHOTS",
@@ -56,10 +62,8 @@ __all__ = [
     "MOST_EXECUTIONS",
     "MOST_INSTRUCTIONS",
     "planned_seconds",
-    "precision_of",
     "Request",
     "Sender",
-    "shots_of",
     "Usage",
 ]
 
@@ -157,19 +161,6 @@ MOST_EXECUTIONS = int(
     _MARGIN * (_LONGEST_JOB_S - planned_seconds(0)) / (planned_seconds(1) - planned_seconds(0))
 )
 """Circuit executions (parameter sets x bases x shots) of one job, so that it ends within three hours."""
-
-
-def precision_of(shots: int) -> float:
-    """The precision for which Runtime takes exactly `shots` samples, 1 / sqrt(shots)."""
-    precision = 1.0 / math.sqrt(shots)
-    while math.ceil(1.0 / precision**2) > shots:  # rounding up by one in the last digit
-        precision = math.nextafter(precision, 1.0)
-    return precision
-
-
-def shots_of(precision: float) -> int:
-    """Samples that Runtime takes for a precision, ceil(1 / precision^2)."""
-    return math.ceil(1.0 / precision**2)
 
 
 def executions_of(pubs: Sequence[EstimatorPub], precision: float) -> int:
@@ -311,9 +302,8 @@ class DeviceEstimator(BaseEstimatorV2):
     def _work(self, pub: EstimatorPub) -> _Work:
         observables, which = distinct_observables(pub.observables)
         program = self.program(pub.circuit, observables)
-        values = pub.parameter_values.as_array(pub.circuit.parameters)
         # One axis of samples, whatever shape the caller broadcasts; `result` folds it back.
-        values = np.ascontiguousarray(values.reshape(-1, pub.circuit.num_parameters), dtype=np.float64)
+        values = parameter_rows(pub)
         precision = precision_of(shots_of(pub.precision) if pub.precision else self.shots)
         inner = program.inner(values)
         parts = [_parts(of, of.bind(inner), precision) for of in program.rounds]

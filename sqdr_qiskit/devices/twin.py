@@ -29,12 +29,18 @@ from scipy.special import chdtrc
 
 from sqdr_qiskit.devices.chip import Chip
 from sqdr_qiskit.devices.chip_noise import aer_noise, chip_engine, crosstalk_angle, looked_at, part_in_use
-from sqdr_qiskit.devices.estimator import DeviceEstimator, Handle, Request, shots_of
+from sqdr_qiskit.devices.estimator import DeviceEstimator, Handle, Request
 from sqdr_qiskit.devices.programs import DeviceProgram, Round
 from sqdr_qiskit.errors import ArgumentError
 from sqdr_qiskit.lightcone.cones import TermSums
 from sqdr_qiskit.lightcone.engine import ExactEngine
-from sqdr_qiskit.simulators import CircuitCache, distinct_observables, in_shape, parameter_rows
+from sqdr_qiskit.simulators import (
+    CircuitCache,
+    distinct_observables,
+    in_shape,
+    parameter_rows,
+    shots_of,
+)
 from sqdr_qiskit.simulators.aer import AerConeEstimator
 from sqdr_qiskit.tiles.turns import Turns
 

@@ -4,20 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, fields
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from sqdr_qiskit.backends import Backend
-from sqdr_qiskit.devices.estimator import DeviceEstimator
-from sqdr_qiskit.devices.twin import LocalSender, Twin
 from sqdr_qiskit.errors import ArgumentError, UnsupportedError
 from sqdr_qiskit.gradients.exact import ExactGradient, PhysicsAwareGradient, TwinGradient
 from sqdr_qiskit.gradients.interface import BatchedEstimatorGradient, GradientRequest
 from sqdr_qiskit.gradients.packing import Unit
 from sqdr_qiskit.gradients.parameter_shift import Allocation, PackedParameterShift
 from sqdr_qiskit.gradients.spsa import SPSAGradient
-from sqdr_qiskit.simulators.aer import Noise, noisy_engine
 from sqdr_qiskit.simulators.exact import ExactEstimator
 from sqdr_qiskit.specs.noise import NoiseSpec, noise_spec
+
+if TYPE_CHECKING:  # an exact training waits neither for Aer nor for what lays circuits out
+    from sqdr_qiskit.simulators.aer import Noise
 
 __all__ = [
     "GRADIENTS",
@@ -129,6 +129,10 @@ def _physics_aware(backend: Backend, options: GradientOptions) -> BatchedEstimat
 
 def _model(backend: Backend, noise: NoiseSpec | None) -> BatchedEstimatorGradient:
     """Derivatives under a noise model; under a device's own calibration, where its circuits stand on it."""
+    from sqdr_qiskit.devices.estimator import DeviceEstimator
+    from sqdr_qiskit.devices.twin import LocalSender, Twin
+    from sqdr_qiskit.simulators.aer import noisy_engine
+
     if noise is None:
         return ExactGradient(ExactEstimator())
     if noise.device is None or not isinstance(backend.estimator, DeviceEstimator):

@@ -6,17 +6,19 @@ Exact, of a simulator or of a device's twin; physics-aware, of a model beside a 
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 from qiskit.primitives import BaseEstimatorV2
 
-from sqdr_qiskit.devices.estimator import shots_of
-from sqdr_qiskit.devices.twin import Twin
 from sqdr_qiskit.errors import ArgumentError
 from sqdr_qiskit.gradients.interface import BatchedEstimatorGradient, GradientRequest
+from sqdr_qiskit.simulators import shots_of
 from sqdr_qiskit.simulators.exact import ExactEstimator
+
+if TYPE_CHECKING:
+    from sqdr_qiskit.devices.twin import Twin
 
 __all__ = ["ExactGradient", "PhysicsAwareGradient", "TwinGradient"]
 

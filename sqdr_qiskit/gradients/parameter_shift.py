@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal, TypeAlias, get_args
+from typing import TYPE_CHECKING, Literal, TypeAlias, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 from qiskit.passmanager import BasePassManager
 from qiskit.primitives import BaseEstimatorV2
 
-from sqdr_qiskit.devices.estimator import precision_of
 from sqdr_qiskit.errors import ArgumentError
 from sqdr_qiskit.gradients.packing import ShiftPlan, Unit
 from sqdr_qiskit.gradients.plans import PlannedGradient, Results, execute
 from sqdr_qiskit.gradients.probes import Assumption
-from sqdr_qiskit.simulators.aer import Noise
+from sqdr_qiskit.simulators import precision_of
+
+if TYPE_CHECKING:
+    from sqdr_qiskit.simulators.aer import Noise
 
 __all__ = ["Allocation", "ALLOCATIONS", "GradientReport", "PackedParameterShift", "repetitions"]
 

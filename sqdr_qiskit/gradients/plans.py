@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,8 +22,10 @@ from sqdr_qiskit.gradients.probes import Assumption
 from sqdr_qiskit.lightcone.angles import check_finite
 from sqdr_qiskit.lightcone.operations import ChannelModel
 from sqdr_qiskit.simulators import CircuitCache
-from sqdr_qiskit.simulators.aer import Noise, circuit_noise
 from sqdr_qiskit.tiles import TiledCircuit, tile_circuit, whole_register
+
+if TYPE_CHECKING:
+    from sqdr_qiskit.simulators.aer import Noise
 
 __all__ = ["execute", "PlannedGradient", "Results"]
 
@@ -129,6 +131,8 @@ class PlannedGradient(BatchedEstimatorGradient):
             return tile_circuit(circuit, observables, one_basis=self._assume == "virtual-rz")
         if self._noise is None or self._assume != "structural":  # and a transpiled circuit's gates are kept
             return self._transpiled(whole_register(circuit, observables))
+        from sqdr_qiskit.simulators.aer import circuit_noise
+
         noise = self._noise
 
         def mark(plain: QuantumCircuit) -> tuple[QuantumCircuit, ChannelModel]:

@@ -186,11 +186,9 @@ def rehearsal_facts(backend: Backend) -> dict[str, Any]:
     Returns:
         Nothing, or under `rehearsal`: jobs, circuit executions, estimated quantum seconds.
     """
-    from sqdr_qiskit.devices.estimator import DeviceEstimator
-
-    if not isinstance(backend.estimator, DeviceEstimator):
+    usage = getattr(backend.estimator, "usage", None)  # of a `DeviceEstimator`: simulators send no requests
+    if usage is None:
         return {}
-    usage = backend.estimator.usage
     return {"rehearsal": {"jobs": usage.jobs, "executions": usage.executions, "planned_s": usage.qpu_seconds}}
 
 

@@ -20,11 +20,12 @@ from qiskit.circuit import ParameterExpression, QuantumCircuit
 from qiskit.primitives import PrimitiveResult, PubResult
 from qiskit.primitives.containers.estimator_pub import EstimatorPub
 
-from sqdr_qiskit.devices.estimator import Handle, Request, Sender, executions_of, planned_seconds, shots_of
+from sqdr_qiskit.devices.estimator import Handle, Request, Sender, executions_of, planned_seconds
 from sqdr_qiskit.errors import ArgumentError, BackendError
 from sqdr_qiskit.runtime import Waiting, nobody
 from sqdr_qiskit.runtime.ledger import UNDER_WAY, Entry, Ledger
 from sqdr_qiskit.runtime.service import read_result, write_result
+from sqdr_qiskit.simulators import shots_of
 
 __all__ = ["Budget", "Ceiling", "RehearsalSender", "request_digest"]
 

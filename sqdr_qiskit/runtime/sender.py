@@ -23,7 +23,7 @@ from qiskit.primitives.containers.estimator_pub import EstimatorPub
 from qiskit_ibm_runtime import Batch, IBMBackend
 
 from sqdr_qiskit.devices.chip import Chip, chip_of
-from sqdr_qiskit.devices.estimator import Handle, Request, executions_of, planned_seconds, shots_of
+from sqdr_qiskit.devices.estimator import Handle, Request, executions_of, planned_seconds
 from sqdr_qiskit.devices.mitigation import gamma_of, overhead_of
 from sqdr_qiskit.errors import BackendError
 from sqdr_qiskit.runtime import Waiting, nobody
@@ -50,6 +50,7 @@ from sqdr_qiskit.runtime.service import (
     read_result,
     request_tag,
 )
+from sqdr_qiskit.simulators import shots_of
 
 __all__ = ["RuntimeSender", "wait_for_result"]
 

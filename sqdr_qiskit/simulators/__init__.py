@@ -11,6 +11,7 @@ Beside this: `exact` is the engine as an estimator, `aer` is Aer on cones (`cone
 
 from __future__ import annotations
 
+import math
 import pickle
 from collections import OrderedDict
 from collections.abc import Callable, Hashable, Sequence
@@ -40,6 +41,8 @@ __all__ = [
     "in_shape",
     "observables_key",
     "parameter_rows",
+    "precision_of",
+    "shots_of",
 ]
 
 Made = TypeVar("Made")
@@ -199,3 +202,16 @@ def in_shape(pub: EstimatorPub, values: NDArray[np.float64], which: NDArray[np.i
     # Observables broadcast against parameters by index.
     rows = np.arange(len(values)).reshape(pub.parameter_values.shape)
     return np.asarray(values[rows, which])
+
+
+def precision_of(shots: int) -> float:
+    """The precision for which Runtime takes exactly `shots` samples, 1 / sqrt(shots)."""
+    precision = 1.0 / math.sqrt(shots)
+    while math.ceil(1.0 / precision**2) > shots:  # rounding up by one in the last digit
+        precision = math.nextafter(precision, 1.0)
+    return precision
+
+
+def shots_of(precision: float) -> int:
+    """Samples that Runtime takes for a precision, ceil(1 / precision^2)."""
+    return math.ceil(1.0 / precision**2)

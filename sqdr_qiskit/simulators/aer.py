@@ -48,7 +48,13 @@ from sqdr_qiskit.noise_models.aer_model import (
 )
 from sqdr_qiskit.noise_models.build import build_noise_model, with_places
 from sqdr_qiskit.parallel import free_memory, n_threads, readable
-from sqdr_qiskit.simulators import CircuitCache, distinct_observables, in_shape, parameter_rows
+from sqdr_qiskit.simulators import (
+    CircuitCache,
+    distinct_observables,
+    in_shape,
+    parameter_rows,
+    shots_of,
+)
 from sqdr_qiskit.simulators.aer_runner import AerRunner, Measurement, measurements_for
 from sqdr_qiskit.simulators.cone_programs import ConeProgram, NoiseLabels, build_programs
 from sqdr_qiskit.simulators.exact import EngineMaker
@@ -253,7 +259,7 @@ class AerConeEstimator(BaseEstimatorV2):
     def _shots(self, precision: float | None) -> int | None:
         if self.shots is None or not precision:
             return self.shots
-        shots = math.ceil(1.0 / precision**2)
+        shots = shots_of(precision)
         needed, free = _SHOT * shots, free_memory()
         if needed > free:
             raise ArgumentError(

@@ -28,7 +28,6 @@ from sqdr_qiskit.gradients.plans import execute
 from sqdr_qiskit.gradients.spsa import SPSAGradient
 from sqdr_qiskit.lightcone.engine import ExactEngine
 from sqdr_qiskit.model.network import SQDRCNN
-from sqdr_qiskit.simulators.aer import noisy_engine
 from sqdr_qiskit.specs.noise import NoiseSpec
 from sqdr_qiskit.tiles import whole_register
 from sqdr_qiskit.training.optimisation import INITIALISATIONS, draw, initial_circuit_weights
@@ -276,6 +275,10 @@ def gradient_variance(
     for observable in observables:
         if observable not in OBSERVABLES:
             raise ArgumentError(f"Argument `observables` must be local or global, but has {observable!r}.")
+    from sqdr_qiskit.simulators.aer import (
+        noisy_engine,  # a training, which is measured here too, needs no Aer
+    )
+
     points = []
     for n in n_qubits:
         model = build_circuit(f"{n_blocks}b-{n}q")

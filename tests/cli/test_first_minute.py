@@ -202,11 +202,15 @@ def test_the_first_line_comes_before_anything_heavy(tmp_path: Path) -> None:
     assert options.typed_command()[0] == "sqdr-qiskit"
 
 
-def test_a_training_keeps_its_kernels_and_does_not_load_what_talks_to_a_service(tmp_path: Path) -> None:
+def test_a_training_keeps_its_kernels_and_loads_neither_aer_nor_what_talks_to_a_service(
+    tmp_path: Path,
+) -> None:
     code = (
         "import sys; from sqdr_qiskit.cli import main; from sqdr_qiskit.parallel import kernels_are_kept\n"
         "code = main(['train', '--circuit', '2b-3q', '--limit', '40', '--epochs', '1'])\n"
-        "loaded = [n for n in ('qiskit_ibm_runtime', 'requests', 'torch._dynamo') if n in sys.modules]\n"
+        "ours = ('sqdr_qiskit.devices.chip',)\n"
+        "heavy = (*ours, 'qiskit_aer', 'qiskit_ibm_runtime', 'requests', 'torch._dynamo')\n"
+        "loaded = [n for n in heavy if n in sys.modules]\n"
         "print(code, kernels_are_kept(), loaded)\n"
     )
     done = _python(code, tmp_path)

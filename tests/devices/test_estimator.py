@@ -11,11 +11,12 @@ from qiskit.quantum_info import SparsePauliOp
 from sqdr_qiskit.backends import make_backend
 from sqdr_qiskit.circuits import build_circuit
 from sqdr_qiskit.devices import estimator as device_estimator
-from sqdr_qiskit.devices.estimator import DeviceEstimator, executions_of, precision_of, shots_of
+from sqdr_qiskit.devices.estimator import DeviceEstimator, executions_of
 from sqdr_qiskit.devices.programs import LayoutOptions
 from sqdr_qiskit.errors import ArgumentError
 from sqdr_qiskit.gradients import ExactGradient, PackedParameterShift, make_gradient
 from sqdr_qiskit.model.quantum_layer import quantum_layer
+from sqdr_qiskit.simulators import precision_of, shots_of
 from sqdr_qiskit.simulators.exact import ExactEstimator
 from tests.devices.devices_for_tests import IdealSender, snapshot
 
