@@ -146,6 +146,7 @@ class Chip:
     @property
     def has_fractional_gates(self) -> bool:
         """Whether it has RX of any angle as one pulse, by its target or, of a snapshot, by its kind."""
+        # Snapshots were taken without the option that shows a device's RX: their kind has to tell.
         names = self.target.operation_names
         return "rx" in names or (self.name.startswith("fake_") and {"cz", "sx", "rz"}.issubset(names))
 

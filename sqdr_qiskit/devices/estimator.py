@@ -175,6 +175,7 @@ def executions_of(pubs: Sequence[EstimatorPub], precision: float) -> int:
 
 
 def _n_bases(pub: EstimatorPub) -> int:
+    # The words of most letters first: shorter ones then find a basis that they agree with.
     bases: list[dict[int, str]] = []
     terms = {term for observable in pub.observables.ravel().tolist() for term in observable}
     for term in sorted(terms, key=lambda text: (-sum(letter != "I" for letter in text), text)):

@@ -411,6 +411,7 @@ def _width(chip: Chip, key: Key) -> float:
     what, qubits = key
     if what in _ANGLES:
         return _ANGLES[what]
+    # A rate that is calibrated to be 0 must be able to rise.
     least = _LEAST.get(what, 0.0)
     if what == "pulse":  # strength that alone would make the calibrated infidelity
         least = 2 * chip.turn_error(qubits[0])

@@ -156,6 +156,7 @@ class Rehearsed:
             mean, variance = self.measured[0], (1.0 - self.measured[0] ** 2) / n
         else:
             if method == "pec":
+                # A reading is +-1 times its sign and gamma, so that its square is gamma^2.
                 spread = (self.gamma**2 - self.measured**2) / (n * self.overhead)
             elif method == "pea":
                 spread = (1.0 - self.measured**2) / n
@@ -321,6 +322,7 @@ def undone(gamma: float, mitigation: Mitigation) -> tuple[float, float]:
     if gamma <= 1.0:
         return 1.0, 0.0
     left = max(0.0, 1.0 - math.log(mitigation.max_overhead) / (2.0 * math.log(gamma)))
+    # Rates stand in gamma's exponent: a share of them is a power of it.
     return float(gamma ** (1.0 - left)), left
 
 

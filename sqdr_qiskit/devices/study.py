@@ -415,6 +415,7 @@ def choose_layout(finding: Finding, source: Source, chip: Chip, *, command: Sequ
             f"`{task.variation}`, which is another."
         )
     layout: Literal["tiled", "whole"] = "tiled" if task.layout == "tiled" else "whole"
+    # A finding holds numbers, for hundreds of tasks; where the circuit stands in full is made again for one.
     program = compile_task(source, chip, task)
     if not isinstance(program, DeviceProgram) or program.tiles != finding.tiles:
         raise BackendError(f"{source.name} on {chip.name}, compiled again, stands on other qubits.")

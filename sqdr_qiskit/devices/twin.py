@@ -344,6 +344,7 @@ class _Part:
         batch, n_copies, n_terms = len(inner), len(self.turns), len(self.terms)
         n_rows = -(-batch // n_copies)
         last = np.minimum(np.arange(n_rows * n_copies), batch - 1)  # the last row is filled up
+        # Sample s stands on copy s modulo their number, where the estimator puts it, too.
         found = [turns.values(inner[last[c::n_copies]], with_slopes) for c, turns in enumerate(self.turns)]
         rows = np.concatenate([angles for angles, _ in found], axis=1)[:, self.order]
         values, jacobian = (

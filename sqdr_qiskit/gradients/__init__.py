@@ -122,6 +122,7 @@ def _physics_aware(backend: Backend, options: GradientOptions) -> BatchedEstimat
                 "noise model such as fake-brisbane-median, or `none` for a model without noise."
             )
         model = ExactGradient(ExactEstimator(backend.maker))
+    # The control measures by the ordinary rule, with the estimator's own shots: it is to be believed.
     every = options.control_every or 0
     control = _shift("rotation")(backend, GradientOptions()) if every else None
     return PhysicsAwareGradient(backend.estimator, model, control=control, control_every=every)

@@ -218,6 +218,7 @@ class Ledger:
     def _check_schema(self, path: Path) -> None:
         """Learn which columns there are; refuse a ledger of another time."""
         assert self._file is not None
+        # Who only looks on at a ledger of schema 1 must not change it, and reads it without what it lacks.
         there = {row[1] for row in self._file.execute("pragma table_info(request)")}
         if not there.issuperset(_COLUMNS) or self.kept("schema") not in ("1", str(_SCHEMA)):
             raise CheckpointError(f"{path}: is no ledger, or one of another version.")
