@@ -27,7 +27,7 @@ from qiskit.circuit.library import IGate, Initialize, PauliEvolutionGate, Unitar
 from qiskit.transpiler.passes import HighLevelSynthesis
 
 from sqdr_qiskit.errors import UnsupportedError
-from sqdr_qiskit.noise_models import ComplexArray
+from sqdr_qiskit.noise_models import ComplexArray, gate_key
 
 __all__ = [
     "definition_of",
@@ -181,7 +181,7 @@ def written_out(
         for part, where in _parts(operation, wires, stands):
             flat.append(labelled(part, PART), where)
         # The noise of the whole gate goes behind its parts, on an identity of the same key.
-        key = getattr(operation, "label", None) or operation.name
+        key = gate_key(operation)
         if is_marked is not None and is_marked(key, wires):
             flat.append(_marker(len(wires), key), wires)
     return flat

@@ -20,7 +20,7 @@ from qiskit.synthesis import TwoQubitBasisDecomposer
 from sqdr_qiskit.errors import UnsupportedError
 from sqdr_qiskit.lightcone.angles import affine
 from sqdr_qiskit.lightcone.instructions import definition_of, is_free, kind_of, matrix_of
-from sqdr_qiskit.noise_models import Channel, ComplexArray, RealArray, kraus_to_ptm
+from sqdr_qiskit.noise_models import Channel, ComplexArray, RealArray, gate_key, kraus_to_ptm
 
 __all__ = [
     "ChannelModel",
@@ -255,7 +255,7 @@ class _Writer:
         """
         # Asked for by wire, as noise models know qubits; acting under the name that the wire has behind the
         # gate.
-        channels = self._channels.after(getattr(gate, "label", None) or gate.name, wires)
+        channels = self._channels.after(gate_key(gate), wires)
         self._map(gate, wires, index)
         for channel in channels:
             if len(channel.qubits) == 1:

@@ -26,6 +26,7 @@ from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
+from qiskit.circuit import Operation
 
 from sqdr_qiskit.errors import ArgumentError
 from sqdr_qiskit.specs.channels import ChannelSpec
@@ -39,6 +40,7 @@ __all__ = [
     "ComplexArray",
     "compose",
     "describe_channels",
+    "gate_key",
     "kraus_operators",
     "kraus_to_ptm",
     "minimal_kraus",
@@ -89,6 +91,11 @@ class Channel:
             raise ArgumentError(
                 "Argument `ptm` must preserve the trace, but its first row is not (1, 0, ...)."
             )
+
+
+def gate_key(operation: Operation) -> str:
+    """The word by which noise knows an instruction: its label if it has one, else its name (Aer's rule)."""
+    return str(getattr(operation, "label", None) or operation.name)
 
 
 def pauli_labels(n_qubits: int) -> tuple[str, ...]:

@@ -29,7 +29,7 @@ from qiskit_aer import AerSimulator
 from qiskit_aer.noise import NoiseModel, QuantumError, ReadoutError
 
 from sqdr_qiskit.errors import BackendError, SpecError, UnsupportedError
-from sqdr_qiskit.noise_models import Channel, RealArray, average_gate_fidelity, without_rounding
+from sqdr_qiskit.noise_models import Channel, RealArray, average_gate_fidelity, gate_key, without_rounding
 
 __all__ = [
     "attach",
@@ -37,7 +37,6 @@ __all__ = [
     "error_after",
     "error_ptm",
     "GateChannels",
-    "gate_key",
     "is_product",
     "probe",
     "qubit_maps",
@@ -50,12 +49,6 @@ __all__ = [
 
 
 _PRODUCT = 1e-13  # a two-qubit map this near to a product is one
-
-
-def gate_key(instruction: CircuitInstruction) -> str:
-    """The word by which noise knows an instruction: its label if it has one, else its name (Aer's rule)."""
-    operation = instruction.operation
-    return str(getattr(operation, "label", None) or operation.name)
 
 
 def attach(model: NoiseModel, error: QuantumError, gate: str, qubits: tuple[int, ...] | None) -> None:
@@ -303,7 +296,7 @@ def describe_gates(model: NoiseModel, circuit: QuantumCircuit) -> list[dict[str,
     found: dict[tuple[str, int], tuple[QuantumError, list[list[int]]]] = {}
     for instruction in circuit.data:
         qubits = tuple(circuit.find_bit(qubit).index for qubit in instruction.qubits)
-        key = gate_key(instruction)
+        key = gate_key(instruction.operation)
         error = error_after(model, key, qubits)
         if error is not None:
             _, places = found.setdefault((key, id(error)), (error, []))
@@ -350,12 +343,12 @@ def probe(model: NoiseModel, circuit: QuantumCircuit) -> None:
     cases: dict[tuple[str, int], tuple[CircuitInstruction, tuple[int, ...], QuantumError]] = {}
     for instruction in circuit.data:
         qubits = tuple(circuit.find_bit(qubit).index for qubit in instruction.qubits)
-        key = gate_key(instruction)
+        key = gate_key(instruction.operation)
         error = error_after(model, key, qubits)
         if error is not None and instruction.operation.name not in ("barrier", "measure"):
             cases.setdefault((key, id(error)), (instruction, qubits, error))
     if not cases:
-        present = sorted({gate_key(instruction) for instruction in circuit.data})
+        present = sorted({gate_key(instruction.operation) for instruction in circuit.data})
         raise SpecError(
             f"The noise model attaches noise to {', '.join(noisy)}, but the circuit has only "
             f"{', '.join(present)}: nothing would be noisy."

@@ -18,11 +18,12 @@ from sqdr_qiskit.errors import ArgumentError, SpecError, UnsupportedError
 from sqdr_qiskit.noise_models import (
     ComplexArray,
     compose,
+    gate_key,
     kraus_operators,
     minimal_kraus,
     pauli_probabilities,
 )
-from sqdr_qiskit.noise_models.aer_model import attach, error_ptm, gate_key
+from sqdr_qiskit.noise_models.aer_model import attach, error_ptm
 from sqdr_qiskit.noise_models.calibration import device_channels, over_rotation
 from sqdr_qiskit.specs.channels import ChannelSpec
 from sqdr_qiskit.specs.device import DeviceGate
@@ -188,7 +189,7 @@ def build_noise_model(spec: NoiseSpec, circuit: QuantumCircuit) -> NoiseModel:
     model = NoiseModel(basis_gates=sorted({instruction.operation.name for instruction in circuit.data}))
     done: set[tuple[str, tuple[int, ...] | None]] = set()
     for instruction in circuit.data:
-        key = gate_key(instruction)
+        key = gate_key(instruction.operation)
         if instruction.operation.name in ("barrier", "measure") or instruction.clbits:
             continue
         qubits = tuple(circuit.find_bit(qubit).index for qubit in instruction.qubits)
@@ -288,7 +289,7 @@ def check_gates(spec: NoiseSpec, circuit: QuantumCircuit) -> None:
     Raises:
         SpecError: Names the gate and says which ones the circuit has.
     """
-    present = {gate_key(instruction) for instruction in circuit.data} - {"barrier", "measure"}
+    present = {gate_key(instruction.operation) for instruction in circuit.data} - {"barrier", "measure"}
     missed = [
         (error.channel, word)
         for error in spec.errors

@@ -23,12 +23,11 @@ from sqdr_qiskit.lightcone.angles import affine
 from sqdr_qiskit.lightcone.cones import Cone, Paulis, nested
 from sqdr_qiskit.lightcone.instructions import is_free, kind_of, labelled
 from sqdr_qiskit.lightcone.operations import Fixed, NormalForm, Operation, Rotation
-from sqdr_qiskit.noise_models import ptm_to_kraus
+from sqdr_qiskit.noise_models import gate_key, ptm_to_kraus
 from sqdr_qiskit.noise_models.aer_model import (
     attach,
     error_after,
     error_ptm,
-    gate_key,
     is_product,
     qubit_maps,
 )
@@ -220,7 +219,10 @@ class _Writer:
     def _drafts(self, index: int, names: set[int]) -> list[_Draft]:
         """Instruction `index` as it acts on the qubits `names`, each part with its label."""
         item = self._circuit.data[index]
-        key, wires = gate_key(item), tuple(self._circuit.find_bit(qubit).index for qubit in item.qubits)
+        key, wires = (
+            gate_key(item.operation),
+            tuple(self._circuit.find_bit(qubit).index for qubit in item.qubits),
+        )
         where = self._form.instruction_names[index]
         error = None if self._model is None else error_after(self._model, key, wires)
         if kind_of(item.operation) == "swap":  # the normal form renames instead; its noise stays

@@ -21,7 +21,7 @@ from sqdr_qiskit.lightcone.cones import ONLY_IZ, Cone, flow
 from sqdr_qiskit.lightcone.instructions import is_free, kind_of, written_out
 from sqdr_qiskit.lightcone.operations import CZ, Fixed, NormalForm, Rotation, normal_form
 from sqdr_qiskit.lightcone.tape import split_runs
-from sqdr_qiskit.noise_models import ComplexArray, RealArray, pauli_matrices
+from sqdr_qiskit.noise_models import ComplexArray, RealArray, gate_key, pauli_matrices
 
 __all__ = [
     "Block",
@@ -354,7 +354,7 @@ class _Slots:
         if form.names != tuple(range(inner.num_qubits)):
             inner.append(PermutationGate(list(form.names)), inner.qubits)
         # another name, so that nobody takes it for the gate of that name with fewer parameters
-        label = getattr(operation, "label", None) or operation.name
+        label = gate_key(operation)
         gate = Gate(f"{operation.name}:turned", operation.num_qubits, list(inner.parameters), label=label)
         gate.definition = inner
         return gate, turned

@@ -12,8 +12,8 @@ from qiskit_aer.noise import NoiseModel
 from sqdr_qiskit.catalog import list_names
 from sqdr_qiskit.circuits import build_circuit
 from sqdr_qiskit.errors import ArgumentError, SpecError, UnsupportedError
-from sqdr_qiskit.noise_models import kraus_operators, kraus_to_ptm
-from sqdr_qiskit.noise_models.aer_model import GateChannels, error_after, error_ptm, gate_key, readout_after
+from sqdr_qiskit.noise_models import gate_key, kraus_operators, kraus_to_ptm
+from sqdr_qiskit.noise_models.aer_model import GateChannels, error_after, error_ptm, readout_after
 from sqdr_qiskit.noise_models.build import NoiseRules, build_noise_model, with_places
 from sqdr_qiskit.specs.channels import ChannelSpec
 from sqdr_qiskit.specs.noise import PLACES, ErrorSpec, NoiseSpec, ReadoutSpec, noise_spec
@@ -52,7 +52,7 @@ def density_matrix_by_hand(circuit: QuantumCircuit, spec: NoiseSpec) -> np.ndarr
     for instruction in circuit.data:
         qubits = tuple(circuit.find_bit(qubit).index for qubit in instruction.qubits)
         state = state.evolve(instruction.operation, qargs=qubits)
-        for placed in rules.after(gate_key(instruction), qubits):
+        for placed in rules.after(gate_key(instruction.operation), qubits):
             operators = kraus_operators(placed.channel)
             where = [qubits[operand] for operand in placed.operands]
             # Our operators have the first qubit as the most significant factor, Qiskit's the last one.
@@ -190,7 +190,7 @@ def test_delays_with_relaxation_passes_are_refused_by_the_engine() -> None:
 
 def keys(circuit: QuantumCircuit) -> list[tuple[str, tuple[int, ...]]]:
     return [
-        (gate_key(item), tuple(circuit.find_bit(qubit).index for qubit in item.qubits))
+        (gate_key(item.operation), tuple(circuit.find_bit(qubit).index for qubit in item.qubits))
         for item in circuit.data
     ]
 

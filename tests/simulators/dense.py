@@ -11,7 +11,8 @@ from qiskit.primitives import BaseEstimatorV2
 from qiskit.quantum_info import DensityMatrix, SparsePauliOp, SuperOp
 from qiskit_aer.noise import NoiseModel
 
-from sqdr_qiskit.noise_models.aer_model import error_after, gate_key
+from sqdr_qiskit.noise_models import gate_key
+from sqdr_qiskit.noise_models.aer_model import error_after
 
 __all__ = ["dense_values", "estimates"]
 
@@ -31,7 +32,9 @@ def dense_values(
 ) -> _Float:
     """The same by density matrices of the whole register, noise after each instruction as it stands."""
     wires = [tuple(circuit.find_bit(qubit).index for qubit in item.qubits) for item in circuit.data]
-    errors = [error_after(model, gate_key(item), at) for item, at in zip(circuit.data, wires, strict=True)]
+    errors = [
+        error_after(model, gate_key(item.operation), at) for item, at in zip(circuit.data, wires, strict=True)
+    ]
     noise = [None if error is None else SuperOp(error) for error in errors]  # once, and not for every row
     found = []
     for row in rows:

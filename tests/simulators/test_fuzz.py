@@ -20,7 +20,7 @@ from qiskit_aer.noise import NoiseModel, amplitude_damping_error, depolarizing_e
 
 from sqdr_qiskit.errors import UnsupportedError
 from sqdr_qiskit.gradients import ExactGradient, PackedParameterShift
-from sqdr_qiskit.noise_models.aer_model import gate_key
+from sqdr_qiskit.noise_models import gate_key
 from sqdr_qiskit.simulators.aer import AerConeEstimator, noisy_engine
 from sqdr_qiskit.simulators.exact import ExactEstimator
 from tests.simulators.dense import dense_values, estimates
@@ -72,7 +72,7 @@ def _circuit(rng: np.random.Generator) -> QuantumCircuit:
 def _noise(rng: np.random.Generator, circuit: QuantumCircuit) -> NoiseModel:
     model = NoiseModel()
     for instruction in circuit.data:
-        name, n_qubits = gate_key(instruction), len(instruction.qubits)
+        name, n_qubits = gate_key(instruction.operation), len(instruction.qubits)
         if n_qubits > 2 or rng.random() < 0.5 or name in model.noise_instructions:
             continue
         one = [
