@@ -119,8 +119,9 @@ def _announce(job: JobSpec, folder: Path, inputs: Mapping[str, Any]) -> None:
 
 
 def _summary(run: TrainedRun) -> str:
+    from sqdr_qiskit.reports.run_summary import speed_words
+
     results, test = run.record.results, run.metrics["test"]
-    shares = ", ".join(f"{stage} {100 * share:.0f} %" for stage, share in results["shares"].items())
     validation = results["validation_accuracy"]
     chosen = (
         "no validation images: the last epoch"
@@ -129,8 +130,7 @@ def _summary(run: TrainedRun) -> str:
     )
     return (
         f"test accuracy {100 * test['accuracy']:.2f} % on {test['n_images']} held-out images ({chosen})\n"
-        f"{results['n_parameters']} parameters, {results['epochs']} epochs, "
-        f"{results['samples_per_s']:,.0f} samples/s in training steps ({shares})\n"
+        f"{results['n_parameters']} parameters, {results['epochs']} epochs, {speed_words(results)}\n"
         f"in {run.folder}: best.safetensors, last.safetensors, metrics.json, scalars.csv, run.json, "
         "curves.png, confusion.png"
     )

@@ -17,6 +17,7 @@ __all__ = [
     "is_rehearsal",
     "promises",
     "settings",
+    "speed_words",
     "subtitle",
 ]
 
@@ -264,8 +265,7 @@ def _cost_card(record: Record) -> Card:
         so_far = "" if record["finished"] else " so far"
         return Card("What it cost", f"{sums['used_s']:.1f} QPU s{so_far}", tuple(lines))
     if results.get("samples_per_s"):
-        shares = ", ".join(f"{stage} {100 * share:.0f} %" for stage, share in results["shares"].items())
-        lines.append(f"{results['samples_per_s']:,.0f} samples/s in training steps ({shares})")
+        lines.append(speed_words(results))
     if plan is not None:
         lines.append(
             f"a rehearsal: the device would take about {plan['planned_s']:.1f} s of quantum time in "
@@ -278,6 +278,12 @@ def _cost_card(record: Record) -> Card:
         lines.append("no quantum time: simulated")
     so_far = "" if record["finished"] else " so far"
     return Card("What it cost", f"{duration(time)}{so_far}" if time else "not known yet", tuple(lines))
+
+
+def speed_words(results: Mapping[str, Any]) -> str:
+    """How fast a training was and what took the time, from its `results`."""
+    shares = ", ".join(f"{stage} {100 * share:.0f} %" for stage, share in results["shares"].items())
+    return f"{results['samples_per_s']:,.0f} samples/s in training steps ({shares})"
 
 
 def is_rehearsal(record: Record) -> bool:
