@@ -52,7 +52,6 @@ def training_curves(
     history: Sequence[Row],
     *,
     title: str = "",
-    subtitle: str = "",
     curves: Sequence[str] = ("loss", "accuracy"),
 ) -> Figure:
     """Loss and accuracy over the epochs, of training and, where there is one, of validation.
@@ -61,7 +60,6 @@ def training_curves(
         history: One row per epoch with `epoch`, `loss` (nats), `accuracy` (0 to 1) and, or None for them,
             `validation_loss` and `validation_accuracy`; or one per step with `step` in its place.
         title: Says which run.
-        subtitle: A second line.
         curves: Which of the two, side by side over both columns of a journal; one alone fits one column.
 
     Raises:
@@ -71,7 +69,7 @@ def training_curves(
         raise ArgumentError("Argument `history` must have at least one epoch, but is empty.")
     unit = "epoch" if "epoch" in history[0] else "step"
     places = column(history, unit)
-    figure = new_figure(PAGE if len(curves) > 1 else COLUMN, 2.7, title, subtitle)
+    figure = new_figure(PAGE if len(curves) > 1 else COLUMN, 2.7, title)
     for axes, key in zip(figure.subplots(1, len(curves), squeeze=False)[0], curves, strict=True):
         for number, (name, words) in enumerate(((key, "training"), (f"validation_{key}", "validation"))):
             values = column(history, name)
@@ -94,17 +92,14 @@ def training_curves(
 
 
 @house_style()
-def confusion_figure(
-    confusion: ArrayLike, class_names: Sequence[str], *, title: str = "", subtitle: str = ""
-) -> Figure:
+def confusion_figure(confusion: ArrayLike, class_names: Sequence[str], *, title: str = "") -> Figure:
     """What was taken for what: image counts, coloured by their share of the true class.
 
     Args:
         confusion: Integer array of shape (classes, classes): images of the row's class taken for the
             column's.
         class_names: One name per class.
-        title: Says which run and which images.
-        subtitle: A second line; without one, the accuracy and the number of images.
+        title: Says which run and which images; a second line says the accuracy and the number of images.
 
     Raises:
         ArgumentError: If the matrix is not square, or the names do not match it.
@@ -119,7 +114,7 @@ def confusion_figure(
     totals = counts.sum(axis=1, keepdims=True)
     shares = counts / np.maximum(totals, 1)
     right = int(np.trace(counts))
-    subtitle = subtitle or f"{percent(right / max(int(counts.sum()), 1))} of {counts.sum():,} images right"
+    subtitle = f"{percent(right / max(int(counts.sum()), 1))} of {counts.sum():,} images right"
     longest = max(map(len, class_names))
     many = n_classes > MANY_CLASSES  # names and numbers would be too small to read
     width = max(COLUMN, 0.9 + 0.275 * min(n_classes, MANY_CLASSES) + 0.055 * longest)
@@ -157,37 +152,30 @@ def noise_sweep_figure(
     points: Sequence[Row],
     *,
     title: str = "",
-    subtitle: str = "",
     noiseless: float | None = None,
     chance: float | None = None,
-    log: bool = False,
 ) -> Figure:
     """Accuracy against the strength of the noise, a line for each channel and a band for its error.
 
     Args:
         points: Rows with `channel` (kind), `strength` (error probability or damping, 0 to 1), `accuracy` (0
-            to 1) and, if known, `spread` (standard deviation over runs) or else `n_images`, of which the band
-            shows one binomial standard error; in any order.
+            to 1) and, if known, `n_images`, of which the band shows one binomial standard error; in any
+            order.
         title: Says which run.
-        subtitle: A second line.
         noiseless: Accuracy without noise, as a line of its own.
         chance: Accuracy of guessing, as a line of its own.
-        log: Logarithmic strengths; a point at strength 0 is then left out.
 
     Raises:
         ArgumentError: If there is no point to show.
     """
-    shown = [point for point in points if not log or point["strength"] > 0.0]
-    if not shown:
+    if not points:
         raise ArgumentError("Argument `points` must have at least one point to show, but has none.")
-    figure = new_figure(COLUMN, 2.9, title, subtitle)
+    figure = new_figure(COLUMN, 2.9, title)
     axes = figure.subplots()
-    for number, channel in enumerate(dict.fromkeys(str(point["channel"]) for point in shown)):
-        line = sorted((p for p in shown if p["channel"] == channel), key=lambda p: float(p["strength"]))
+    for number, channel in enumerate(dict.fromkeys(str(point["channel"]) for point in points)):
+        line = sorted((p for p in points if p["channel"] == channel), key=lambda p: float(p["strength"]))
         strengths, heights = column(line, "strength"), column(line, "accuracy")
-        error = column(line, "spread")
-        if not np.isfinite(error).any():
-            error = standard_error(heights, column(line, "n_images"))
+        error = standard_error(heights, column(line, "n_images"))
         draw_band(
             axes, strengths, heights, heights - error, heights + error, number=number,
             label=channel_name(channel),
@@ -197,10 +185,6 @@ def noise_sweep_figure(
         if value is not None:
             label = f"{words}, {percent(value, 1)}"
             axes.axhline(value, color=_GREY, linewidth=0.9, linestyle=(0, dashes), zorder=1, label=label)
-    if log:
-        axes.set_xscale("log")
-        axes.set_xticks(sorted({float(point["strength"]) for point in shown}))
-        axes.minorticks_off()
     percent_axis(axes.xaxis)
     axes.set_xlabel("noise strength after each gate")
     accuracy_axis(axes)

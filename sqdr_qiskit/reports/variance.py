@@ -47,13 +47,12 @@ _THEOREM: Mapping[str, tuple[Mapping[str, Any], str]] = {
 
 
 @house_style()
-def variance_figure(points: Sequence[Row], *, title: str = "", subtitle: str = "") -> Figure:
+def variance_figure(points: Sequence[Row], *, title: str = "") -> Figure:
     """Variance of the first weight's derivative against the number of qubits, a line for each initialisation.
 
     Args:
         points: Rows with `n_qubits`, `initialisation`, `observable`, `variance_first` and `standard_error`.
         title: Says what was measured.
-        subtitle: A second line.
 
     Raises:
         ArgumentError: If there is no point.
@@ -62,7 +61,7 @@ def variance_figure(points: Sequence[Row], *, title: str = "", subtitle: str = "
         raise ArgumentError("Argument `points` must have at least one point, but is empty.")
     kinds = list(dict.fromkeys(str(point["observable"]) for point in points))
     names = list(dict.fromkeys(str(point["initialisation"]) for point in points))
-    figure = new_figure(COLUMN if len(kinds) == 1 else PAGE, 3.1, title, subtitle)
+    figure = new_figure(COLUMN if len(kinds) == 1 else PAGE, 3.1, title)
     for axes, kind in zip(np.atleast_1d(figure.subplots(1, len(kinds))), kinds, strict=True):
         for number, name in enumerate(names):
             own = [p for p in points if p["observable"] == kind and p["initialisation"] == name]
@@ -108,9 +107,7 @@ def variance_table(points: Sequence[Row], *, title: str = "") -> Table:
 
 
 @house_style()
-def training_variance_figure(
-    runs: Mapping[str, Sequence[Row]], *, title: str = "", subtitle: str = ""
-) -> Figure:
+def training_variance_figure(runs: Mapping[str, Sequence[Row]], *, title: str = "") -> Figure:
     """Two panels: the variance of the loss's gradient over training, a line for each run, dashed its mean
     over the run; and, if a run has a head, the two sides of theorem 2.
 
@@ -118,7 +115,6 @@ def training_variance_figure(
         runs: By name, rows with `step` and `loss`, and with a head `circuit`, `head`, `theorem_2` and maybe
             `logits`; see `training.gradient_studies.training_variance`.
         title: Says which runs.
-        subtitle: A second line.
 
     Raises:
         ArgumentError: If there is no row.
@@ -129,7 +125,7 @@ def training_variance_figure(
         raise ArgumentError("Argument `runs` must have at least one row, but has none.")
     colours = {name: COLOURS[number % len(COLOURS)] for number, name in enumerate(runs)}
     headed = {name: rows for name, rows in runs.items() if rows and "head" in rows[0]}
-    figure = new_figure(PAGE if headed else COLUMN, 3.1, title, subtitle)
+    figure = new_figure(PAGE if headed else COLUMN, 3.1, title)
     panels = figure.subplots(1, 2 if headed else 1, squeeze=False)[0]
     for name, rows in runs.items():
         heights = _draw(panels[0], rows, "loss", colours[name], {})
