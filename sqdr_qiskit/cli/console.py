@@ -237,7 +237,8 @@ def compiling() -> Iterator[Callable[[], None]]:
         yield lambda: None
         return
     words = "compiling kernels (once, about 15 s)"
-    if not sys.stderr.isatty():
+    # A terminal without a cursor (TERM=dumb) would show the clock at its end, and a line for each stop.
+    if not sys.stderr.isatty() or os.environ.get("TERM", "").lower() in ("dumb", "unknown"):
         print_note(words)
         yield lambda: None
         return

@@ -93,7 +93,8 @@ def changes_table(rows: Sequence[Row], *, title: str = "") -> Table:
 
 
 def _table(headers: Sequence[str], shown: Sequence[Row], rows: Sequence[Row], title: str) -> Table:
-    cells = tuple(tuple(_cells(row, rows)[header] for header in headers) for row in shown)
+    said = (_cells(row, rows) for row in shown)
+    cells = tuple(tuple(words[header] for header in headers) for words in said)
     return Table(tuple(headers), cells, frozenset(range(1, len(headers))), title)
 
 

@@ -239,3 +239,18 @@ def test_a_terminal_sees_for_how_long_kernels_have_been_compiled(monkeypatch: py
         said = terminal.getvalue()
         assert re.search(r"compiling kernels \(once, about 15 s\).*0:00:00", said)
     assert terminal.getvalue() == said  # it is over once
+
+
+@pytest.mark.parametrize("kind", ["dumb", "unknown"])
+def test_a_terminal_without_a_cursor_sees_one_line_while_kernels_are_compiled(
+    kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    terminal = _Terminal()
+    monkeypatch.setattr(sys, "stderr", terminal)
+    monkeypatch.setenv("TERM", kind)
+    monkeypatch.setattr(console, "kernels_are_kept", lambda: False)
+    with console.compiling() as over:
+        assert terminal.getvalue() == "compiling kernels (once, about 15 s)\n"
+        for _ in range(3):  # a training says so after each step
+            over()
+    assert terminal.getvalue().count("\n") == 1
