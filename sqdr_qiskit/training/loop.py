@@ -316,7 +316,9 @@ class _Run:
         staged = {stage: state.seconds.get(stage, 0.0) for stage in ("encoder", "circuit", "rest")}
         spent, first = sum(staged.values()), state.seconds.get("first_step", 0.0)
         n_images = len(state.history) * len(self.labels)
-        n_timed = n_images - state.sittings * self.recipe.batch_size if first else n_images
+        # A sitting that found the run at its end had no step.
+        n_first = state.sittings - (self.first_step_s is None) if first else 0
+        n_timed = n_images - n_first * self.recipe.batch_size
         if n_timed <= 0:  # each sitting had one step
             n_timed, spent = n_images, spent + first
         return Outcome(

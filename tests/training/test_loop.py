@@ -149,6 +149,8 @@ def test_rates_and_the_time_to_go_leave_the_compilation_of_the_first_step_out(
     assert outcome.samples_per_s == 8.0
     assert outcome.seconds["first_step"] == 100.0
     assert outcome.shares["encoder"] == 1.0
+    again = train(model, settings, data, few, folder=tmp_path / "a", resume=True)
+    assert (again.sittings, again.samples_per_s) == (2, 8.0)  # nothing was left to do
     clock[0] = 0.0
     one = recipe.changed(epochs=1, batch_size=len(data.train))
     outcome = train(model, settings, data, one, folder=tmp_path / "b")
