@@ -2,9 +2,9 @@
 once.
 
 Three savings, each exact and each multiplying: all outputs are read in each execution; rotations that change
-nothing are dropped and those with equal derivatives merged (`pieces`); and turns that no output sees together
-are made in one execution (`colouring`). On tiles, where each cone has angles of its own, the turns of
-different cones never meet.
+nothing are dropped and those with equal derivatives merged (`pieces_of`); and turns that no output sees
+together are made in one execution (`fewest_colours`). On tiles, where each cone has angles of its own, the
+turns of different cones never meet.
 
 Source: parameter-shift rule, Schuld et al., Phys. Rev. A 99, 032331 (2019); the packing is ours.
 """
@@ -284,7 +284,7 @@ def pack(
 
     Args:
         tiled: The circuit.
-        assume: When rotations are taken to have equal derivatives; see `pieces`.
+        assume: When rotations are taken to have equal derivatives; see `probes`.
         unit: `rotation`: turn single rotations, the ordinary rule. `gate`: turn whole runs of one-qubit gates
             where that takes fewer executions (see `probes`); needs fused tiles.
         wanted: Columns of the parameters to differentiate by; None is all.

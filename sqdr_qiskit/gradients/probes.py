@@ -246,7 +246,7 @@ class Probe(Protocol):
 
 @dataclass(frozen=True, eq=False)
 class RotationProbe:
-    """Turns one rotation; see `pieces.Piece`.
+    """Turns one rotation; see `Piece`.
 
     Attributes:
         piece: The rotations that share its derivative; the first is turned.

@@ -1,8 +1,9 @@
 """The client asked with patience: what its errors mean, how long to wait for an answer.
 
-Every error of the client is judged and translated once, here; nothing else in the package names theirs. Every
-question to the service is asked in a thread of its own while the caller waits: so a line can be said when an
-answer is slow, an answer that never comes is given up, and Ctrl-C works at once, whatever the network does.
+Every error of the client is judged and translated once, here; `accounts` and `service` name theirs only where
+there is more to say of one. Every question to the service is asked in a thread of its own while the caller
+waits: so a line can be said when an answer is slow, an answer that never comes is given up, and Ctrl-C works
+at once, whatever the network does.
 """
 
 from __future__ import annotations
