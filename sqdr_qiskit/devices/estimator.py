@@ -307,7 +307,8 @@ class DeviceEstimator(BaseEstimatorV2):
         values = parameter_rows(pub)
         precision = precision_of(shots_of(pub.precision) if pub.precision else self.shots)
         inner = program.inner(values)
-        parts = [_parts(of, of.bind(inner), precision) for of in program.rounds]
+        # A round of constants alone reads nothing: it is not sent.
+        parts = [_parts(of, of.bind(inner), precision) if of.terms else [] for of in program.rounds]
         return _Work(pub, program, which, len(values), precision, parts)
 
 
@@ -337,6 +338,8 @@ class _Work:
         means, errors = np.zeros((self.batch, n_terms)), np.zeros((self.batch, n_terms))
         for of, parts in zip(self.program.rounds, self.parts, strict=True):
             results = [found[id(part)].data for part in parts]
+            if not results:  # no samples, or no terms: nothing was sent
+                continue
             for table, name in ((means, "evs"), (errors, "stds")):
                 together = np.concatenate([np.asarray(result[name]) for result in results], axis=1)
                 table[:, list(of.terms)] = of.unfold(together, self.batch)

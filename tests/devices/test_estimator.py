@@ -50,6 +50,29 @@ def test_pubs_broadcast_as_qiskit_says(rng: np.random.Generator) -> None:
     assert len(sender.sent) == 1  # all in one request
 
 
+def test_what_needs_no_execution_is_not_sent(rng: np.random.Generator) -> None:
+    estimator, sender = _ideal()
+    found = estimator.run(
+        [
+            _pub(0, rng),
+            (_MODEL.circuit, SparsePauliOp("I" * 6, 2.5), np.zeros((3, _MODEL.circuit.num_parameters))),
+        ]
+    )
+    none, constant = found.result()
+    assert none.data.evs.shape == (len(_MODEL.observables), 0)
+    assert (constant.data.evs.tolist(), constant.data.stds.tolist()) == ([2.5] * 3, [0.0] * 3)
+    assert not sender.sent
+
+
+def test_a_circuit_may_have_no_parameters() -> None:
+    bell = QuantumCircuit(2)
+    bell.h(0)
+    bell.cx(0, 1)
+    estimator, _ = _ideal()
+    found = estimator.run([(bell, [SparsePauliOp(word) for word in ("ZZ", "ZI")])]).result()[0].data.evs
+    np.testing.assert_allclose(found, [1.0, 0.0], atol=1e-10)
+
+
 def test_samples_share_executions(rng: np.random.Generator) -> None:
     estimator, sender = _ideal(shots=100, options=LayoutOptions(copies=3))
     estimator.run([_pub(7, rng)]).result()
