@@ -314,7 +314,7 @@ class TwinEngine:
             return terms, total
         weights = logical.weights
         # Mostly each observable is one term: then the sum would only copy the largest array here.
-        if not np.array_equal(weights, np.eye(len(weights), weights.shape[1])):
+        if not np.array_equal(weights, np.eye(len(weights))):
             total = np.einsum("ot,stp->sop", weights, total)
         if logical.stage is not None:
             total = total @ logical.stage.slopes(parameters)
@@ -350,7 +350,7 @@ class _Part:
         values, jacobian = (
             self.engine.jacobian(rows) if with_slopes else (self.engine.values(rows), np.zeros((0, 0, 0)))
         )
-        readings = values.reshape(-1, n_terms)[:batch]
+        readings = values.reshape(n_rows * n_copies, n_terms)[:batch]
         if not with_slopes:
             return readings, jacobian
         pulled = np.zeros((n_rows, n_copies, n_terms, inner.shape[1]))
@@ -360,7 +360,7 @@ class _Part:
             own = own[:, :, self.back[column : column + angles.shape[1]]]
             turns.pull_back(own, slopes, pulled[:, c], np.arange(n_terms))
             column += angles.shape[1]
-        return readings, pulled.reshape(-1, n_terms, inner.shape[1])[:batch]
+        return readings, pulled.reshape(n_rows * n_copies, n_terms, inner.shape[1])[:batch]
 
 
 @dataclass(frozen=True, kw_only=True)

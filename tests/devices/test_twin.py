@@ -93,6 +93,19 @@ def test_nothing_asked_is_nothing_computed() -> None:
     assert (terms.shape, jacobian.shape) == ((0, 3), (0, 3, model.circuit.num_parameters))
 
 
+@pytest.mark.parametrize("words", [["III"], ["IIZ", "III"], ["III", "IIZ"]])
+def test_a_constant_has_no_slopes(words: list[str], rng: np.random.Generator) -> None:
+    model = build_circuit("2b-3q")
+    values = rng.uniform(-3, 3, (2, model.circuit.num_parameters))
+    engine = _twin("fake_manila", LayoutOptions()).engine(model.circuit, [SparsePauliOp(w) for w in words])
+    terms, jacobian = engine.terms(values, np.float64)
+    found = engine.program.observables(terms)
+    assert jacobian.shape == (2, len(words), model.circuit.num_parameters)
+    for number, word in enumerate(words):
+        assert jacobian[:, number].any() == ("Z" in word)
+        assert (found[:, number] == 1.0).all() == ("Z" not in word)
+
+
 def _asked(backend: Backend, rng: np.random.Generator) -> tuple[TwinGradient, GradientRequest]:
     model = build_circuit("2b-4q")
     gradient = make_gradient(None, backend)
